@@ -1,0 +1,244 @@
+/* coir: fibers for C. Straight-line, blocking-style code on thousands to millions of fibers in one
+ * thread, over the kernel's descriptors and either a real or a virtual clock.
+ *
+ *     static int hello(void *arg)
+ *     {
+ *         coir_sleep(COIR_MS(10));
+ *         puts(arg);
+ *         return 0;
+ *     }
+ *     int main(void) { return coir_run(hello, "hello", NULL, NULL) ? 1 : 0; }
+ *
+ * Conventions, valid for every call below unless it says otherwise:
+ *  - A result >= 0 is success, < 0 is -ECODE (errno.h). errno is of no use to the caller.
+ *  - Times are nanoseconds. `until` is an absolute deadline on the scheduler's clock, COIR_NEVER,
+ *    or 0: try once without parking. Past it a call returns -ETIMEDOUT.
+ *  - "Parks" means: may suspend the calling fiber while others run. A call that parks must be made
+ *    in a fiber, and returns -ECANCELED once the fiber has been told to stop (coir_sched_free).
+ *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
+ *    calls find their scheduler through the thread; two threads' schedulers do not know of each
+ *    other.
+ *  - Mistakes (parking outside a fiber, a NULL function, a negative size, another thread's
+ *    scheduler) print one line to standard error and abort; see coir_on_fatal.
+ *  - Option structs: zero means default, NULL means all defaults.
+ * doc/semantics.md holds the promises, numbered, each with its tests. */
+#ifndef COIR_H
+#define COIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define COIR_API __attribute__((visibility("default")))
+#else
+#define COIR_API
+#endif
+
+#define COIR_VERSION "0.1.0"
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+#define COIR_NEVER UINT64_MAX
+#define COIR_US(n) ((int64_t)(n) * 1000)
+#define COIR_MS(n) ((int64_t)(n) * 1000000)
+#define COIR_SEC(n) ((int64_t)(n) * 1000000000)
+
+/* The scheduler's clock, in nanoseconds: since boot (monotonic), or since 0 (virtual). Needs a
+ * scheduler in this thread, not a fiber. */
+COIR_API uint64_t coir_now(void);
+
+/* The deadline `length_ns` from now, saturating at COIR_NEVER; a negative length is now. */
+COIR_API uint64_t coir_after(int64_t length_ns);
+
+/* ---- schedulers ------------------------------------------------------------------------------ */
+
+typedef struct coir_sched coir_sched;
+
+enum coir_clock {
+    COIR_CLOCK_MONOTONIC, /* the kernel's; deadlines are met in real time */
+    COIR_CLOCK_VIRTUAL    /* starts at 0, jumps to the next deadline when nothing else can happen */
+};
+
+enum coir_world {
+    COIR_WORLD_DEFAULT, /* what the environment's COIR_WORLD names (epoll, poll), else the best */
+    COIR_WORLD_EPOLL,
+    COIR_WORLD_POLL
+};
+
+enum coir_guard {
+    COIR_GUARD_PAGE,  /* an overflow faults at once and is reported */
+    COIR_GUARD_CANARY /* no guard page, one more page of memory; found when the fiber ends */
+};
+
+struct coir_sched_opts {
+    enum coir_clock clock;
+    enum coir_world world;
+    size_t stack_size;       /* of fibers that name none, in bytes; default 64 KiB */
+    enum coir_guard guard;   /* of all fibers */
+    uint64_t livelock_limit; /* virtual clock: yields while a timer waits; default 16 million */
+    bool keep_signals;       /* do not touch SIGSEGV, SIGBUS (overflow reports) and SIGPIPE */
+    void (*report)(const char *line, void *arg); /* takes report lines; default standard error */
+    void *report_arg;
+};
+
+/* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended, frees it. What fn
+ * returned goes to *result (may be NULL). Returns 0; -EDEADLK after a report when fibers were
+ * parked that nothing could wake; -ELOOP after a report when fibers only yielded for livelock_limit
+ * switches while the virtual clock stood still; -EBUSY when this thread has a scheduler already;
+ * -ENOMEM; -ENOSYS for a world that this system lacks. */
+COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts,
+                      int *result);
+
+/* The same in pieces. Makes this thread's scheduler; opens no descriptor. SIGPIPE, and SIGSEGV and
+ * SIGBUS for overflow reports, get handlers of coir's where the default stood (see keep_signals).
+ * Returns 0, -EBUSY, -ENOMEM or -ENOSYS. */
+COIR_API int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts);
+
+/* Runs until all fibers have ended (0), or as coir_run says -EDEADLK or -ELOOP; the fibers are then
+ * still there, and run may be called again. */
+COIR_API int coir_sched_run(coir_sched *sched);
+
+enum { COIR_STEP_DONE, COIR_STEP_READY, COIR_STEP_WAITING };
+
+/* One turn without waiting: serves what is due and ready, then runs at most `budget` fibers (<= 0:
+ * a default). Returns COIR_STEP_DONE: all fibers have ended; COIR_STEP_READY: call again at once;
+ * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness, or a coir_wake of the
+ * caller's; or -ELOOP. A virtual clock moves by steps alone, so it never waits for a deadline. */
+COIR_API int coir_sched_step(coir_sched *sched, int budget);
+
+/* The earliest deadline that a fiber waits for, COIR_NEVER when none. */
+COIR_API uint64_t coir_sched_deadline(coir_sched *sched);
+
+/* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return -ECANCELED
+ * and they run to their end; one that makes no progress to it is reported and abandoned. Frees all
+ * stacks and closes coir's own descriptors. Not callable in a fiber. NULL is ignored. */
+COIR_API void coir_sched_free(coir_sched *sched);
+
+/* ---- fibers ---------------------------------------------------------------------------------- */
+
+/* A handle is a value: copy it freely, use it as late as you like. Once its fiber is gone it is
+ * answered with -ESRCH. {0, 0} is never a fiber. */
+typedef struct coir_fiber {
+    uint32_t slot;
+    uint32_t generation;
+} coir_fiber;
+
+struct coir_spawn_opts {
+    const char *name;  /* for reports; the first 23 bytes are copied */
+    size_t stack_size; /* usable bytes, rounded up, at least 16 KiB */
+    bool detached;     /* its result is dropped when it ends, though a handle was taken */
+};
+
+/* Makes a fiber that will run fn(arg), at the tail of the ready queue. With a handle, its result is
+ * kept until the first join after its end; without one (NULL), or detached, nothing is. Callable
+ * anywhere in the scheduler's thread. Returns 0, -ENOMEM (memory, address space or mappings ran
+ * out; nothing happened), -ECANCELED while the scheduler is being freed. Never parks. */
+COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
+                        const struct coir_spawn_opts *opts);
+
+/* Waits for a fiber to end; what it returned goes to *result (may be NULL). Any number may wait;
+ * all of them get the result. Returns 0, -ETIMEDOUT, -ECANCELED, -EDEADLK for oneself, -ESRCH for a
+ * fiber that is gone. Parks; a fiber that has ended can be joined outside fibers too. */
+COIR_API int coir_join(coir_fiber handle, int *result, uint64_t until);
+
+/* The running fiber; {0, 0} outside fibers. */
+COIR_API coir_fiber coir_self(void);
+
+/* The running fiber's name, "" when it has none or outside fibers; valid while the fiber lives. */
+COIR_API const char *coir_name(void);
+
+/* Goes to the tail of the ready queue. Returns 0 or, when told to stop, -ECANCELED (others ran). */
+COIR_API int coir_yield(void);
+
+/* Parks for a length of time, 0: until all that is ready has run. Returns 0, -EINVAL for a negative
+ * length, -EINTR when woken early, -ECANCELED. */
+COIR_API int coir_sleep(int64_t length_ns);
+
+/* Parks until coir_wake; for building one's own synchronisation. Returns 0, -ETIMEDOUT,
+ * -ECANCELED. */
+COIR_API int coir_park(uint64_t until);
+
+/* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to
+ * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
+ * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
+COIR_API int coir_wake(coir_fiber handle);
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+enum {
+    COIR_IN = 1,  /* a read would not block: data, end of file, or an error to fetch */
+    COIR_OUT = 2, /* a write would not block: room, or an error to fetch */
+    COIR_HUP = 4, /* reported only: the other side is gone, or will send no more */
+    COIR_ERR = 8  /* reported only: an error is pending on it */
+};
+
+/* Waits until a descriptor is ready for COIR_IN, COIR_OUT or either, and returns what it is ready
+ * for, with COIR_HUP and COIR_ERR where they hold. It asks the kernel, so the answer is true at
+ * that moment. End of file, hang-up and error count as ready; so does, always, what cannot be
+ * polled (a regular file). Any number of fibers may wait for one descriptor. A descriptor that coir
+ * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
+ * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
+ * -ETIMEDOUT,
+ * -EINTR (coir_wake), -ECANCELED, -ENOMEM, -EMFILE or -ENFILE (first wait), -ENOSPC. Parks. */
+COIR_API int coir_wait_fd(int fd, int mask, uint64_t until);
+
+/* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
+ * readiness from now on, so that later waits cost no registration. Its kind is looked up once, and
+ * a later dup2 over the number is not noticed. Give it back by coir_close. Adopting twice is
+ * harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE, -ENOSPC. Callable anywhere in the thread.
+ * Never parks. */
+COIR_API int coir_adopt(int fd);
+
+/* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
+ * file, or -ETIMEDOUT, -ECANCELED (nothing was read), -EBADF (closed, also meanwhile), or what
+ * read(2) says. `until` 0 asks the kernel once. Parks; a fiber parked here is not ended by
+ * coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system call. */
+COIR_API ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until);
+
+/* Writes as soon as there is room for one byte; may write less than `size`. Returns the count, or
+ * an error as coir_read; -EPIPE instead of SIGPIPE. Into a blocking descriptor that is not coir's
+ * own, at most 4096 bytes at a time. Parks. */
+COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until);
+
+/* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
+ * Returns 0, -EBADF or what close(2) says (the number is free all the same). Callable anywhere in
+ * the scheduler's thread. Never parks. */
+COIR_API int coir_close(int fd);
+
+/* ---- looking inside -------------------------------------------------------------------------- */
+
+struct coir_stats {
+    uint64_t spawned;    /* fibers made since the scheduler was */
+    uint64_t ended;      /* of them, those that have ended */
+    uint64_t ready;      /* waiting for their turn */
+    uint64_t parked;     /* waiting for something */
+    uint64_t parked_fd;  /* of them, those that wait for a descriptor */
+    uint64_t stacks;     /* stacks made and not given back to the system, used or spare */
+    uint64_t stack_bytes; /* address space of all stacks, guards included */
+};
+
+/* Fills in the numbers of this thread's scheduler. Costs time in proportion to the live fibers. */
+COIR_API void coir_stats(struct coir_stats *stats);
+
+/* Writes one line for each live fiber of this thread's scheduler to a descriptor: number, name, and
+ * what it waits for. */
+COIR_API void coir_dump(int fd);
+
+/* The name of an error value, as "ETIMEDOUT" for -ETIMEDOUT; "E?" for one it does not know. */
+COIR_API const char *coir_error_name(int error);
+
+/* Sets what takes the line (without newline) of a mistake or a stack overflow before the program is
+ * aborted; NULL: standard error. Process-wide. The hook may not return into coir; for an overflow
+ * it runs on a signal stack. */
+COIR_API void coir_on_fatal(void (*hook)(const char *line));
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,39 @@
+/* The whole library in one translation unit, in layer order: a file calls files above it and its
+ * own group, never those below. With the switch of the CPU at hand this is all it takes to build
+ * coir:
+ *
+ *     cc -O2 -Iinclude -c src/coir.c src/ctx/<cpu>_<abi>.S
+ */
+#include "base.h"
+
+/* 2: memory and order, which know nothing of fibers */
+#include "stack.c"
+#include "slot.c"
+#include "timer.c"
+
+/* 3: the scheduler: switch, park, wake */
+#include "sched.c"
+
+/* 4: the world, and who waits for a descriptor of it */
+#include "world/posix.c"
+#include "world/epoll.c"
+#include "world/poll.c"
+#include "world/virtual.c"
+#include "fd.c"
+
+/* 5: birth, end and join of fibers; calls on descriptors */
+#include "fiber.c"
+#include "io.c"
+
+/* 6: the loop that serves time and the world */
+#include "loop.c"
+
+/* 7: a scheduler's life, and the signals it answers for */
+#include "trap.c"
+#include "run.c"
+
+/* 8: reads everything; called only to report */
+#include "debug/error.c"
+#include "debug/fatal.c"
+#include "debug/report.c"
+#include "debug/symbol.c"

@@ -1,0 +1,127 @@
+/* Reports, line by line: who is alive and what each fiber waits for. A wait record knows what it
+ * hangs on, so nothing is kept for reports while nobody asks. */
+#include "debug.h"
+
+#include "../sched.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REPORT_SIZE = 160, LINES_MOST = 1000 };
+
+struct report {
+    void (*line)(const char *line, void *arg);
+    void *arg;
+};
+
+static void report_to_fd(const char *line, void *arg)
+{
+    const int *fd = arg;
+    char text[REPORT_SIZE + 1];
+    int size = snprintf(text, sizeof text, "%s\n", line);
+    for (int sent = 0; sent < size;) {
+        ssize_t written = write(*fd, text + sent, (size_t)(size - sent));
+        if (written <= 0)
+            return;
+        sent += (int)written;
+    }
+}
+
+static struct report report_of(struct coir_sched *sched)
+{
+    static int standard_error = STDERR_FILENO;
+    if (sched->opts.report)
+        return (struct report){sched->opts.report, sched->opts.report_arg};
+    return (struct report){report_to_fd, &standard_error};
+}
+
+void cr_report_fiber(const struct cr_fiber *fiber, char *text, size_t size)
+{
+    unsigned long long number = fiber->number;
+    if (fiber->name[0])
+        snprintf(text, size, "fiber %llu '%s'", number, fiber->name);
+    else
+        snprintf(text, size, "fiber %llu", number);
+}
+
+static void report_line(struct report report, const struct cr_fiber *fiber)
+{
+    char line[REPORT_SIZE], who[64], what[64] = "";
+    cr_report_fiber(fiber, who, sizeof who);
+    const struct cr_wait *wait = fiber->wait;
+    if (wait && wait->kind->describe)
+        wait->kind->describe(wait, what, sizeof what);
+    if (wait)
+        snprintf(line, sizeof line, "  %s waits for %s%s", who, wait->kind->name, what);
+    else
+        snprintf(line, sizeof line, "  %s is %s", who,
+                 fiber == cr_sched_self ? "running" : "ready");
+    report.line(line, report.arg);
+}
+
+static void report_fibers(struct coir_sched *sched, struct report report, uint64_t most)
+{
+    uint64_t told = 0;
+    for (uint32_t i = 0; i < sched->slots.count && told < most; i++)
+        if (sched->slots.at[i].fiber) {
+            report_line(report, sched->slots.at[i].fiber);
+            told++;
+        }
+    if (told < sched->live) {
+        char line[REPORT_SIZE];
+        snprintf(line, sizeof line, "  and %llu more", (unsigned long long)(sched->live - told));
+        report.line(line, report.arg);
+    }
+}
+
+static void report_headed(struct coir_sched *sched, const char *heading)
+{
+    struct report report = report_of(sched);
+    report.line(heading, report.arg);
+    report_fibers(sched, report, LINES_MOST);
+}
+
+void cr_report_deadlock(struct coir_sched *sched)
+{
+    char line[REPORT_SIZE];
+    snprintf(line, sizeof line, "coir: deadlock: nothing can wake the %llu fibers that are left",
+             (unsigned long long)sched->live);
+    report_headed(sched, line);
+}
+
+void cr_report_livelock(struct coir_sched *sched, uint64_t limit)
+{
+    char line[REPORT_SIZE];
+    snprintf(line, sizeof line,
+             "coir: livelock: %llu switches by yielding while a timer waits for the virtual clock",
+             (unsigned long long)limit);
+    report_headed(sched, line);
+}
+
+void cr_report_abandoned(struct coir_sched *sched)
+{
+    report_headed(sched, "coir: abandoned: these fibers were told to stop and did not end");
+}
+
+void coir_dump(int fd)
+{
+    struct coir_sched *sched = cr_sched_current("coir_dump");
+    report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
+}
+
+void coir_stats(struct coir_stats *stats)
+{
+    struct coir_sched *sched = cr_sched_current("coir_stats");
+    uint64_t running = cr_sched_self ? 1 : 0;
+    memset(stats, 0, sizeof *stats);
+    stats->spawned = sched->spawned;
+    stats->ended = sched->spawned - sched->live;
+    for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)
+        stats->ready++;
+    stats->parked = sched->live - stats->ready - running;
+    stats->parked_fd = sched->world.waiting;
+    for (int i = 0; i < CR_STACK_CLASSES; i++)
+        stats->stacks += sched->stacks.classes[i].carved;
+    stats->stack_bytes = sched->stacks.bytes;
+}

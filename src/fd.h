@@ -1,0 +1,60 @@
+/* The table of descriptors: who waits for each, and what is remembered of it.
+ *
+ * An entry exists for every number that a fiber has waited for. An owned descriptor (coir_adopt) is
+ * attached to the world once, and `ready` remembers what its edges said until a call finds
+ * otherwise. A foreign one is attached while fibers wait for it.
+ *
+ * Invariants: the generation changes with every coir_close, and a token carries it, so neither an
+ * old event nor a fiber woken by the close can touch the next file of the same number. A foreign
+ * entry is attached iff somebody waits. Entries never move, and their memory comes a page at a
+ * time: the table grows with the numbers in use, not with their limit. */
+#ifndef CR_FD_H
+#define CR_FD_H
+
+#include "base.h"
+#include "list.h"
+#include "wait.h"
+#include "world.h"
+
+struct coir_sched;
+
+struct cr_fd {
+    struct cr_list waiters; /* struct cr_fd_wait, oldest first; NULL in an entry not made yet */
+    uint32_t generation;
+    int place;      /* in the world, while attached */
+    uint8_t kind;   /* enum cr_fd_kind, of an owned one */
+    uint8_t ready;  /* IN, OUT: a call may succeed; HUP, URGENT: seen since it was adopted */
+    bool owned, attached;
+};
+
+struct cr_fd_wait {
+    struct cr_wait wait;
+    int fd, mask;
+};
+
+struct cr_fds {
+    struct cr_fd **pages;
+    size_t pages_count;
+};
+
+CR_HIDDEN void cr_fd_fini(struct cr_fds *fds);
+
+/* The entry of a number >= 0; NULL where there is none yet. */
+CR_HIDDEN struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd);
+
+/* The same, made where there is none; NULL when memory ran out. */
+CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd);
+
+/* Registers a descriptor with the world: 0, -EPERM when it cannot be polled, or another error. */
+CR_HIDDEN int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd);
+CR_HIDDEN void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd);
+
+/* Takes in an event: remembers what it says and wakes those who wait for it. */
+CR_HIDDEN void cr_fd_event(struct coir_sched *sched, uint64_t token, int mask);
+
+CR_INLINE uint64_t cr_fd_token(const struct cr_fd *entry, int fd)
+{
+    return (uint64_t)entry->generation << 32 | (uint64_t)(uint32_t)fd << 1 | 1;
+}
+
+#endif

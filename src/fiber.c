@@ -1,0 +1,215 @@
+/* Birth and end of a fiber. Its record lies at the top of its stack:
+ *
+ *     coloured top -> | struct cr_fiber | frames of fn, growing down … | guard |
+ *
+ * A dying fiber gives its stack back while it still stands on it: nobody can take it before the
+ * switch away, because nothing else runs until then. */
+#include "fiber.h"
+
+#include "debug/debug.h"
+
+#include <string.h>
+
+struct join_wait {
+    struct cr_wait wait;
+    int result;
+    coir_fiber target;
+};
+
+static char *fiber_top(struct cr_fiber *fiber)
+{
+    return (char *)(fiber + 1);
+}
+
+/* Hands the result to those who wait for it, or leaves it in the slot for the first who will. */
+static void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
+{
+    bool taken = !cr_list_empty(&self->joiners);
+    while (!cr_list_empty(&self->joiners)) {
+        struct cr_wait *wait = CR_CONTAINER(self->joiners.next, struct cr_wait, link);
+        CR_CONTAINER(wait, struct join_wait, wait)->result = result;
+        cr_sched_wake(wait->fiber, 0);
+    }
+    if (self->dropped || taken) {
+        cr_slot_release(&sched->slots, self->slot);
+    } else {
+        sched->slots.at[self->slot].fiber = NULL;
+        sched->slots.at[self->slot].result = result;
+    }
+}
+
+static void fiber_main(void *arg)
+{
+    struct cr_fiber *self = arg;
+    struct coir_sched *sched = self->sched;
+    cr_san_arrive(&self->san);
+    int result = self->fn(self->arg);
+    CR_ASSERT(cr_sched_self == self && !self->wait);
+    self->stop = 0;
+    fiber_leave_result(sched, self, result);
+    if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
+        cr_timer_remove(&sched->timers, &self->timer);
+    if (CR_UNLIKELY(self->class->is_canary) && cr_stack_overflowed(self->class, fiber_top(self)))
+        cr_fatal_overflow(self);
+    sched->live--;
+    cr_stack_give(self->class, fiber_top(self));
+    cr_sched_depart(self);
+}
+
+/* The record of a stack's last fiber serves the next one: what is set here has at a fiber's end the
+ * value that it had at the beginning. */
+static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
+                               struct cr_stack_class *class)
+{
+    fiber->wait = NULL;
+    fiber->sched = sched;
+    fiber->stop = 0;
+    fiber->class = class;
+    cr_timer_init(&fiber->timer);
+    cr_list_init(&fiber->joiners);
+}
+
+/* Whether a fiber can be made without asking for memory. */
+CR_INLINE bool fiber_is_reserved(struct coir_sched *sched, const struct cr_stack_class *class)
+{
+    return sched->slots.free != 0 && sched->live < sched->timers.capacity && class->spares > 0;
+}
+
+static bool fiber_reserve(struct coir_sched *sched, struct cr_stack_class *class)
+{
+    return (sched->slots.free != 0 || cr_slot_grow(&sched->slots)) &&
+           (sched->live < sched->timers.capacity || cr_timer_grow(&sched->timers)) &&
+           (class->spares > 0 || cr_stack_carve(&sched->stacks, class));
+}
+
+/* Puts a fiber at the tail of the ready queue. What it needs is reserved. */
+CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_class *class,
+                                      coir_fiber *handle, int (*fn)(void *arg), void *arg)
+{
+    char *top = cr_stack_take(class);
+    struct cr_fiber *fiber = (struct cr_fiber *)(void *)top - 1;
+    if (CR_UNLIKELY(!fiber->sched))
+        fiber_init(fiber, sched, class);
+    coir_fiber self = cr_slot_take(&sched->slots, fiber);
+    if (handle)
+        *handle = self;
+    fiber->slot = self.slot;
+    fiber->dropped = !handle;
+    fiber->fn = fn;
+    fiber->arg = arg;
+    fiber->number = sched->spawned++;
+    fiber->name[0] = '\0';
+    if (CR_SAN_ADDRESS) {
+        char *low = cr_stack_low(class, top);
+        cr_san_init(&fiber->san, low, (size_t)((char *)fiber - low));
+    }
+    sched->live++;
+    sched->progress = true;
+    cr_sched_ready(sched, fiber);
+    fiber->context = cr_ctx_make(fiber, fiber_main, fiber);
+    return fiber;
+}
+
+/* With options, or when memory must be asked for first. */
+static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *handle,
+                                      int (*fn)(void *arg), void *arg,
+                                      const struct coir_spawn_opts *opts)
+{
+    struct cr_stack_class *class = sched->class;
+    if (opts && opts->stack_size > 0)
+        class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
+    if (sched->freeing)
+        return -ECANCELED;
+    if (!class || !fiber_reserve(sched, class))
+        return -ENOMEM;
+    struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
+    if (opts) {
+        size_t size = opts->name ? strnlen(opts->name, CR_FIBER_NAME_SIZE - 1) : 0;
+        memcpy(fiber->name, opts->name ? opts->name : "", size);
+        fiber->name[size] = '\0';
+        fiber->dropped |= opts->detached;
+    }
+    return 0;
+}
+
+int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
+               const struct coir_spawn_opts *opts)
+{
+    struct coir_sched *sched = cr_sched_current("coir_spawn");
+    if (CR_UNLIKELY(!fn))
+        cr_fatal_mistake("coir_spawn", CR_CALLER, "the function is NULL");
+    if (CR_UNLIKELY(opts && opts->stack_size > PTRDIFF_MAX))
+        cr_fatal_mistake("coir_spawn", CR_CALLER, "the stack size is negative");
+    if (CR_UNLIKELY(opts || sched->freeing || !fiber_is_reserved(sched, sched->class)))
+        return fiber_spawn_slowly(sched, handle, fn, arg, opts);
+    fiber_make(sched, sched->class, handle, fn, arg);
+    return 0;
+}
+
+void cr_fiber_stop(struct cr_fiber *fiber)
+{
+    fiber->stop = -ECANCELED;
+    if (fiber->wait && !fiber->wait->kind->firm)
+        cr_sched_wake(fiber, -ECANCELED);
+}
+
+coir_fiber coir_self(void)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (!self)
+        return (coir_fiber){0, 0};
+    return (coir_fiber){self->slot, self->sched->slots.at[self->slot].generation};
+}
+
+const char *coir_name(void)
+{
+    return cr_sched_self ? cr_sched_self->name : "";
+}
+
+static void join_describe(const struct cr_wait *wait, char *text, size_t size)
+{
+    const struct join_wait *join = CR_CONTAINER(wait, struct join_wait, wait);
+    struct cr_slot *slot = cr_slot_find(&wait->fiber->sched->slots, join->target);
+    if (slot && slot->fiber)
+        cr_report_fiber(slot->fiber, text, size);
+}
+
+static const struct cr_wait_kind JOIN = {
+    .name = "the end of ",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+    .describe = join_describe,
+};
+
+static int join_park(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
+                     int *result, uint64_t until)
+{
+    struct join_wait join = {.wait.kind = &JOIN, .target = handle};
+    cr_list_append(&target->joiners, &join.wait.link);
+    int outcome = cr_sched_park(self, &join.wait, until);
+    if (outcome == 0 && result)
+        *result = join.result;
+    return outcome;
+}
+
+int coir_join(coir_fiber handle, int *result, uint64_t until)
+{
+    struct coir_sched *sched = cr_sched_current("coir_join");
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
+    if (CR_UNLIKELY(!slot))
+        return -ESRCH;
+    if (!slot->fiber) {
+        if (result)
+            *result = slot->result;
+        cr_slot_release(&sched->slots, handle.slot);
+        return 0;
+    }
+    if (until == 0 && !cr_sched_self)
+        return -ETIMEDOUT;
+    struct cr_fiber *self = cr_sched_fiber("coir_join");
+    if (slot->fiber == self)
+        return -EDEADLK;
+    if (until == 0)
+        return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+    return join_park(self, slot->fiber, handle, result, until);
+}

@@ -1,0 +1,154 @@
+/* The loop, one turn in this order:
+ *   1. nothing is ready: return spare stacks to the system, find the earliest deadline
+ *   2. ask the world what happened, and wait there when nothing is ready
+ *   3. all timers that are due, in order; then all descriptors
+ *   4. run fibers until none is ready or the budget is spent
+ * The only caller of the world's wait. */
+#include "loop.h"
+
+#include "io.h"
+#include "debug/debug.h"
+#include "sched.h"
+
+enum { EVENTS_MOST = 128, BUDGET = 256 };
+
+static const uint64_t LIVELOCK_SWITCHES = 16 * 1000 * 1000;
+
+static uint64_t loop_deadline(struct coir_sched *sched)
+{
+    struct cr_timer *timer = cr_timer_first(&sched->timers);
+    return timer ? timer->deadline_ns : COIR_NEVER;
+}
+
+static void loop_fire(struct coir_sched *sched)
+{
+    struct cr_timer *timer = cr_timer_first(&sched->timers);
+    uint64_t now = timer ? sched->world.now(&sched->world) : 0;
+    while (timer && timer->deadline_ns <= now) {
+        struct cr_fiber *fiber = CR_CONTAINER(timer, struct cr_fiber, timer);
+        cr_sched_wake(fiber, fiber->wait->kind->expired);
+        timer = cr_timer_first(&sched->timers);
+    }
+}
+
+static void loop_dispatch(struct coir_sched *sched, const struct cr_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (events[i].token & 1)
+            cr_fd_event(sched, events[i].token, (int)events[i].value);
+        else
+            cr_io_complete(events[i].token, events[i].value);
+    }
+}
+
+/* Until when the world may wait, 0: not at all. */
+static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *until)
+{
+    *until = 0;
+    if (sched->ready)
+        return 0;
+    uint64_t deadline = loop_deadline(sched);
+    bool forever = deadline == COIR_NEVER;
+    if (may_wait && forever && sched->world.waiting == 0)
+        return -EDEADLK;
+    if (cr_stack_trim(&sched->stacks))
+        return 0;
+    if (may_wait || (sched->world.is_virtual && !forever))
+        *until = deadline;
+    return 0;
+}
+
+/* Under a virtual clock, fibers that only yield keep a waiting timer from ever being due. Counts
+ * the switches since the clock moved, or something other than a timer woke or made a fiber. */
+static bool loop_is_livelock(struct coir_sched *sched, uint64_t switches)
+{
+    if (!sched->world.is_virtual)
+        return false;
+    uint64_t now = sched->world.now(&sched->world);
+    uint64_t limit = sched->opts.livelock_limit ? sched->opts.livelock_limit : LIVELOCK_SWITCHES;
+    if (sched->progress || now != sched->idle_at || loop_deadline(sched) == COIR_NEVER) {
+        sched->progress = false;
+        sched->idle_at = now;
+        sched->idle_switches = 0;
+    }
+    sched->idle_switches += switches;
+    if (sched->idle_switches < limit)
+        return false;
+    sched->idle_switches = 0;
+    cr_report_livelock(sched, limit);
+    return true;
+}
+
+static struct cr_fiber *loop_pick(struct coir_sched *sched)
+{
+    if (CR_LIKELY(!sched->pick))
+        return cr_sched_pop(sched);
+    struct cr_fiber **link = sched->pick(sched), *fiber = *link;
+    *link = fiber->next;
+    if (!fiber->next)
+        sched->ready_end = link;
+    return fiber;
+}
+
+int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
+{
+    struct cr_event events[EVENTS_MOST];
+    uint64_t until;
+    int count = loop_wait_until(sched, may_wait, &until);
+    if (count < 0)
+        return count;
+    if (sched->world.waiting > 0 || until > 0)
+        count = sched->world.wait(&sched->world, events, EVENTS_MOST, until);
+    if (count < 0)
+        return count;
+    bool progress = sched->progress;
+    if (sched->timers.count > 0)
+        loop_fire(sched);
+    sched->progress = progress;
+    loop_dispatch(sched, events, count);
+    if (!sched->ready)
+        return 0;
+    int left = sched->pick ? 0 : (budget > 0 ? budget : BUDGET) - 1;
+    sched->budget = left;
+    cr_sched_enter(sched, loop_pick(sched));
+    return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;
+}
+
+static struct coir_sched *loop_own(coir_sched *sched, const char *function, void *caller)
+{
+    if (!sched || sched != cr_sched_here)
+        cr_fatal_mistake(function, caller, "not this thread's scheduler");
+    if (cr_sched_self)
+        cr_fatal_mistake(function, caller, "called in a fiber of the scheduler");
+    return sched;
+}
+
+int coir_sched_run(coir_sched *sched)
+{
+    loop_own(sched, "coir_sched_run", CR_CALLER);
+    int result = 0;
+    while (result == 0 && sched->live > 0)
+        result = cr_loop_turn(sched, true, 0);
+    while (cr_stack_trim(&sched->stacks))
+        continue;
+    if (result == -EDEADLK)
+        cr_report_deadlock(sched);
+    return result;
+}
+
+int coir_sched_step(coir_sched *sched, int budget)
+{
+    loop_own(sched, "coir_sched_step", CR_CALLER);
+    int result = cr_loop_turn(sched, false, budget);
+    if (result < 0)
+        return result;
+    if (sched->ready)
+        return COIR_STEP_READY;
+    return sched->live > 0 ? COIR_STEP_WAITING : COIR_STEP_DONE;
+}
+
+uint64_t coir_sched_deadline(coir_sched *sched)
+{
+    loop_own(sched, "coir_sched_deadline", CR_CALLER);
+    return sched->ready ? 0 : loop_deadline(sched);
+}

@@ -1,0 +1,16 @@
+/* The loop's turn, for those who run it: coir_sched_run and _step, and the freeing of a scheduler.
+ * Nothing else runs on the thread's own stack between two fibers. */
+#ifndef CR_LOOP_H
+#define CR_LOOP_H
+
+#include "base.h"
+
+struct coir_sched;
+
+/* One turn: fires what is due, takes in what the world tells, runs at most `budget` switches. With
+ * `may_wait` it waits for the first of these when nothing is ready. Returns 0; -EDEADLK (only with
+ * may_wait) when nothing is ready and nothing can become so, for the lack of fibers or because all
+ * of them are parked; -ELOOP in a livelock; or the world's error. */
+CR_HIDDEN int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget);
+
+#endif

@@ -1,0 +1,144 @@
+/* The life of a scheduler: made, run, freed. Freeing tells every fiber to stop and runs them to
+ * their ends, because only they can give back what they hold. */
+#include "debug/debug.h"
+#include "fiber.h"
+#include "loop.h"
+#include "trap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A fiber that was told to stop and comes back this often without any fiber ending ignores it. */
+enum { STOP_TURNS_MOST = 1000 };
+
+enum { STACK_SIZE_DEFAULT = 64 * 1024 };
+
+static int run_world(struct cr_world *world, const struct coir_sched_opts *opts)
+{
+    static const struct {
+        const char *name;
+        int (*init)(struct cr_world *world);
+    } WORLDS[] = {
+        [COIR_WORLD_DEFAULT] = {"", cr_epoll_init},
+        [COIR_WORLD_EPOLL] = {"epoll", cr_epoll_init},
+        [COIR_WORLD_POLL] = {"poll", cr_poll_init},
+    };
+    const size_t count = sizeof WORLDS / sizeof *WORLDS;
+    const char *name = getenv("COIR_WORLD");
+    size_t i = (size_t)opts->world;
+    if (opts->world == COIR_WORLD_DEFAULT && name)
+        for (i = 0; i < count && strcmp(name, WORLDS[i].name) != 0; i++)
+            continue;
+    if (i >= count)
+        return -ENOSYS;
+    int result = WORLDS[i].init(world);
+    if (result == 0 && opts->clock == COIR_CLOCK_VIRTUAL)
+        cr_virtual_init(world);
+    return result;
+}
+
+static int run_init(coir_sched *sched)
+{
+    const struct coir_sched_opts *opts = &sched->opts;
+    sched->ready_end = &sched->ready;
+    cr_stack_init(&sched->stacks);
+    sched->class = cr_stack_class(&sched->stacks,
+                                  opts->stack_size ? opts->stack_size : STACK_SIZE_DEFAULT,
+                                  opts->guard == COIR_GUARD_CANARY);
+    if (!sched->class)
+        return -ENOMEM;
+    cr_san_init_thread(&sched->san);
+    int result = run_world(&sched->world, opts);
+    if (result == 0 && !opts->keep_signals)
+        result = cr_trap_set();
+    return result;
+}
+
+static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const char *function,
+                   void *caller)
+{
+    if (opts && opts->stack_size > PTRDIFF_MAX)
+        cr_fatal_mistake(function, caller, "the stack size is negative");
+    if (cr_sched_here)
+        return -EBUSY;
+    coir_sched *sched = calloc(1, sizeof *sched);
+    if (!sched)
+        return -ENOMEM;
+    if (opts)
+        sched->opts = *opts;
+    int result = run_init(sched);
+    if (result < 0) {
+        free(sched);
+        return result;
+    }
+    cr_sched_here = sched;
+    *out = sched;
+    return 0;
+}
+
+int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts)
+{
+    if (!sched)
+        cr_fatal_mistake("coir_sched_new", CR_CALLER, "the place for the scheduler is NULL");
+    return run_new(sched, opts, "coir_sched_new", CR_CALLER);
+}
+
+static void run_stop_all(coir_sched *sched)
+{
+    for (uint32_t i = 0; i < sched->slots.count; i++)
+        if (sched->slots.at[i].fiber)
+            cr_fiber_stop(sched->slots.at[i].fiber);
+    int turns = 0, result = 0;
+    while (sched->live > 0 && result == 0 && turns++ < STOP_TURNS_MOST) {
+        uint64_t live = sched->live;
+        result = cr_loop_turn(sched, true, 0);
+        if (sched->live < live)
+            turns = 0;
+    }
+    if (sched->live > 0)
+        cr_report_abandoned(sched);
+}
+
+static void run_free(coir_sched *sched)
+{
+    sched->freeing = true;
+    run_stop_all(sched);
+    sched->world.fini(&sched->world);
+    cr_fd_fini(&sched->fds);
+    cr_timer_fini(&sched->timers);
+    cr_slot_fini(&sched->slots);
+    cr_stack_fini(&sched->stacks);
+    if (!sched->opts.keep_signals)
+        cr_trap_reset();
+    cr_sched_here = NULL;
+    free(sched);
+}
+
+void coir_sched_free(coir_sched *sched)
+{
+    if (!sched)
+        return;
+    if (sched != cr_sched_here)
+        cr_fatal_mistake("coir_sched_free", CR_CALLER, "not this thread's scheduler");
+    if (cr_sched_self)
+        cr_fatal_mistake("coir_sched_free", CR_CALLER, "called in a fiber of the scheduler");
+    run_free(sched);
+}
+
+int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts, int *result)
+{
+    coir_sched *sched;
+    coir_fiber first;
+    if (!fn)
+        cr_fatal_mistake("coir_run", CR_CALLER, "the function is NULL");
+    int outcome = run_new(&sched, opts, "coir_run", CR_CALLER);
+    if (outcome < 0)
+        return outcome;
+    outcome = coir_spawn(&first, fn, arg, NULL);
+    if (outcome == 0)
+        outcome = coir_sched_run(sched);
+    if (outcome == 0)
+        coir_join(first, result, 0);
+    run_free(sched);
+    return outcome;
+}

@@ -1,0 +1,149 @@
+/* The scheduler's own data and its inner verbs: ready queue, park, wake. Everything that blocks is
+ * built of these and of wait records (wait.h).
+ *
+ *              spawn                  switch                 park
+ *     (none) ---------> ready queue ----------> running ----------------> parked: fiber->wait
+ *                           ^                     |  ^                        |
+ *                           +------- yield -------+  +--- (ready) <-- wake ---+
+ *
+ * Invariant: fiber->wait is not NULL iff the fiber is parked; then, and only then, its record may
+ * be on a ring and its timer armed. */
+#ifndef CR_SCHED_H
+#define CR_SCHED_H
+
+#include "ctx/ctx.h"
+#include "fd.h"
+#include "list.h"
+#include "san.h"
+#include "slot.h"
+#include "stack.h"
+#include "timer.h"
+#include "wait.h"
+#include "world.h"
+
+enum { CR_FIBER_NAME_SIZE = 24 };
+
+/* Lies at the top of the fiber's stack; the first line of cache holds what a switch needs. */
+struct cr_fiber {
+    _Alignas(64) void *context;
+    struct cr_fiber *next; /* in the ready queue */
+    struct cr_wait *wait;
+    struct coir_sched *sched;
+    int stop; /* what blocking calls are refused with: -ECANCELED once told to stop, else 0 */
+    uint32_t slot;
+    struct cr_timer timer;
+    int (*fn)(void *arg);
+    void *arg;
+    struct cr_list joiners;
+    struct cr_stack_class *class;
+    uint64_t number; /* counts from 0 in the order of spawning */
+    struct cr_san san;
+    bool dropped; /* nobody will take the result */
+    char name[CR_FIBER_NAME_SIZE];
+};
+
+struct coir_sched {
+    struct cr_fiber *ready;
+    int budget; /* switches that are left before the loop has its turn */
+    bool freeing;
+    bool progress; /* a fiber was woken or made, but by a timer, since the loop last looked */
+    struct cr_fiber **ready_end;
+    void *loop_context;
+    struct cr_timers timers;
+    struct cr_slots slots;
+    struct cr_stacks stacks;
+    struct cr_fds fds;
+    struct cr_world world;
+    struct cr_san san;
+    uint64_t spawned, live;
+    struct cr_stack_class *class; /* of stacks, for fibers that name no size */
+    uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
+    struct coir_sched_opts opts;
+    /* Chooses who runs next: returns the link in the ready queue that points to it. NULL: the
+     * first. Called with a queue that is not empty. */
+    struct cr_fiber **(*pick)(struct coir_sched *sched);
+};
+
+/* This thread's scheduler, and the fiber that runs in it (NULL: the loop, or nothing). */
+extern CR_HIDDEN _Thread_local struct coir_sched *cr_sched_here;
+extern CR_HIDDEN _Thread_local struct cr_fiber *cr_sched_self;
+
+/* The address that the public function returns to, for the line about a mistake. */
+#define CR_CALLER __builtin_return_address(0)
+
+/* The running fiber, or this thread's scheduler; a mistake of `function`'s caller where there is
+ * none. */
+CR_HIDDEN CR_COLD struct cr_fiber *cr_sched_no_fiber(const char *function, void *caller);
+CR_HIDDEN CR_COLD struct coir_sched *cr_sched_none(const char *function, void *caller);
+
+#define cr_sched_fiber(function) \
+    (CR_LIKELY(cr_sched_self) ? cr_sched_self : cr_sched_no_fiber(function, CR_CALLER))
+#define cr_sched_current(function) \
+    (CR_LIKELY(cr_sched_here) ? cr_sched_here : cr_sched_none(function, CR_CALLER))
+
+CR_INLINE void cr_sched_ready(struct coir_sched *sched, struct cr_fiber *fiber)
+{
+    fiber->next = NULL;
+    *sched->ready_end = fiber;
+    sched->ready_end = &fiber->next;
+}
+
+/* The ready queue must not be empty. */
+CR_INLINE struct cr_fiber *cr_sched_pop(struct coir_sched *sched)
+{
+    struct cr_fiber *fiber = sched->ready;
+    sched->ready = fiber->next;
+    if (!sched->ready)
+        sched->ready_end = &sched->ready;
+    return fiber;
+}
+
+/* Ends a fiber's wait. */
+CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
+{
+    struct cr_wait *wait = fiber->wait;
+    wait->result = result;
+    cr_list_remove(&wait->link);
+    fiber->wait = NULL;
+    cr_timer_disarm(&fiber->timer);
+    fiber->sched->progress = true;
+    cr_sched_ready(fiber->sched, fiber);
+}
+
+/* Parks the running fiber in `wait`, whose link and kind are set, until it is woken or `until`.
+ * Returns the wait's result; -ECANCELED without parking when the fiber has been told to stop, after
+ * letting others run. */
+CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until);
+
+/* The same without deadline, and not refused to a fiber that was told to stop. */
+CR_HIDDEN int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait);
+
+/* What a blocking call of a stopped fiber does: lets others run, then returns -ECANCELED. */
+CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);
+
+/* Counts a call that succeeded without parking, and gives the loop its turn when due. */
+CR_HIDDEN void cr_sched_rest(struct cr_fiber *self);
+
+/* For the loop: runs a fiber, and whoever it switches to, until somebody switches back. */
+CR_HIDDEN void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber);
+
+/* For the end of a fiber: switches away for good. */
+CR_INLINE void cr_sched_depart(struct cr_fiber *self)
+{
+    struct coir_sched *sched = self->sched;
+    struct cr_fiber *next = NULL;
+    if (CR_LIKELY(sched->ready && --sched->budget >= 0))
+        next = cr_sched_pop(sched);
+    cr_sched_self = next;
+    cr_san_leave_for_good(next ? &next->san : &sched->san);
+    cr_ctx_switch(&self->context, next ? next->context : sched->loop_context);
+    __builtin_unreachable();
+}
+
+CR_INLINE void cr_sched_spend(struct cr_fiber *self)
+{
+    if (CR_UNLIKELY(--self->sched->budget < 0))
+        cr_sched_rest(self);
+}
+
+#endif

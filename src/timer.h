@@ -1,0 +1,75 @@
+/* Deadlines: a four-ary heap that is kept lazily. A waiter owns one timer for its whole life.
+ * Arming it later than before, and disarming it, only writes the timer; the heap's entry stays
+ * where it is, too early, and is mended when it comes to the top. So a wait that ends before its
+ * deadline, and the next one with a later deadline, cost a few stores however many timers are
+ * pending.
+ *
+ * Order: by deadline, equal deadlines by the order of arming.
+ *
+ * Invariants: an entry's key is never later than its timer's; a timer is in the heap iff its
+ * `place` is not CR_TIMER_OUT; an armed timer is in the heap; and the heap has room for every timer
+ * counted by cr_timer_reserve, so that arming cannot fail. */
+#ifndef CR_TIMER_H
+#define CR_TIMER_H
+
+#include "base.h"
+
+#define CR_TIMER_OUT SIZE_MAX
+
+struct cr_timer {
+    uint64_t deadline_ns; /* UINT64_MAX: not armed */
+    uint64_t order;
+    size_t place;
+};
+
+struct cr_timer_entry {
+    uint64_t deadline_ns;
+    uint64_t order;
+    struct cr_timer *timer;
+};
+
+struct cr_timers {
+    struct cr_timer_entry *heap;
+    size_t count, capacity;
+    uint64_t order;
+};
+
+CR_HIDDEN bool cr_timer_grow(struct cr_timers *timers);
+CR_HIDDEN void cr_timer_fini(struct cr_timers *timers);
+
+/* Enters a timer into the heap, or moves its entry to an earlier place. */
+CR_HIDDEN void cr_timer_enter(struct cr_timers *timers, struct cr_timer *timer);
+
+/* Takes a timer out of the heap, before its memory goes. */
+CR_HIDDEN void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer);
+
+/* The armed timer with the earliest deadline, NULL when none is armed. */
+CR_HIDDEN struct cr_timer *cr_timer_first(struct cr_timers *timers);
+
+/* Makes room for `count` timers in all, one more at most than before; false when memory ran out. */
+CR_INLINE bool cr_timer_reserve(struct cr_timers *timers, size_t count)
+{
+    return CR_LIKELY(count <= timers->capacity) || cr_timer_grow(timers);
+}
+
+CR_INLINE void cr_timer_init(struct cr_timer *timer)
+{
+    timer->deadline_ns = UINT64_MAX;
+    timer->place = CR_TIMER_OUT;
+}
+
+CR_INLINE void cr_timer_arm(struct cr_timers *timers, struct cr_timer *timer, uint64_t deadline_ns)
+{
+    timer->deadline_ns = deadline_ns;
+    timer->order = ++timers->order;
+    if (CR_UNLIKELY(timer->place == CR_TIMER_OUT ||
+                    deadline_ns < timers->heap[timer->place].deadline_ns))
+        cr_timer_enter(timers, timer);
+}
+
+CR_INLINE void cr_timer_disarm(struct cr_timer *timer)
+{
+    timer->deadline_ns = UINT64_MAX;
+}
+
+#endif

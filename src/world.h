@@ -1,0 +1,93 @@
+/* The world: the one table through which time, readiness and every call on a descriptor go. A
+ * scheduler holds one by value, so a world that changes another one (the virtual clock, the faults
+ * of a test) copies it and replaces entries.
+ *
+ * A call never blocks. It returns a result >= 0; -EAGAIN: wait for readiness and call again;
+ * another
+ * -ECODE; or CR_PENDING: an operation is under way, and its result comes as an event with the
+ * call's token. A pending operation owns its buffer until that event, also after `cancel`.
+ *
+ * wait() opens what it needs, and so does attach(); before the first of them no descriptor is open.
+ *
+ * Readiness is edge-triggered: after attach, and after each later change, an event tells all that
+ * the descriptor is ready for; an edge may be told again. A world that can only ask for levels
+ * (poll) tells what was armed, once. So whoever waits arms first, and remembers what it is told. */
+#ifndef CR_WORLD_H
+#define CR_WORLD_H
+
+#include "base.h"
+
+#include <errno.h>
+
+#define CR_PENDING INT64_MIN
+
+/* A token with its lowest bit set is a descriptor's: generation, number, 1. Else it is the address
+ * of a struct cr_op (io.c). */
+struct cr_event {
+    uint64_t token;
+    int64_t value; /* readiness: COIR_IN … and CR_URGENT; or an operation's result */
+};
+
+enum { CR_URGENT = 16 }; /* beside COIR_IN …: a stream has urgent data, so a read may stop short */
+
+/* What adopt() finds out about a descriptor. */
+enum cr_fd_kind {
+    CR_FD_SOCKET = 1,
+    CR_FD_SHORT_EMPTIES = 2 /* a short read proves that nothing is left, until the next edge */
+};
+
+struct cr_world {
+    const char *name;
+    bool is_virtual;
+    size_t waiting; /* fibers parked for a descriptor or an operation; kept by fd.c and io.c */
+
+    uint64_t (*now)(struct cr_world *world);
+    /* Fills events as they are; waits for the first, until `until` at the latest (0: not at all).
+     * Returns how many, or an error that makes waiting impossible. A signal ends it early: 0. */
+    int (*wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
+
+    /* Returns the world's own number for the registration (>= 0), -EPERM for what cannot be polled,
+     * or another error. */
+    int (*attach)(struct cr_world *world, int fd, uint64_t token);
+    void (*detach)(struct cr_world *world, int fd, int place);
+    void (*arm)(struct cr_world *world, int fd, int place, int mask);
+
+    /* Asks the kernel what of `mask` a descriptor is ready for, with HUP and ERR; or an error. */
+    int (*ready)(struct cr_world *world, int fd, int mask);
+    /* Makes it non-blocking; its kind, or an error. */
+    int (*adopt)(struct cr_world *world, int fd);
+    int64_t (*read)(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token);
+    int64_t (*write)(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
+                     uint64_t token);
+    /* As write, for a descriptor that may be blocking: never waits, so may write less. */
+    int64_t (*write_foreign)(struct cr_world *world, int fd, const void *buf, size_t size);
+    int (*close)(struct cr_world *world, int fd);
+    /* Asks a pending operation to end soon; its event still comes. */
+    void (*cancel)(struct cr_world *world, uint64_t token);
+
+    void (*fini)(struct cr_world *world);
+
+    int queue; /* epoll: its descriptor, -1 before the first wait */
+    void *state;
+    uint64_t virtual_now_ns;
+    int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
+};
+
+/* Each makes a world that has opened and allocated nothing; 0, or -ENOSYS where it cannot be. */
+CR_HIDDEN int cr_epoll_init(struct cr_world *world);
+CR_HIDDEN int cr_poll_init(struct cr_world *world);
+
+/* Turns a world into the same one with a virtual clock. */
+CR_HIDDEN void cr_virtual_init(struct cr_world *world);
+
+/* What the worlds over a POSIX kernel have in common. */
+CR_HIDDEN void cr_posix_init(struct cr_world *world);
+CR_HIDDEN uint64_t cr_posix_now(struct cr_world *world);
+struct timespec;
+/* The time left until `until`, NULL for ever. */
+CR_HIDDEN struct timespec *cr_posix_left(struct cr_world *world, uint64_t until,
+                                         struct timespec *left);
+CR_HIDDEN short cr_posix_poll_mask(int mask);
+CR_HIDDEN int cr_posix_mask(short poll_mask);
+
+#endif

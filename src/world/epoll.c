@@ -1,0 +1,101 @@
+/* The world of Linux: one epoll, every descriptor registered once, for both directions and for
+ * edges. Waits have the kernel's nanoseconds. */
+#include "../world.h"
+
+#include "../../include/coir.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH_MOST = 128 };
+
+static int epoll_open(struct cr_world *world)
+{
+    if (world->queue < 0)
+        world->queue = epoll_create1(EPOLL_CLOEXEC);
+    return world->queue < 0 ? -errno : 0;
+}
+
+static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
+{
+    int result = epoll_open(world);
+    if (result < 0)
+        return result;
+    struct epoll_event interest = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+        .data.u64 = token,
+    };
+    return epoll_ctl(world->queue, EPOLL_CTL_ADD, fd, &interest) == 0 ? 0 : -errno;
+}
+
+static void epoll_detach(struct cr_world *world, int fd, int place)
+{
+    (void)place;
+    epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
+}
+
+static void epoll_arm(struct cr_world *world, int fd, int place, int mask)
+{
+    (void)world;
+    (void)fd;
+    (void)place;
+    (void)mask;
+}
+
+/* A kernel before 5.11 has no nanoseconds in epoll_wait: there the epoll itself is polled. */
+static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct timespec *left)
+{
+#ifdef SYS_epoll_pwait2
+    long count = syscall(SYS_epoll_pwait2, queue, events, most, left, NULL, 8);
+    if (count >= 0 || errno != ENOSYS)
+        return (int)count;
+#endif
+    struct pollfd ask = {.fd = queue, .events = POLLIN};
+    int ready = ppoll(&ask, 1, left, NULL);
+    return ready > 0 ? epoll_wait(queue, events, most, 0) : ready;
+}
+
+static int epoll_wait_events(struct cr_world *world, struct cr_event *events, int most,
+                             uint64_t until)
+{
+    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
+    struct epoll_event got[BATCH_MOST];
+    int count;
+    if (world->queue < 0)
+        count = ppoll(NULL, 0, left, NULL);
+    else if (until == 0)
+        count = epoll_wait(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, 0);
+    else
+        count = epoll_wait_ns(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, left);
+    if (count < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++) {
+        events[i].token = got[i].data.u64;
+        events[i].value = cr_posix_mask((short)got[i].events);
+    }
+    return count;
+}
+
+static void epoll_fini(struct cr_world *world)
+{
+    if (world->queue >= 0)
+        close(world->queue);
+}
+
+int cr_epoll_init(struct cr_world *world)
+{
+    _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+                       EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP && EPOLLPRI == POLLPRI,
+                   "epoll's bits are poll's");
+    cr_posix_init(world);
+    world->name = "epoll";
+    world->wait = epoll_wait_events;
+    world->attach = epoll_attach;
+    world->detach = epoll_detach;
+    world->arm = epoll_arm;
+    world->fini = epoll_fini;
+    return 0;
+}

@@ -1,0 +1,134 @@
+/* The reference world: plain poll, on any POSIX system. It keeps one entry for each attached
+ * descriptor, with the events that are armed and not told yet. An entry without any is hidden from
+ * poll by negating its number, because a level would be told again and again.
+ *
+ * Invariant: a place, once given to a descriptor, is its own until detach; free places form a chain
+ * through their tokens. */
+#include "../world.h"
+
+#include "../../include/coir.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { ENTRIES_LEAST = 64 };
+
+struct poll_state {
+    struct pollfd *entries;
+    uint64_t *tokens;
+    size_t count, capacity;
+    size_t free;  /* the first free place plus one, 0: none */
+    size_t first; /* where the next batch starts, so that a full one starves nobody */
+};
+
+static struct poll_state *poll_state(struct cr_world *world)
+{
+    if (!world->state)
+        world->state = calloc(1, sizeof(struct poll_state));
+    return world->state;
+}
+
+static bool poll_grow(struct poll_state *state)
+{
+    size_t capacity = state->capacity ? 2 * state->capacity : ENTRIES_LEAST;
+    struct pollfd *entries = realloc(state->entries, capacity * sizeof *entries);
+    if (!entries)
+        return false;
+    state->entries = entries;
+    uint64_t *tokens = realloc(state->tokens, capacity * sizeof *tokens);
+    if (!tokens)
+        return false;
+    state->tokens = tokens;
+    state->capacity = capacity;
+    return true;
+}
+
+static int poll_attach(struct cr_world *world, int fd, uint64_t token)
+{
+    struct poll_state *state = poll_state(world);
+    int probe = world->ready(world, fd, COIR_IN | COIR_OUT);
+    if (!state || probe < 0)
+        return state ? probe : -ENOMEM;
+    size_t place = state->free ? state->free - 1 : state->count;
+    if (place == state->capacity && !poll_grow(state))
+        return -ENOMEM;
+    if (place == state->count)
+        state->count++;
+    else
+        state->free = state->tokens[place];
+    state->entries[place] = (struct pollfd){.fd = ~fd};
+    state->tokens[place] = token;
+    return (int)place;
+}
+
+static void poll_detach(struct cr_world *world, int fd, int place)
+{
+    (void)fd;
+    struct poll_state *state = world->state;
+    state->entries[place] = (struct pollfd){.fd = -1};
+    state->tokens[place] = state->free;
+    state->free = (size_t)place + 1;
+}
+
+static void poll_arm(struct cr_world *world, int fd, int place, int mask)
+{
+    struct poll_state *state = world->state;
+    struct pollfd *entry = &state->entries[place];
+    CR_ASSERT(entry->fd == fd || entry->fd == ~fd);
+    entry->fd = fd;
+    entry->events = (short)(entry->events | cr_posix_poll_mask(mask));
+}
+
+static void poll_tell(struct poll_state *state, size_t place, struct cr_event *event)
+{
+    struct pollfd *entry = &state->entries[place];
+    int mask = cr_posix_mask(entry->revents & POLLNVAL ? POLLERR : entry->revents);
+    event->token = state->tokens[place];
+    event->value = mask;
+    entry->events &= (short)~(cr_posix_poll_mask(mask) | (entry->revents & POLLPRI));
+    if (entry->events == 0)
+        entry->fd = ~entry->fd;
+}
+
+static int poll_wait_events(struct cr_world *world, struct cr_event *events, int most,
+                            uint64_t until)
+{
+    struct poll_state *state = world->state;
+    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
+    size_t count = state ? state->count : 0;
+    int ready = ppoll(count ? state->entries : NULL, (nfds_t)count, left, NULL), told = 0;
+    if (ready < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (size_t i = 0; i < count && told < ready && told < most; i++) {
+        size_t place = (state->first + i) % count;
+        if (state->entries[place].fd >= 0 && state->entries[place].revents) {
+            poll_tell(state, place, &events[told++]);
+            if (told == most)
+                state->first = place + 1;
+        }
+    }
+    return told;
+}
+
+static void poll_fini(struct cr_world *world)
+{
+    struct poll_state *state = world->state;
+    if (!state)
+        return;
+    free(state->entries);
+    free(state->tokens);
+    free(state);
+}
+
+int cr_poll_init(struct cr_world *world)
+{
+    cr_posix_init(world);
+    world->name = "poll";
+    world->wait = poll_wait_events;
+    world->attach = poll_attach;
+    world->detach = poll_detach;
+    world->arm = poll_arm;
+    world->fini = poll_fini;
+    return 0;
+}

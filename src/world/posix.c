@@ -1,0 +1,180 @@
+/* What every world over a POSIX kernel shares: the clock, the one question about readiness, and the
+ * calls. None of them blocks, whatever the flags of the descriptor. */
+#include "../world.h"
+
+#include "../../include/coir.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const uint64_t NS_PER_SECOND = 1000000000;
+
+uint64_t cr_posix_now(struct cr_world *world)
+{
+    (void)world;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+struct timespec *cr_posix_left(struct cr_world *world, uint64_t until, struct timespec *left)
+{
+    if (until == COIR_NEVER)
+        return NULL;
+    uint64_t now = until == 0 ? 0 : cr_posix_now(world);
+    uint64_t left_ns = until > now ? until - now : 0;
+    left->tv_sec = (time_t)(left_ns / NS_PER_SECOND);
+    left->tv_nsec = (long)(left_ns % NS_PER_SECOND);
+    return left;
+}
+
+short cr_posix_poll_mask(int mask)
+{
+    int in = mask & COIR_IN ? POLLIN | POLLRDHUP | POLLPRI : 0;
+    return (short)(in | (mask & COIR_OUT ? POLLOUT : 0));
+}
+
+/* End of file, hang-up and error are ready for whichever direction is asked. */
+int cr_posix_mask(short poll_mask)
+{
+    int mask = 0;
+    if (poll_mask & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+        mask |= COIR_IN;
+    if (poll_mask & (POLLOUT | POLLHUP | POLLERR))
+        mask |= COIR_OUT;
+    if (poll_mask & (POLLRDHUP | POLLHUP))
+        mask |= COIR_HUP;
+    if (poll_mask & POLLERR)
+        mask |= COIR_ERR;
+    if (poll_mask & POLLPRI)
+        mask |= CR_URGENT;
+    return mask;
+}
+
+static int posix_ready(struct cr_world *world, int fd, int mask)
+{
+    (void)world;
+    if (fd < 0)
+        return -EBADF;
+    struct pollfd ask = {.fd = fd, .events = cr_posix_poll_mask(mask)};
+    int count;
+    do
+        count = poll(&ask, 1, 0);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return -errno;
+    if (ask.revents & POLLNVAL)
+        return -EBADF;
+    return cr_posix_mask(ask.revents) & (mask | COIR_HUP | COIR_ERR);
+}
+
+static bool posix_is_tcp(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    int type = 0;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+        return false;
+    size = sizeof type;
+    return (address.ss_family == AF_INET || address.ss_family == AF_INET6) &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* A packet pipe (O_DIRECT) ends a read at a packet's end, like a datagram; a Unix socket where
+ * descriptors are passed; so a short read proves emptiness for plain pipes and TCP only. */
+static int posix_adopt(struct cr_world *world, int fd)
+{
+    (void)world;
+    struct stat about;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fstat(fd, &about) != 0)
+        return -errno;
+    if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -errno;
+    if (S_ISSOCK(about.st_mode))
+        return CR_FD_SOCKET | (posix_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
+#ifdef O_DIRECT
+    bool packets = flags & O_DIRECT;
+#else
+    bool packets = false;
+#endif
+    return S_ISFIFO(about.st_mode) && !packets ? CR_FD_SHORT_EMPTIES : 0;
+}
+
+static int64_t posix_result(ssize_t result)
+{
+    if (result >= 0)
+        return result;
+    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static int64_t posix_read(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
+{
+    (void)world;
+    (void)token;
+    ssize_t result;
+    do
+        result = read(fd, buf, size);
+    while (result < 0 && errno == EINTR);
+    return posix_result(result);
+}
+
+static int64_t posix_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
+                           uint64_t token)
+{
+    (void)world;
+    (void)token;
+    ssize_t result;
+    do
+        result = kind & CR_FD_SOCKET ? send(fd, buf, size, MSG_NOSIGNAL) : write(fd, buf, size);
+    while (result < 0 && errno == EINTR);
+    return posix_result(result);
+}
+
+/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. */
+static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    if (!(flags & O_NONBLOCK)) {
+        ssize_t sent = send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0 || errno != ENOTSOCK)
+            return errno == EINTR && sent < 0 ? -EAGAIN : posix_result(sent);
+        size = size > PIPE_BUF ? PIPE_BUF : size;
+    }
+    return posix_write(world, fd, buf, size, 0, 0);
+}
+
+static int posix_close(struct cr_world *world, int fd)
+{
+    (void)world;
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno;
+}
+
+static void posix_cancel(struct cr_world *world, uint64_t token)
+{
+    (void)world;
+    (void)token;
+}
+
+void cr_posix_init(struct cr_world *world)
+{
+    *world = (struct cr_world){
+        .now = cr_posix_now,
+        .ready = posix_ready,
+        .adopt = posix_adopt,
+        .read = posix_read,
+        .write = posix_write,
+        .write_foreign = posix_write_foreign,
+        .close = posix_close,
+        .cancel = posix_cancel,
+        .queue = -1,
+    };
+}
