@@ -1,0 +1,251 @@
+/* The test harness: one process per test, a time limit, an expected end.
+ *
+ *     TEST(test_a_sentence_in_words) { CHECK(…); }         returns normally
+ *     TEST_DIES(test_…, SIGABRT, "text") { … }             dies of the signal, having printed text
+ *     TEST_EXITS(test_…, 3, "text") { … }                  exits with the status, likewise
+ *     TEST_FAILS(test_…, "why") { CHECK(…); }              is known to fail; passing is a failure
+ *
+ * A program includes this file once and gets its main: an argument selects the tests whose names
+ * contain it. What a test prints is shown when it fails. A limit other than 20 seconds: define
+ * TEST_SECONDS before the include. COIR_TEST_SLOW in the environment makes limits ten times longer.
+ *
+ * CHECK and SKIP may stand in any function, also on a small fiber stack: they format into a short
+ * buffer and leave by _exit. */
+#ifndef TEST_H
+#define TEST_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef TEST_SECONDS
+#define TEST_SECONDS 20
+#endif
+
+enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77, TEST_OUTPUT_MAX = 64 * 1024 };
+
+struct test {
+    const char *name;
+    void (*body)(void);
+    int signal;         /* what it must die of, or 0 */
+    int status;         /* what it must exit with */
+    const char *output; /* what it must have printed, or NULL */
+    const char *fails;  /* why it is known to fail, or NULL */
+    int seconds;        /* its limit, or 0 for TEST_SECONDS */
+    struct test *next;
+};
+
+static struct test *test_first, **test_last = &test_first;
+
+#define TEST_DEFINE(id, ...)                                                                       \
+    static void id(void);                                                                          \
+    static struct test id##_record = {.name = #id, .body = id, __VA_ARGS__};                       \
+    __attribute__((constructor)) static void id##_register(void)                                   \
+    {                                                                                              \
+        test_add(&id##_record);                                                                    \
+    }                                                                                              \
+    static void id(void)
+
+#define TEST(id) TEST_DEFINE(id, .status = 0)
+#define TEST_DIES(id, sig, text) TEST_DEFINE(id, .signal = (sig), .output = (text))
+#define TEST_EXITS(id, code, text) TEST_DEFINE(id, .status = (code), .output = (text))
+#define TEST_FAILS(id, why) TEST_DEFINE(id, .fails = (why))
+
+#define CHECK(cond) ((cond) ? (void)0 : test_stop(__FILE__, __LINE__, "CHECK(" #cond ")"))
+#define CHECK_EQ(a, b)                                                                             \
+    test_check_eq(__FILE__, __LINE__, #a, (long long)(a), #b, (long long)(b))
+#define CHECK_STR(a, b) test_check_str(__FILE__, __LINE__, #a, (a), #b, (b))
+#define SKIP(reason) test_skip(reason)
+
+static inline void test_add(struct test *t)
+{
+    t->next = NULL;
+    *test_last = t;
+    test_last = &t->next;
+}
+
+/* fputs, because fprintf to an unbuffered stream takes 10 KiB of stack, and because a fault test
+ * may have made write fail. */
+__attribute__((noreturn)) static inline void test_stop(const char *file, int line, const char *what)
+{
+    char text[512];
+    snprintf(text, sizeof text, "%s:%d: %s does not hold\n", file, line, what);
+    fputs(text, stderr);
+    _exit(TEST_EXIT_FAILED);
+}
+
+static inline void test_check_eq(const char *file, int line, const char *a_text, long long a,
+                                 const char *b_text, long long b)
+{
+    char what[400];
+    if (a == b)
+        return;
+    snprintf(what, sizeof what, "CHECK_EQ(%s, %s): %lld == %lld", a_text, b_text, a, b);
+    test_stop(file, line, what);
+}
+
+static inline void test_check_str(const char *file, int line, const char *a_text, const char *a,
+                                  const char *b_text, const char *b)
+{
+    char what[400];
+    if (a && b && strcmp(a, b) == 0)
+        return;
+    snprintf(what, sizeof what, "CHECK_STR(%s, %s): \"%s\" == \"%s\"", a_text, b_text,
+             a ? a : "(null)", b ? b : "(null)");
+    test_stop(file, line, what);
+}
+
+/* The reason is the last line of the output, where the parent finds it. */
+__attribute__((noreturn)) static inline void test_skip(const char *reason)
+{
+    char text[512];
+    snprintf(text, sizeof text, "\nskip: %s", reason);
+    fputs(text, stderr);
+    _exit(TEST_EXIT_SKIPPED);
+}
+
+/* The world the test program shall use: ./check repeats the suite in each. */
+static inline const char *test_world_name(void)
+{
+    const char *name = getenv("COIR_WORLD");
+    return name && *name ? name : "epoll";
+}
+
+static inline int test_limit_seconds(const struct test *t)
+{
+    int seconds = t->seconds ? t->seconds : TEST_SECONDS;
+    return getenv("COIR_TEST_SLOW") ? 10 * seconds : seconds;
+}
+
+__attribute__((noreturn)) static inline void test_child(const struct test *t, FILE *capture)
+{
+    setpgid(0, 0);
+    alarm((unsigned)test_limit_seconds(t) + 2); /* for when the parent was killed */
+    if (t->signal)
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    dup2(fileno(capture), STDOUT_FILENO);
+    dup2(fileno(capture), STDERR_FILENO);
+    fclose(capture);
+    t->body();
+    exit(0);
+}
+
+/* Waits for the child, kills it and its descendants at the limit. True when it ended by itself. */
+static inline bool test_wait(pid_t child, int limit_seconds, int *wait_status)
+{
+    struct timespec start, now, pause = {.tv_nsec = 100 * 1000};
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (;;) {
+        pid_t ended = waitpid(child, wait_status, WNOHANG);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        bool late = now.tv_sec - start.tv_sec > limit_seconds;
+        if (ended == child || late) {
+            kill(-child, SIGKILL);
+            if (ended != child)
+                waitpid(child, wait_status, 0);
+            return ended == child;
+        }
+        nanosleep(&pause, NULL);
+        if (pause.tv_nsec < 5 * 1000 * 1000)
+            pause.tv_nsec *= 2;
+    }
+}
+
+/* How the test ended, if not as it should; "" when it did. */
+static inline void test_judge(const struct test *t, bool in_time, int wait_status,
+                              const char *output, char *verdict, size_t size)
+{
+    int sig = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+
+    *verdict = '\0';
+    if (!in_time)
+        snprintf(verdict, size, "not done after %d s", test_limit_seconds(t));
+    else if (sig != t->signal && sig)
+        snprintf(verdict, size, "died of signal %d, %s", sig, strsignal(sig));
+    else if (sig != t->signal)
+        snprintf(verdict, size, "exit status %d instead of signal %d", status, t->signal);
+    else if (!sig && status != t->status)
+        snprintf(verdict, size, "exit status %d", status);
+    else if (t->output && !strstr(output, t->output))
+        snprintf(verdict, size, "did not print \"%s\"", t->output);
+}
+
+static inline void test_print_indented(const char *output)
+{
+    for (const char *line = output; *line;) {
+        int length = (int)strcspn(line, "\n");
+        printf("    %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+/* Runs one test and prints its line. Returns its place in the totals. */
+enum { TEST_PASSED, TEST_FAILED, TEST_SKIPPED };
+static inline int test_run(const struct test *t)
+{
+    static char output[TEST_OUTPUT_MAX];
+    char verdict[200];
+    int wait_status;
+    FILE *capture = tmpfile();
+    fflush(stdout);
+    pid_t child = capture ? fork() : -1;
+    if (child < 0) {
+        printf("FAIL %s: the harness could not start it\n", t->name);
+        return TEST_FAILED;
+    }
+    if (child == 0)
+        test_child(t, capture);
+    bool in_time = test_wait(child, test_limit_seconds(t), &wait_status);
+    rewind(capture);
+    output[fread(output, 1, sizeof output - 1, capture)] = '\0';
+    fclose(capture);
+
+    const char *reason = strstr(output, "\nskip: ");
+    bool skipped = in_time && WIFEXITED(wait_status) && reason &&
+                   WEXITSTATUS(wait_status) == TEST_EXIT_SKIPPED;
+    test_judge(t, in_time, wait_status, output, verdict, sizeof verdict);
+    if (skipped) {
+        printf("skip %s: %s\n", t->name, reason + strlen("\nskip: "));
+        return TEST_SKIPPED;
+    }
+    if (t->fails && *verdict) {
+        printf("ok %s (known to fail: %s)\n", t->name, t->fails);
+        return TEST_PASSED;
+    }
+    if (t->fails)
+        snprintf(verdict, sizeof verdict, "passed, though known to fail: %s", t->fails);
+    if (*verdict) {
+        printf("FAIL %s: %s\n", t->name, verdict);
+        test_print_indented(output);
+        return TEST_FAILED;
+    }
+    printf("ok %s\n", t->name);
+    return TEST_PASSED;
+}
+
+static inline int test_run_all(const char *filter)
+{
+    int totals[3] = {0};
+    for (const struct test *t = test_first; t; t = t->next)
+        if (strstr(t->name, filter))
+            totals[test_run(t)]++;
+    printf("%d passed, %d failed, %d skipped\n", totals[TEST_PASSED], totals[TEST_FAILED],
+           totals[TEST_SKIPPED]);
+    fflush(stdout);
+    return totals[TEST_FAILED] ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0); /* here, because it comes too late after the first output */
+    return test_run_all(argc > 1 ? argv[1] : "");
+}
+
+#endif
