@@ -1,0 +1,288 @@
+/* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs on
+ * the virtual clock, where times are exact. */
+#include "run.h"
+#include "../src/sched.h"
+
+#include <unistd.h>
+
+static int note(void *arg)
+{
+    run_note(arg);
+    return 0;
+}
+
+static int note_twice(void *arg)
+{
+    run_note(arg);
+    coir_yield();
+    run_note(arg);
+    return 0;
+}
+
+static int spawn_three(void *arg)
+{
+    (void)arg;
+    run_spawn(note_twice, "a");
+    run_spawn(note_twice, "b");
+    run_spawn(note, "c");
+    run_note("main");
+    coir_yield();
+    run_note("main");
+    return 0;
+}
+
+/* proves: O1, O2 */
+TEST(test_spawn_goes_to_the_tail_and_ready_fibers_run_in_turn)
+{
+    run_virtual(spawn_three, NULL);
+    CHECK_STR(run_log, "main a b c main a b");
+}
+
+static int numbers(void *arg)
+{
+    (void)arg;
+    struct coir_stats stats;
+    for (int i = 1; i <= 3; i++) {
+        coir_fiber fiber = run_spawn(note, "x");
+        CHECK_EQ(cr_sched_here->slots.at[fiber.slot].fiber->number, i);
+    }
+    coir_stats(&stats);
+    CHECK_EQ(stats.spawned, 4);
+    CHECK_EQ(stats.ready, 3);
+    CHECK_EQ(stats.parked, 0);
+    CHECK_EQ(stats.ended, 0);
+    coir_yield();
+    coir_stats(&stats);
+    CHECK_EQ(stats.ended, 3);
+    CHECK_EQ(stats.ready, 0);
+    return cr_sched_self->number == 0 ? 0 : 1;
+}
+
+/* proves: O1 */
+TEST(test_fibers_are_numbered_from_zero_and_counted)
+{
+    run_virtual(numbers, NULL);
+}
+
+static int yields_until_stopped;
+
+static int yield_for_ever(void *arg)
+{
+    int *stop = arg;
+    while (!*stop) {
+        coir_yield();
+        yields_until_stopped++;
+    }
+    return 0;
+}
+
+static int starve_timer(void *arg)
+{
+    (void)arg;
+    int stop = 0;
+    coir_fiber yielders[2] = {run_spawn(yield_for_ever, &stop), run_spawn(yield_for_ever, &stop)};
+    CHECK_EQ(coir_sleep(COIR_US(100)), 0);
+    stop = 1;
+    run_join(yielders[0]);
+    return run_join(yielders[1]);
+}
+
+/* proves: O3 */
+TEST(test_a_timer_fires_while_others_only_yield)
+{
+    run_monotonic(starve_timer, NULL);
+}
+
+static int pipe_ends[2];
+
+static int starve_fd(void *arg)
+{
+    (void)arg;
+    int stop = 0;
+    CHECK_EQ(pipe(pipe_ends), 0);
+    coir_fiber yielder = run_spawn(yield_for_ever, &stop);
+    CHECK_EQ(coir_wait_fd(pipe_ends[0], COIR_IN, coir_after(COIR_US(50))), -ETIMEDOUT);
+    CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
+    yields_until_stopped = 0;
+    run_spawn(note, "between");
+    CHECK(coir_wait_fd(pipe_ends[0], COIR_IN, COIR_NEVER) > 0);
+    stop = 1;
+    return run_join(yielder);
+}
+
+/* proves: O3 */
+TEST(test_a_descriptor_is_served_while_others_only_yield)
+{
+    run_monotonic(starve_fd, NULL);
+}
+
+static int write_later(void *arg)
+{
+    int *switches = arg;
+    CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
+    *switches = 0;
+    return 0;
+}
+
+static int count_switches(void *arg)
+{
+    int *switches = arg;
+    while (*switches >= 0) {
+        ++*switches;
+        coir_yield();
+    }
+    return 0;
+}
+
+static int bound_of_switches(void *arg)
+{
+    (void)arg;
+    int switches = 0;
+    CHECK_EQ(pipe(pipe_ends), 0);
+    run_spawn(write_later, &switches);
+    coir_fiber counter = run_spawn(count_switches, &switches);
+    CHECK_EQ(coir_wait_fd(pipe_ends[0], COIR_IN, COIR_NEVER), COIR_IN);
+    CHECK(switches >= 1 && switches <= 257);
+    switches = -1;
+    return run_join(counter);
+}
+
+/* proves: O3 */
+TEST(test_a_ready_descriptor_waits_for_256_switches_at_most)
+{
+    run_virtual(bound_of_switches, NULL);
+}
+
+static int read_for_ever(void *arg)
+{
+    int *stop = arg;
+    char byte;
+    while (!*stop)
+        CHECK_EQ(coir_read(pipe_ends[0], &byte, 1, COIR_NEVER), 1);
+    return 0;
+}
+
+static int greedy_reader(void *arg)
+{
+    (void)arg;
+    static char zeros[65536], rest[65536];
+    int stop = 0;
+    CHECK_EQ(pipe(pipe_ends), 0);
+    CHECK_EQ(coir_adopt(pipe_ends[0]), 0);
+    CHECK_EQ(write(pipe_ends[1], zeros, sizeof zeros), sizeof zeros);
+    coir_fiber reader = run_spawn(read_for_ever, &stop);
+    CHECK_EQ(coir_sleep(COIR_US(10)), 0);
+    stop = 1;
+    CHECK_EQ(run_join(reader), 0);
+    return read(pipe_ends[0], rest, sizeof rest) > 0 ? 0 : 1;
+}
+
+/* proves: O3 */
+TEST(test_reads_that_never_park_let_timers_fire)
+{
+    run_monotonic(greedy_reader, NULL);
+}
+
+struct sleeper {
+    const char *name;
+    uint64_t until;
+};
+
+static int park_until(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    CHECK_EQ(coir_park(sleeper->until), -ETIMEDOUT);
+    run_note(sleeper->name);
+    return 0;
+}
+
+static int wait_for_pipe(void *arg)
+{
+    CHECK_EQ(coir_wait_fd(pipe_ends[0], COIR_IN, COIR_NEVER), COIR_IN);
+    run_note(arg);
+    return 0;
+}
+
+static int timers_then_fds(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pipe(pipe_ends), 0);
+    uint64_t now = coir_now();
+    struct sleeper sleepers[] = {
+        {"t3", now + 3}, {"t1", now + 1}, {"t2", now + 2}, {"u2", now + 2}, {"v2", now + 2}};
+    run_spawn(wait_for_pipe, "fd");
+    for (int i = 0; i < 5; i++)
+        run_spawn(park_until, &sleepers[i]);
+    coir_yield();
+    CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
+    uint64_t deadline = coir_now() + 1000000;
+    while (cr_sched_here->world.is_virtual ? false : coir_now() < deadline)
+        continue;
+    return coir_sleep(10) == 0 ? 0 : 1;
+}
+
+/* proves: O4, O6 */
+TEST(test_due_timers_run_by_deadline_and_arming_then_descriptors)
+{
+    run_monotonic(timers_then_fds, NULL);
+    CHECK_STR(run_log, "t1 t2 u2 v2 t3 fd");
+}
+
+/* proves: O4, O6, T1 */
+TEST(test_on_a_virtual_clock_a_ready_descriptor_comes_before_later_timers)
+{
+    run_virtual(timers_then_fds, NULL);
+    CHECK_STR(run_log, "fd t1 t2 u2 v2 t3");
+}
+
+static int sleep_zero(void *arg)
+{
+    CHECK_EQ(coir_sleep(0), 0);
+    run_note(arg);
+    return 0;
+}
+
+static int zero_goes_behind(void *arg)
+{
+    (void)arg;
+    run_spawn(sleep_zero, "slept");
+    run_spawn(note_twice, "a");
+    run_spawn(note, "b");
+    coir_yield();
+    run_note("main");
+    coir_yield();
+    return coir_now() == 0 ? 0 : 1;
+}
+
+/* proves: O5 */
+TEST(test_sleep_zero_goes_behind_all_that_is_ready)
+{
+    run_virtual(zero_goes_behind, NULL);
+    CHECK_STR(run_log, "a b main a slept");
+}
+
+static struct cr_fiber **pick_last(struct coir_sched *sched)
+{
+    struct cr_fiber **link = &sched->ready;
+    while ((*link)->next)
+        link = &(*link)->next;
+    return link;
+}
+
+static int backwards(void *arg)
+{
+    (void)arg;
+    cr_sched_here->pick = pick_last;
+    cr_sched_here->budget = 0;
+    run_spawn(note, "a");
+    run_spawn(note, "b");
+    run_spawn(note, "c");
+    return coir_sleep(1);
+}
+
+/* proves: O7 */
+TEST(test_the_pick_hook_chooses_who_runs_next)
+{
+    run_virtual(backwards, NULL);
+    CHECK_STR(run_log, "c b a");
+}

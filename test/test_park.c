@@ -1,0 +1,273 @@
+/* Parking and waking, handles, joins. */
+#include "run.h"
+#include "../src/sched.h"
+
+static int park(void *arg)
+{
+    int result = coir_park(arg ? *(uint64_t *)arg : COIR_NEVER);
+    run_note(coir_name());
+    return result;
+}
+
+static int wake_parked(void *arg)
+{
+    (void)arg;
+    coir_fiber a = run_spawn_named(park, NULL, "a"), b = run_spawn_named(park, NULL, "b");
+    CHECK_EQ(coir_wake(a), 0);
+    coir_yield();
+    CHECK_EQ(coir_wake(b), 1);
+    CHECK_EQ(coir_wake(a), 1);
+    CHECK_EQ(coir_wake(a), 0);
+    CHECK_EQ(coir_wake(b), 0);
+    CHECK_EQ(coir_wake(coir_self()), 0);
+    coir_yield();
+    CHECK_EQ(run_join(a), 0);
+    CHECK_EQ(run_join(b), 0);
+    CHECK_EQ(coir_wake(a), -ESRCH);
+    return coir_wake((coir_fiber){0, 0}) == -ESRCH ? 0 : 1;
+}
+
+/* proves: W1, W2 */
+TEST(test_a_wake_ends_a_park_and_a_second_one_is_a_no_op)
+{
+    run_virtual(wake_parked, NULL);
+    CHECK_STR(run_log, "b a");
+}
+
+static int sleep_long(void *arg)
+{
+    return coir_sleep(*(int64_t *)arg);
+}
+
+static int join_it(void *arg)
+{
+    return coir_join(*(coir_fiber *)arg, NULL, COIR_NEVER);
+}
+
+static int wake_others(void *arg)
+{
+    (void)arg;
+    int64_t length = COIR_SEC(1);
+    coir_fiber sleeper = run_spawn(sleep_long, &length);
+    coir_fiber joiner = run_spawn(join_it, &sleeper);
+    coir_yield();
+    CHECK_EQ(coir_wake(joiner), -EBUSY);
+    CHECK_EQ(coir_wake(sleeper), 1);
+    CHECK_EQ(run_join(joiner), 0);
+    CHECK_EQ(coir_wake(sleeper), -ESRCH);
+    return coir_now() == 0 ? 0 : 1;
+}
+
+/* proves: W2 */
+TEST(test_a_wake_cuts_a_sleep_short_with_eintr_and_leaves_a_join_alone)
+{
+    run_virtual(wake_others, NULL);
+}
+
+static int wake_before(void *arg)
+{
+    (void)arg;
+    uint64_t until = 1000;
+    coir_fiber parker = run_spawn_named(park, &until, "p");
+    CHECK_EQ(coir_wake(parker), 0);
+    CHECK_EQ(run_join(parker), -ETIMEDOUT);
+    return coir_now() == 1000 ? 0 : 1;
+}
+
+/* proves: W3 */
+TEST(test_a_wake_before_the_park_is_not_remembered)
+{
+    run_virtual(wake_before, NULL);
+}
+
+static int park_again_and_again(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_park(100), 0);
+    CHECK_EQ(coir_park(200), 0);
+    CHECK_EQ(coir_park(COIR_NEVER), 0);
+    CHECK_EQ(coir_now(), 150);
+    CHECK_EQ(coir_sleep(1000), 0);
+    return coir_now() == 1150 ? 0 : 1;
+}
+
+static int stale_deadlines(void *arg)
+{
+    (void)arg;
+    coir_fiber parker = run_spawn(park_again_and_again, NULL);
+    coir_yield();
+    CHECK_EQ(coir_wake(parker), 1);
+    coir_yield();
+    CHECK_EQ(coir_wake(parker), 1);
+    coir_sleep(150);
+    CHECK_EQ(coir_wake(parker), 1);
+    return run_join(parker);
+}
+
+/* proves: W1, W4 */
+TEST(test_regress_a_wait_that_ended_early_leaves_no_timer_behind)
+{
+    run_virtual(stale_deadlines, NULL);
+}
+
+static int earlier_again(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_park(1000), 0);
+    CHECK_EQ(coir_park(50), -ETIMEDOUT);
+    return coir_now() == 50 ? 0 : 1;
+}
+
+static int earlier_deadline(void *arg)
+{
+    (void)arg;
+    coir_fiber parker = run_spawn(earlier_again, NULL);
+    coir_yield();
+    coir_wake(parker);
+    return run_join(parker);
+}
+
+/* proves: W4 */
+TEST(test_a_second_wait_may_end_before_the_first_would_have)
+{
+    run_virtual(earlier_deadline, NULL);
+}
+
+static int give_seven(void *arg)
+{
+    (void)arg;
+    coir_yield();
+    return 7;
+}
+
+static int join_many(void *arg)
+{
+    int result = -1;
+    CHECK_EQ(coir_join(*(coir_fiber *)arg, &result, COIR_NEVER), 0);
+    return result;
+}
+
+static int joiners(void *arg)
+{
+    (void)arg;
+    coir_fiber target = run_spawn(give_seven, NULL), crowd[20];
+    for (int i = 0; i < 20; i++)
+        crowd[i] = run_spawn(join_many, &target);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(run_join(crowd[i]), 7);
+    CHECK_EQ(coir_join(target, NULL, COIR_NEVER), -ESRCH);
+    return coir_join(coir_self(), NULL, COIR_NEVER) == -EDEADLK ? 0 : 1;
+}
+
+/* proves: E3 */
+TEST(test_every_joiner_gets_the_result)
+{
+    run_virtual(joiners, NULL);
+}
+
+static int join_late(void *arg)
+{
+    (void)arg;
+    coir_fiber kept = run_spawn(give_seven, NULL), dropped;
+    CHECK_EQ(coir_spawn(&dropped, give_seven, NULL, &(struct coir_spawn_opts){.detached = true}), 0);
+    coir_sleep(1);
+    CHECK_EQ(coir_join(dropped, NULL, COIR_NEVER), -ESRCH);
+    CHECK_EQ(run_join(kept), 7);
+    return coir_join(kept, NULL, 0) == -ESRCH ? 0 : 1;
+}
+
+/* proves: E3 */
+TEST(test_a_result_is_kept_for_the_first_join_after_the_end_unless_detached)
+{
+    run_virtual(join_late, NULL);
+}
+
+static int join_with_deadline(void *arg)
+{
+    (void)arg;
+    int64_t length = 1000;
+    int result = 42;
+    coir_fiber sleeper = run_spawn(sleep_long, &length);
+    CHECK_EQ(coir_join(sleeper, &result, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_join(sleeper, &result, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_now(), 10);
+    CHECK_EQ(result, 42);
+    CHECK_EQ(coir_join(sleeper, &result, coir_after(5000)), 0);
+    CHECK_EQ(result, 0);
+    return coir_now() == 1000 ? 0 : 1;
+}
+
+/* proves: T4, E3, W4 */
+TEST(test_a_join_that_times_out_leaves_the_result_and_the_target_alone)
+{
+    run_virtual(join_with_deadline, NULL);
+}
+
+static int stale_handles(void *arg)
+{
+    (void)arg;
+    coir_fiber first = run_spawn(give_seven, NULL);
+    CHECK_EQ(run_join(first), 7);
+    for (int i = 0; i < 1000; i++) {
+        coir_fiber next = run_spawn(give_seven, NULL);
+        CHECK_EQ(next.slot, first.slot);
+        CHECK(next.generation != first.generation);
+        CHECK_EQ(coir_wake(first), -ESRCH);
+        CHECK_EQ(coir_join(first, NULL, 0), -ESRCH);
+        CHECK_EQ(run_join(next), 7);
+    }
+    return 0;
+}
+
+/* proves: E4 */
+TEST(test_an_old_handle_finds_nothing_however_often_its_slot_was_used)
+{
+    run_virtual(stale_handles, NULL);
+}
+
+static int retire(void *arg)
+{
+    (void)arg;
+    coir_fiber fiber = run_spawn(give_seven, NULL);
+    uint32_t slot = fiber.slot;
+    CHECK_EQ(run_join(fiber), 7);
+    cr_sched_here->slots.at[slot].generation = UINT32_MAX - 1;
+    fiber = run_spawn(give_seven, NULL);
+    CHECK_EQ(fiber.slot, slot);
+    CHECK_EQ(fiber.generation, UINT32_MAX - 1);
+    CHECK_EQ(run_join(fiber), 7);
+    fiber = run_spawn(give_seven, NULL);
+    CHECK(fiber.slot != slot);
+    return run_join(fiber) == 7 ? 0 : 1;
+}
+
+/* proves: E4 */
+TEST(test_a_slot_whose_generation_would_wrap_is_retired)
+{
+    run_virtual(retire, NULL);
+}
+
+static int look_at_oneself(void *arg)
+{
+    coir_fiber self = coir_self();
+    CHECK_STR(coir_name(), "a name of exactly 24 ch");
+    CHECK_EQ(self.slot, ((coir_fiber *)arg)->slot);
+    return self.generation == ((coir_fiber *)arg)->generation ? 0 : 1;
+}
+
+static int names(void *arg)
+{
+    (void)arg;
+    coir_fiber self = coir_self();
+    CHECK(self.generation != 0);
+    CHECK_STR(coir_name(), "");
+    coir_fiber named = run_spawn_named(look_at_oneself, &named, "a name of exactly 24 chr");
+    return run_join(named);
+}
+
+TEST(test_a_fiber_knows_its_handle_and_its_name)
+{
+    CHECK_EQ(coir_self().generation, 0);
+    CHECK_STR(coir_name(), "");
+    run_virtual(names, NULL);
+}

@@ -1,0 +1,307 @@
+/* Stacks: how large, how guarded, how reused, how given back. */
+#include "run.h"
+#include "../src/sched.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+enum { KIB = 1024 };
+
+static int mappings(void)
+{
+    int count = 0, c;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps);
+    while ((c = fgetc(maps)) != EOF)
+        count += c == '\n';
+    fclose(maps);
+    return count;
+}
+
+static long resident_kib(void)
+{
+    long pages = 0, ignored;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm);
+    CHECK_EQ(fscanf(statm, "%ld %ld", &ignored, &pages), 2);
+    fclose(statm);
+    return pages * 4;
+}
+
+/* Uses `size` bytes of its stack, down to the last one. */
+__attribute__((noinline)) static int touch(size_t size)
+{
+    volatile char *low = __builtin_alloca(size);
+    for (size_t i = 0; i < size; i += 512)
+        low[size - 1 - i] = 1;
+    low[0] = 2;
+    return low[0];
+}
+
+/* All that a user may who was promised so much, less these frames. */
+static int touch_all(void *arg)
+{
+    return touch(*(size_t *)arg - 256);
+}
+
+static const size_t SIZES[] = {1, 16 * KIB, 17 * KIB, 64 * KIB, 100 * KIB, 1024 * KIB, 8192 * KIB};
+
+static int sizes(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+        coir_fiber fiber;
+        size_t usable = SIZES[i] < 16 * KIB ? 16 * KIB : SIZES[i];
+        struct coir_spawn_opts opts = {.stack_size = SIZES[i]};
+        CHECK_EQ(coir_spawn(&fiber, touch_all, &usable, &opts), 0);
+        CHECK_EQ(run_join(fiber), 2);
+    }
+    size_t usual = 64 * KIB;
+    return run_join(run_spawn(touch_all, &usual)) == 2 ? 0 : 1;
+}
+
+/* proves: S1 */
+TEST(test_a_stack_has_the_size_that_was_asked_for)
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer forbids touching memory below a frame");
+    run_virtual(sizes, NULL);
+    run_virtual(sizes, NULL);
+}
+
+/* Deeper and deeper, each level with a frame that the compiler cannot remove. */
+__attribute__((noinline)) static int descend(int depth)
+{
+    volatile char frame[256];
+    frame[0] = (char)depth;
+    int below = depth == 0 ? 0 : descend(depth - 1);
+    return below + frame[0];
+}
+
+static int overflow(void *arg)
+{
+    (void)arg;
+    return descend(1 << 20);
+}
+
+static int spawn_overflow(void *arg)
+{
+    (void)arg;
+    coir_fiber fiber = run_spawn_named(overflow, NULL, "hungry");
+    return run_join(fiber);
+}
+
+/* proves: S2 */
+TEST_DIES(test_an_overflow_names_the_fiber, SIGSEGV, "coir: stack overflow in fiber 1 'hungry'")
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer reports overflows itself");
+    run_virtual(spawn_overflow, NULL);
+}
+
+static void swallow(const char *line)
+{
+    fprintf(stderr, "<%s>", line);
+}
+
+/* proves: S2, F2 */
+TEST_DIES(test_an_overflow_goes_to_the_fatal_hook, SIGSEGV, "<coir: stack overflow in fiber 1")
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer reports overflows itself");
+    coir_on_fatal(swallow);
+    run_virtual(spawn_overflow, NULL);
+}
+
+/* What a frame at the very end of the stack would do. */
+static int touch_the_end(void *arg)
+{
+    struct cr_fiber *self = cr_sched_self;
+    (void)arg;
+    *(volatile char *)cr_stack_low(self->class, (char *)(self + 1)) = 1;
+    return 0;
+}
+
+static int spawn_canary_overflow(void *arg)
+{
+    (void)arg;
+    coir_fiber fiber = run_spawn_named(touch_the_end, NULL, "bird");
+    return run_join(fiber);
+}
+
+/* proves: S2 */
+TEST_DIES(test_a_canary_tells_of_an_overflow_at_the_end, SIGABRT, "overflow in fiber 1 'bird'")
+{
+    struct coir_sched_opts opts = {.guard = COIR_GUARD_CANARY, .report = run_report_line};
+    coir_run(spawn_canary_overflow, NULL, &opts, NULL);
+}
+
+static int canaries(void *arg)
+{
+    size_t size = 60 * KIB;
+    for (int i = 0; i < 100; i++)
+        run_spawn(touch_all, &size);
+    coir_sleep(1);
+    (void)arg;
+    return 0;
+}
+
+/* proves: S2, S5 */
+TEST(test_canary_stacks_work_and_survive_trimming)
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer forbids touching memory below a frame");
+    struct coir_sched_opts opts = {.guard = COIR_GUARD_CANARY, .report = run_report_line};
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    for (int i = 0; i < 3; i++) {
+        run_spawn(canaries, NULL);
+        CHECK_EQ(coir_sched_run(sched), 0);
+    }
+    coir_sched_free(sched);
+}
+
+static int park(void *arg)
+{
+    (void)arg;
+    return coir_park(COIR_NEVER);
+}
+
+static void spawn_crowd(coir_fiber *crowd, int count, size_t size)
+{
+    struct coir_spawn_opts opts = {.stack_size = size};
+    for (int i = 0; i < count; i++)
+        CHECK_EQ(coir_spawn(&crowd[i], park, NULL, &opts), 0);
+    coir_yield();
+}
+
+static void end_crowd(coir_fiber *crowd, int count)
+{
+    for (int i = 0; i < count; i++)
+        coir_wake(crowd[i]);
+    for (int i = 0; i < count; i++)
+        CHECK_EQ(run_join(crowd[i]), 0);
+}
+
+enum { CROWD = 2000 };
+static coir_fiber crowd[CROWD];
+
+static int reuse(void *arg)
+{
+    (void)arg;
+    struct coir_stats first, later;
+    for (int i = 0; i < 10; i++) {
+        spawn_crowd(crowd, CROWD, 0);
+        end_crowd(crowd, CROWD);
+        coir_stats(i == 0 ? &first : &later);
+    }
+    CHECK_EQ(first.stacks, CROWD + 1);
+    CHECK_EQ(later.stacks, first.stacks);
+    CHECK_EQ(later.stack_bytes, first.stack_bytes);
+    return 0;
+}
+
+/* proves: S3 */
+TEST(test_stacks_are_reused)
+{
+    run_virtual(reuse, NULL);
+}
+
+static int guarded_crowd(void *arg)
+{
+    int before = *(int *)arg;
+    spawn_crowd(crowd, CROWD, 16 * KIB);
+    struct cr_fiber *fiber = cr_sched_here->slots.at[crowd[7].slot].fiber;
+    char *low = cr_stack_low(fiber->class, (char *)(fiber + 1));
+    CHECK(access(low, F_OK) == 0 || errno != EFAULT);
+    CHECK(access(low - 1, F_OK) != 0 && errno == EFAULT);
+    CHECK(access(cr_stack_guard_low(fiber->class, (char *)(fiber + 1)), F_OK) != 0);
+    CHECK_EQ(errno, EFAULT);
+    if (mappings() - before >= CROWD)
+        run_note("mprotect");
+    else
+        CHECK(CR_SAN_ADDRESS || mappings() - before < 40);
+    end_crowd(crowd, CROWD);
+    return 0;
+}
+
+/* proves: S2 */
+TEST(test_every_stack_has_a_guard_that_the_kernel_sees)
+{
+    int before = mappings();
+    run_virtual(guarded_crowd, &before);
+    CHECK(run_log[0] == '\0' || strcmp(run_log, "mprotect") == 0);
+}
+
+static int touch_much(void *arg)
+{
+    volatile char frame[40 * KIB];
+    for (size_t i = 0; i < sizeof frame; i += 512)
+        frame[i] = 1;
+    (void)arg;
+    return frame[0] + coir_park(COIR_NEVER) - 1;
+}
+
+static int give_back(void *arg)
+{
+    (void)arg;
+    long before = resident_kib();
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = run_spawn(touch_much, NULL);
+    coir_yield();
+    long during = resident_kib();
+    CHECK(during - before > CROWD * 40);
+    end_crowd(crowd, CROWD);
+    coir_sleep(1);
+    long after = resident_kib();
+    CHECK(after - before < CROWD * 4);
+    return 0;
+}
+
+/* proves: S5 */
+TEST(test_idle_loops_give_spare_stacks_back)
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer keeps memory of its own for each stack");
+    run_virtual(give_back, NULL);
+}
+
+static int spawn_until_full(void *arg)
+{
+    (void)arg;
+    int count = 0, result;
+    struct coir_spawn_opts opts = {.stack_size = 1024 * KIB};
+    while ((result = coir_spawn(NULL, park, NULL, &opts)) == 0)
+        count++;
+    CHECK_EQ(result, -ENOMEM);
+    CHECK(count > 0);
+    coir_yield();
+    CHECK_EQ(coir_spawn(NULL, park, NULL, &opts), -ENOMEM);
+    return 0;
+}
+
+/* proves: F1, S2 */
+TEST(test_spawn_says_enomem_when_address_space_runs_out)
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer needs unlimited address space");
+    struct rlimit limit = {512 * KIB * KIB, 512 * KIB * KIB};
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    CHECK_EQ(run_as(spawn_until_full, NULL, COIR_CLOCK_VIRTUAL, NULL), -EDEADLK);
+    CHECK_EQ(run_as(park, NULL, COIR_CLOCK_VIRTUAL, NULL), -EDEADLK);
+}
+
+static int too_large(void *arg)
+{
+    (void)arg;
+    struct coir_spawn_opts opts = {.stack_size = PTRDIFF_MAX};
+    return coir_spawn(NULL, park, NULL, &opts) == -ENOMEM ? 0 : 1;
+}
+
+/* proves: F1 */
+TEST(test_a_stack_that_no_memory_holds_is_refused)
+{
+    run_virtual(too_large, NULL);
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, &(struct coir_sched_opts){.stack_size = PTRDIFF_MAX}), -ENOMEM);
+}

@@ -1,0 +1,349 @@
+/* Both clocks: deadlines, sleeps, and what moves a virtual clock. */
+#include "run.h"
+#include "../src/sched.h"
+
+#include <signal.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static int fresh_clock(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_now(), 0);
+    for (int i = 0; i < 1000; i++)
+        coir_yield();
+    CHECK_EQ(coir_now(), 0);
+    CHECK_EQ(coir_sleep(COIR_SEC(3600) * 24 * 365), 0);
+    return coir_now() == 31536000ull * 1000000000 ? 0 : 1;
+}
+
+/* proves: T1 */
+TEST(test_a_virtual_clock_starts_at_zero_and_jumps_to_the_deadline)
+{
+    run_virtual(fresh_clock, NULL);
+}
+
+static int ends[2];
+
+static int write_to_pipe(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    return 0;
+}
+
+static int fd_before_time(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pipe(ends), 0);
+    run_spawn(write_to_pipe, NULL);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(5)), COIR_IN);
+    CHECK_EQ(coir_now(), 0);
+    char byte;
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(5)), -ETIMEDOUT);
+    return coir_now() == 5 ? 0 : 1;
+}
+
+/* proves: T1 */
+TEST(test_a_virtual_clock_waits_for_a_ready_descriptor)
+{
+    run_virtual(fd_before_time, NULL);
+}
+
+static int yield_for_ever(void *arg)
+{
+    (void)arg;
+    while (coir_yield() == 0)
+        continue;
+    return 0;
+}
+
+static int sleep_zero_for_ever(void *arg)
+{
+    (void)arg;
+    while (coir_sleep(0) == 0)
+        continue;
+    return 0;
+}
+
+static int sleep_a_while(void *arg)
+{
+    (void)arg;
+    run_spawn_named(yield_for_ever, NULL, "spinner");
+    return coir_sleep(COIR_MS(1));
+}
+
+static int sleep_beside_zero_sleeper(void *arg)
+{
+    (void)arg;
+    run_spawn(sleep_zero_for_ever, NULL);
+    return coir_sleep(COIR_MS(1));
+}
+
+static void expect_livelock(int (*fn)(void *))
+{
+    struct coir_sched_opts opts = {
+        .clock = COIR_CLOCK_VIRTUAL, .report = run_report_line, .livelock_limit = 10000};
+    CHECK_EQ(coir_run(fn, NULL, &opts, NULL), -ELOOP);
+    CHECK(strstr(run_report, "coir: livelock: 10000 switches"));
+    CHECK(strstr(run_report, "fiber 0 waits for its sleep to end"));
+}
+
+/* proves: T2, F3 */
+TEST(test_yielding_while_a_timer_waits_is_a_livelock)
+{
+    expect_livelock(sleep_a_while);
+    CHECK(strstr(run_report, "fiber 1 'spinner' is ready"));
+}
+
+/* proves: T2 */
+TEST(test_sleeping_for_nothing_while_a_timer_waits_is_a_livelock)
+{
+    expect_livelock(sleep_beside_zero_sleeper);
+}
+
+static int partner_park(void *arg)
+{
+    while (coir_park(COIR_NEVER) == 0)
+        coir_wake(*(coir_fiber *)arg);
+    return 0;
+}
+
+static int busy_but_alive(void *arg)
+{
+    coir_fiber self = coir_self();
+    coir_fiber partner = run_spawn(partner_park, &self);
+    coir_yield();
+    for (int i = 0; i < 20000; i++) {
+        coir_wake(partner);
+        CHECK_EQ(coir_park(COIR_SEC(1)), 0);
+    }
+    (void)arg;
+    return coir_now() == 0 ? 0 : 1;
+}
+
+/* proves: T2 */
+TEST(test_wakes_under_a_deadline_are_no_livelock)
+{
+    struct coir_sched_opts opts = {
+        .clock = COIR_CLOCK_VIRTUAL, .report = run_report_line, .livelock_limit = 1000};
+    int result = -1;
+    CHECK_EQ(coir_run(busy_but_alive, NULL, &opts, &result), -EDEADLK);
+    CHECK(!strstr(run_report, "livelock"));
+    CHECK(strstr(run_report, "deadlock"));
+}
+
+static int punctual(void *arg)
+{
+    (void)arg;
+    uint64_t least_late = UINT64_MAX;
+    for (int i = 0; i < 50; i++) {
+        uint64_t until = coir_after(COIR_US(200));
+        CHECK_EQ(coir_park(until), -ETIMEDOUT);
+        uint64_t now = coir_now();
+        CHECK(now >= until);
+        if (now - until < least_late)
+            least_late = now - until;
+    }
+    CHECK(least_late < 1000000);
+    return 0;
+}
+
+/* proves: T3 */
+TEST(test_a_wait_is_never_early_and_not_a_millisecond_late)
+{
+    run_monotonic(punctual, NULL);
+}
+
+static int punctual_with_descriptors(void *arg)
+{
+    CHECK_EQ(pipe(ends), 0);
+    for (int i = 0; i < 20; i++) {
+        uint64_t until = coir_after(COIR_US(300));
+        CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, until), -ETIMEDOUT);
+        CHECK(coir_now() >= until);
+    }
+    return punctual(arg);
+}
+
+/* proves: T3 */
+TEST(test_a_wait_for_a_descriptor_ends_by_nanoseconds)
+{
+    run_monotonic(punctual_with_descriptors, NULL);
+}
+
+static int tries_once(void *arg)
+{
+    (void)arg;
+    uint64_t parks = cr_sched_here->timers.order;
+    CHECK_EQ(coir_park(0), -ETIMEDOUT);
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, 0), -ETIMEDOUT);
+    CHECK_EQ(cr_sched_here->timers.order, parks);
+    return 0;
+}
+
+/* proves: T4 */
+TEST(test_a_deadline_of_zero_tries_once)
+{
+    run_virtual(tries_once, NULL);
+}
+
+static int let_run(void *arg)
+{
+    run_note(arg);
+    return 0;
+}
+
+static int passed_deadline(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_sleep(100), 0);
+    run_spawn(let_run, "other");
+    CHECK_EQ(coir_park(50), -ETIMEDOUT);
+    run_note("main");
+    return coir_now() == 100 ? 0 : 1;
+}
+
+/* proves: T4 */
+TEST(test_a_deadline_that_has_passed_lets_others_run_and_never_turns_the_clock_back)
+{
+    run_virtual(passed_deadline, NULL);
+    CHECK_STR(run_log, "other main");
+}
+
+static int bad_lengths(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_sleep(-1), -EINVAL);
+    CHECK_EQ(coir_sleep(INT64_MIN), -EINVAL);
+    CHECK_EQ(coir_sleep(10), 0);
+    CHECK_EQ(coir_after(-5), 10);
+    CHECK_EQ(coir_after(INT64_MAX), (uint64_t)INT64_MAX + 10);
+    cr_sched_here->world.virtual_now_ns = COIR_NEVER - 3;
+    CHECK(coir_after(2) == COIR_NEVER - 1);
+    CHECK(coir_after(3) == COIR_NEVER);
+    CHECK(coir_after(1000) == COIR_NEVER);
+    return 0;
+}
+
+/* proves: T5 */
+TEST(test_regress_a_negative_sleep_is_refused_and_deadlines_saturate)
+{
+    run_virtual(bad_lengths, NULL);
+}
+
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+}
+
+static int sleep_through_signals(void *arg)
+{
+    (void)arg;
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    signal(SIGALRM, count_alarm);
+    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+    uint64_t until = coir_after(COIR_MS(20));
+    CHECK_EQ(coir_park(until), -ETIMEDOUT);
+    uint64_t now = coir_now();
+    CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+    CHECK(now >= until && now < until + COIR_MS(500));
+    return alarms > 3 ? 0 : 1;
+}
+
+/* proves: T6 */
+TEST(test_signals_neither_end_nor_prolong_a_wait)
+{
+    run_monotonic(sleep_through_signals, NULL);
+}
+
+static int (*real_wait)(struct cr_world *, struct cr_event *, int, uint64_t);
+static int waits;
+
+static int counted_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+{
+    waits++;
+    return real_wait(world, events, most, until);
+}
+
+static int idle(void *arg)
+{
+    (void)arg;
+    real_wait = cr_sched_here->world.wait;
+    cr_sched_here->world.wait = counted_wait;
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(COIR_MS(30))), -ETIMEDOUT);
+    return waits == 1 ? 0 : 1;
+}
+
+/* proves: T7 */
+TEST(test_an_idle_loop_sits_in_one_call)
+{
+    run_monotonic(idle, NULL);
+}
+
+static uint64_t order_seed = 1;
+
+static uint64_t order_random(void)
+{
+    order_seed = order_seed * 6364136223846793005u + 1442695040888963407u;
+    return order_seed >> 33;
+}
+
+struct waiter {
+    uint64_t until, armed;
+};
+
+static uint64_t last_deadline, last_armed, armed_count;
+
+/* Waits a few times, now and then woken early; whenever a deadline ends a wait, it must come after all
+ * earlier deadlines, and after equal ones that were armed before. */
+static int wait_at_random(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        struct waiter waiter = {coir_now() + 1 + order_random() % 40, ++armed_count};
+        if (coir_park(waiter.until) != -ETIMEDOUT)
+            continue;
+        CHECK_EQ(coir_now(), waiter.until);
+        CHECK(waiter.until > last_deadline ||
+              (waiter.until == last_deadline && waiter.armed > last_armed));
+        last_deadline = waiter.until;
+        last_armed = waiter.armed;
+    }
+    return 0;
+}
+
+static int many_timers(void *arg)
+{
+    (void)arg;
+    enum { CROWD = 300 };
+    coir_fiber crowd[CROWD];
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = run_spawn(wait_at_random, NULL);
+    for (int i = 0; i < 2000; i++) {
+        coir_wake(crowd[order_random() % CROWD]);
+        if (i % 8 == 0)
+            coir_yield();
+    }
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(run_join(crowd[i]), 0);
+    CHECK_EQ(cr_timer_first(&cr_sched_here->timers) != NULL, 0);
+    return 0;
+}
+
+/* proves: O4, W4, W5 */
+TEST(test_random_deadlines_and_wakes_fire_in_order)
+{
+    for (order_seed = 1; order_seed < 4; order_seed++) {
+        uint64_t seed = order_seed;
+        last_deadline = last_armed = 0;
+        run_virtual(many_timers, NULL);
+        order_seed = seed;
+    }
+}
