@@ -1,5 +1,5 @@
-/* What many tests do: run one function as the first fiber of a scheduler, on either clock, and check
- * that the run ended as it should. */
+/* What many tests do: run one function as the first fiber of a scheduler, on either clock, and
+ * check that the run ended as it should. */
 #ifndef TEST_RUN_H
 #define TEST_RUN_H
 

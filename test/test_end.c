@@ -62,7 +62,7 @@ TEST(test_a_deadlock_is_reported_with_every_fiber_and_its_reason)
 }
 
 /* proves: E2 */
-TEST_EXITS(test_a_deadlock_is_reported_on_standard_error, 0, "  fiber 1 'waiter' waits for a wake\n")
+TEST_EXITS(test_a_deadlock_is_reported_on_standard_error, 0, "  fiber 1 'waiter' waits for a wake")
 {
     CHECK_EQ(coir_run(deadlock, NULL, NULL, NULL), -EDEADLK);
     exit(0);

@@ -1,5 +1,5 @@
-/* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs on
- * the virtual clock, where times are exact. */
+/* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs
+ * on the virtual clock, where times are exact. */
 #include "run.h"
 #include "../src/sched.h"
 

@@ -169,7 +169,8 @@ static int join_late(void *arg)
 {
     (void)arg;
     coir_fiber kept = run_spawn(give_seven, NULL), dropped;
-    CHECK_EQ(coir_spawn(&dropped, give_seven, NULL, &(struct coir_spawn_opts){.detached = true}), 0);
+    struct coir_spawn_opts opts = {.detached = true};
+    CHECK_EQ(coir_spawn(&dropped, give_seven, NULL, &opts), 0);
     coir_sleep(1);
     CHECK_EQ(coir_join(dropped, NULL, COIR_NEVER), -ESRCH);
     CHECK_EQ(run_join(kept), 7);

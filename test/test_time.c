@@ -301,8 +301,8 @@ struct waiter {
 
 static uint64_t last_deadline, last_armed, armed_count;
 
-/* Waits a few times, now and then woken early; whenever a deadline ends a wait, it must come after all
- * earlier deadlines, and after equal ones that were armed before. */
+/* Waits a few times, now and then woken early; whenever a deadline ends a wait, it must come after
+ * all earlier deadlines, and after equal ones that were armed before. */
 static int wait_at_random(void *arg)
 {
     (void)arg;

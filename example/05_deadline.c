@@ -1,0 +1,49 @@
+/* Every wait takes a deadline as its last argument: an absolute time, so that a whole conversation
+ * can share one. Here a reader gives a slow writer 25 ms in all. */
+#include <coir.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int ends[2];
+
+static int write_slowly(void *arg)
+{
+    (void)arg;
+    for (const char *word = "abcdef"; *word; word++) {
+        if (coir_sleep(COIR_MS(10)) < 0)
+            return 1;
+        if (coir_write(ends[1], word, 1, COIR_NEVER) != 1)
+            return 1;
+    }
+    return coir_close(ends[1]);
+}
+
+static int read_in_time(void *arg)
+{
+    (void)arg;
+    if (pipe(ends) < 0 || coir_adopt(ends[0]) < 0 || coir_adopt(ends[1]) < 0)
+        return 1;
+    coir_fiber writer;
+    if (coir_spawn(&writer, write_slowly, NULL, NULL) < 0)
+        return 1;
+    uint64_t until = coir_after(COIR_MS(25));
+    char byte;
+    ssize_t result;
+    while ((result = coir_read(ends[0], &byte, 1, until)) == 1)
+        printf("got %c\n", byte);
+    printf("%s at %d ms\n", coir_error_name((int)result), (int)(coir_now() / 1000000));
+    while ((result = coir_read(ends[0], &byte, 1, COIR_NEVER)) == 1)
+        printf("got %c, without a deadline\n", byte);
+    printf("end of file at %d ms\n", (int)(coir_now() / 1000000));
+    coir_close(ends[0]);
+    return coir_join(writer, NULL, COIR_NEVER);
+}
+
+int main(void)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    int result = 1;
+    return coir_run(read_in_time, NULL, &opts, &result) < 0 || result != 0;
+}

@@ -1,0 +1,44 @@
+/* Twenty thousand fibers, each asleep for its own time, in eighty megabytes and a fraction of a
+ * second. A fiber is cheap enough to be the unit of thought. */
+#include <coir.h>
+
+#include <stdio.h>
+
+enum { CROWD = 20000 };
+
+static uint64_t last_ns;
+static int in_order = 1;
+
+static int sleep_own_time(void *arg)
+{
+    uint64_t until = (uint64_t)(uintptr_t)arg;
+    coir_park(until);
+    if (coir_now() != until || until < last_ns)
+        in_order = 0;
+    last_ns = until;
+    return 0;
+}
+
+static int spawn_all(void *arg)
+{
+    struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
+    (void)arg;
+    for (uint64_t i = 0; i < CROWD; i++) {
+        uint64_t until = 1 + i * 7919 % CROWD;
+        if (coir_spawn(NULL, sleep_own_time, (void *)(uintptr_t)until, &opts) < 0)
+            return 1;
+    }
+    coir_sleep(CROWD + 1);
+    struct coir_stats stats;
+    coir_stats(&stats);
+    printf("%llu fibers have slept and ended, %s\n", (unsigned long long)stats.ended,
+           in_order ? "each at its nanosecond" : "not in order");
+    return 0;
+}
+
+int main(void)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    int result = 1;
+    return coir_run(spawn_all, NULL, &opts, &result) < 0 || result != 0;
+}
