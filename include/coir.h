@@ -12,9 +12,10 @@
  * Conventions, valid for every call below unless it says otherwise:
  *  - A result >= 0 is success, < 0 is -ECODE (errno.h). errno is of no use to the caller.
  *  - Times are nanoseconds. `until` is an absolute deadline on the scheduler's clock, COIR_NEVER,
- *    or 0: try once without parking. Past it a call returns -ETIMEDOUT.
- *  - "Parks" means: may suspend the calling fiber while others run. A call that parks must be made
- *    in a fiber, and returns -ECANCELED once the fiber has been told to stop (coir_sched_free).
+ *    or 0: try once without waiting. Past it a call returns -ETIMEDOUT.
+ *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
+ *    lets the others run now and then. A call that parks must be made in a fiber, and returns
+ *    -ECANCELED once the fiber has been told to stop (coir_sched_free).
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
  *    calls find their scheduler through the thread; two threads' schedulers do not know of each
  *    other.
@@ -91,7 +92,8 @@ struct coir_sched_opts {
  * returned goes to *result (may be NULL). Returns 0; -EDEADLK after a report when fibers were
  * parked that nothing could wake; -ELOOP after a report when fibers only yielded for livelock_limit
  * switches while the virtual clock stood still; -EBUSY when this thread has a scheduler already;
- * -ENOMEM; -ENOSYS for a world that this system lacks. */
+ * -ENOMEM; -ENOSYS for a world that this system lacks; or the error with which the world refused to
+ * wait (-ENOMEM, -EINVAL: more descriptors than the system lets poll have). */
 COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts,
                       int *result);
 
@@ -100,19 +102,21 @@ COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_o
  * Returns 0, -EBUSY, -ENOMEM or -ENOSYS. */
 COIR_API int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts);
 
-/* Runs until all fibers have ended (0), or as coir_run says -EDEADLK or -ELOOP; the fibers are then
- * still there, and run may be called again. */
+/* Runs until all fibers have ended (0), or an error as coir_run says; the fibers are then still
+ * there, and run may be called again. */
 COIR_API int coir_sched_run(coir_sched *sched);
 
 enum { COIR_STEP_DONE, COIR_STEP_READY, COIR_STEP_WAITING };
 
 /* One turn without waiting: serves what is due and ready, then runs at most `budget` fibers (<= 0:
  * a default). Returns COIR_STEP_DONE: all fibers have ended; COIR_STEP_READY: call again at once;
- * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness, or a coir_wake of the
- * caller's; or -ELOOP. A virtual clock moves by steps alone, so it never waits for a deadline. */
+ * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness of a descriptor, or a
+ * coir_wake of the caller's; or -ELOOP. A virtual clock is moved by steps: it never waits for a
+ * deadline. */
 COIR_API int coir_sched_step(coir_sched *sched, int budget);
 
-/* The earliest deadline that a fiber waits for, COIR_NEVER when none. */
+/* When the next step is due at the latest, on the scheduler's clock: 0: at once; else the earliest
+ * deadline that a fiber waits for; COIR_NEVER: none does. */
 COIR_API uint64_t coir_sched_deadline(coir_sched *sched);
 
 /* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return -ECANCELED
@@ -130,8 +134,8 @@ typedef struct coir_fiber {
 } coir_fiber;
 
 struct coir_spawn_opts {
-    const char *name;  /* for reports; the first 23 bytes are copied */
-    size_t stack_size; /* usable bytes, rounded up, at least 16 KiB */
+    const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
+    size_t stack_size; /* usable bytes, rounded up: 16 KiB at least, 1 GiB at most */
     bool detached;     /* its result is dropped when it ends, though a handle was taken */
 };
 
@@ -185,7 +189,8 @@ enum {
  * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
  * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
  * -ETIMEDOUT,
- * -EINTR (coir_wake), -ECANCELED, -ENOMEM, -EMFILE or -ENFILE (first wait), -ENOSPC. Parks. */
+ * -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait -EMFILE or
+ * -ENFILE, for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, uint64_t until);
 
 /* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
@@ -217,9 +222,9 @@ struct coir_stats {
     uint64_t spawned;    /* fibers made since the scheduler was */
     uint64_t ended;      /* of them, those that have ended */
     uint64_t ready;      /* waiting for their turn */
-    uint64_t parked;     /* waiting for something */
+    uint64_t parked;     /* in a blocking call */
     uint64_t parked_fd;  /* of them, those that wait for a descriptor */
-    uint64_t stacks;     /* stacks made and not given back to the system, used or spare */
+    uint64_t stacks;     /* stacks made, used or spare */
     uint64_t stack_bytes; /* address space of all stacks, guards included */
 };
 

@@ -51,8 +51,10 @@ struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
     if (!fd_at(fds, fd) && !fd_grow(fds, (size_t)fd / PAGE_ENTRIES))
         return NULL;
     struct cr_fd *entry = fd_at(fds, fd);
-    if (!entry->waiters.next)
+    if (!entry->waiters.next) {
         cr_list_init(&entry->waiters);
+        cr_list_init(&entry->operations);
+    }
     return entry;
 }
 
@@ -63,6 +65,7 @@ int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd)
         return place;
     entry->place = place;
     entry->attached = true;
+    entry->ready = 0;
     return 0;
 }
 
@@ -79,11 +82,15 @@ void cr_fd_event(struct coir_sched *sched, uint64_t token, int mask)
     if (!entry || !entry->attached || cr_fd_token(entry, fd) != token)
         return;
     entry->ready |= (uint8_t)mask;
+    int told = mask | (entry->ready & COIR_HUP), taken = 0;
     struct cr_list *item = entry->waiters.next;
     while (item != &entry->waiters) {
         struct cr_fd_wait *wait = CR_CONTAINER(item, struct cr_fd_wait, wait.link);
         item = item->next;
-        if (wait->mask & mask)
-            cr_sched_wake(wait->wait.fiber, mask & (wait->mask | COIR_HUP | COIR_ERR));
+        if (!(wait->mask & mask))
+            continue;
+        wait->shared = wait->mask & taken;
+        taken |= wait->mask;
+        cr_sched_wake(wait->wait.fiber, told & (wait->mask | COIR_HUP | COIR_ERR));
     }
 }

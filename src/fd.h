@@ -19,17 +19,19 @@
 struct coir_sched;
 
 struct cr_fd {
-    struct cr_list waiters; /* struct cr_fd_wait, oldest first; NULL in an entry not made yet */
+    struct cr_list waiters;    /* struct cr_fd_wait, oldest first; NULL in an entry not made yet */
+    struct cr_list operations; /* struct cr_op (io.c) that the world has under way, not cancelled */
     uint32_t generation;
-    int place;      /* in the world, while attached */
-    uint8_t kind;   /* enum cr_fd_kind, of an owned one */
-    uint8_t ready;  /* IN, OUT: a call may succeed; HUP, URGENT: seen since it was adopted */
+    int place;     /* in the world, while attached */
+    uint8_t kind;  /* enum cr_fd_kind, of an owned one */
+    uint8_t ready; /* IN, OUT: a call may succeed; HUP, URGENT: seen since it was attached */
     bool owned, attached;
 };
 
 struct cr_fd_wait {
     struct cr_wait wait;
     int fd, mask;
+    bool shared; /* the event that ended it had ended another wait before */
 };
 
 struct cr_fds {

@@ -8,8 +8,6 @@
 
 #include "debug/debug.h"
 
-#include <string.h>
-
 struct join_wait {
     struct cr_wait wait;
     int result;
@@ -43,6 +41,7 @@ static void fiber_main(void *arg)
     struct cr_fiber *self = arg;
     struct coir_sched *sched = self->sched;
     cr_san_arrive(&self->san);
+    sched->progress = true;
     int result = self->fn(self->arg);
     CR_ASSERT(cr_sched_self == self && !self->wait);
     self->stop = 0;
@@ -52,6 +51,7 @@ static void fiber_main(void *arg)
     if (CR_UNLIKELY(self->class->is_canary) && cr_stack_overflowed(self->class, fiber_top(self)))
         cr_fatal_overflow(self);
     sched->live--;
+    sched->progress = true;
     cr_stack_give(self->class, fiber_top(self));
     cr_sched_depart(self);
 }
@@ -104,10 +104,18 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
         cr_san_init(&fiber->san, low, (size_t)((char *)fiber - low));
     }
     sched->live++;
-    sched->progress = true;
     cr_sched_ready(sched, fiber);
     fiber->context = cr_ctx_make(fiber, fiber_main, fiber);
     return fiber;
+}
+
+/* A name stands in lines, so it has no line ends. */
+static void fiber_name(struct cr_fiber *fiber, const char *name)
+{
+    size_t i = 0;
+    for (; i < CR_FIBER_NAME_SIZE - 1 && name[i]; i++)
+        fiber->name[i] = (unsigned char)name[i] < ' ' ? '?' : name[i];
+    fiber->name[i] = '\0';
 }
 
 /* With options, or when memory must be asked for first. */
@@ -124,9 +132,7 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
         return -ENOMEM;
     struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
     if (opts) {
-        size_t size = opts->name ? strnlen(opts->name, CR_FIBER_NAME_SIZE - 1) : 0;
-        memcpy(fiber->name, opts->name ? opts->name : "", size);
-        fiber->name[size] = '\0';
+        fiber_name(fiber, opts->name ? opts->name : "");
         fiber->dropped |= opts->detached;
     }
     return 0;
@@ -199,6 +205,8 @@ int coir_join(coir_fiber handle, int *result, uint64_t until)
     if (CR_UNLIKELY(!slot))
         return -ESRCH;
     if (!slot->fiber) {
+        if (handle.generation == UINT32_MAX)
+            return -ESRCH;
         if (result)
             *result = slot->result;
         cr_slot_release(&sched->slots, handle.slot);
@@ -210,6 +218,6 @@ int coir_join(coir_fiber handle, int *result, uint64_t until)
     if (slot->fiber == self)
         return -EDEADLK;
     if (until == 0)
-        return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+        return cr_sched_try_once(self);
     return join_park(self, slot->fiber, handle, result, until);
 }

@@ -11,6 +11,7 @@
 #include "debug/debug.h"
 #include "sched.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 /* The world's half of a call on a descriptor: cr_world.read or .write in one shape. */
@@ -21,6 +22,8 @@ struct io_call {
     size_t size;
     uint64_t until;
 };
+
+enum { IO_ASK_AGAIN = INT_MIN };
 
 /* A pending operation; its address is its token. */
 struct cr_op {
@@ -48,6 +51,7 @@ static const struct cr_wait_kind WAIT_FD = {
     .name = "descriptor ",
     .woken = -EINTR,
     .expired = -ETIMEDOUT,
+    .on_fd = true,
     .describe = io_describe_fd,
 };
 
@@ -55,6 +59,7 @@ static const struct cr_wait_kind CALL_FD = {
     .name = "descriptor ",
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
+    .on_fd = true,
     .describe = io_describe_fd,
 };
 
@@ -62,6 +67,7 @@ static const struct cr_wait_kind OPERATION = {
     .name = "an operation on descriptor ",
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
+    .on_fd = true,
     .describe = io_describe_op,
 };
 
@@ -69,10 +75,23 @@ static const struct cr_wait_kind OPERATION_STOPPED = {
     .name = "the end of a cancelled operation on descriptor ",
     .woken = -EBUSY,
     .firm = true,
+    .on_fd = true,
     .describe = io_describe_op,
 };
 
-/* Parks until the descriptor is ready for `mask`: what for, or why not. */
+/* For what cannot be polled, and so is ready: lets others run. */
+static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
+{
+    uint32_t generation = entry->generation;
+    cr_sched_rest(self);
+    if (entry->generation != generation)
+        return -EBADF;
+    entry->ready |= (uint8_t)mask;
+    return mask;
+}
+
+/* Parks until the descriptor is ready for `mask`: what for, or why not. IO_ASK_AGAIN: another fiber
+ * was woken before by the same event, and may have taken what there was. */
 static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int fd, int mask,
                    uint64_t until)
 {
@@ -83,9 +102,9 @@ static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int f
     if (!entry->attached) {
         int attached = cr_fd_attach(&sched->world, entry, fd);
         if (attached == -EPERM)
-            cr_sched_spend(self);
+            return io_rest(self, entry, mask);
         if (attached < 0)
-            return attached == -EPERM ? mask : attached;
+            return attached;
     }
     uint32_t generation = entry->generation;
     sched->world.arm(&sched->world, fd, entry->place, mask);
@@ -96,9 +115,9 @@ static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int f
     sched->world.waiting--;
     if (entry->generation != generation)
         return result < 0 ? result : -EBADF;
-    if (!entry->owned && cr_list_empty(&entry->waiters))
+    if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
         cr_fd_detach(&sched->world, entry, fd);
-    return result;
+    return result > 0 && wait.shared ? IO_ASK_AGAIN : result;
 }
 
 int coir_wait_fd(int fd, int mask, uint64_t until)
@@ -109,12 +128,14 @@ int coir_wait_fd(int fd, int mask, uint64_t until)
         return cr_sched_refuse(self);
     if (CR_UNLIKELY(!(mask & (COIR_IN | COIR_OUT)) || mask & ~(COIR_IN | COIR_OUT)))
         return -EINVAL;
-    int ready = world->ready(world, fd, mask);
-    if (ready != 0) {
-        cr_sched_spend(self);
-        return ready;
-    }
-    return until == 0 ? -ETIMEDOUT : io_wait(self, &WAIT_FD, fd, mask, until);
+    cr_sched_spend(self);
+    int ready;
+    do {
+        ready = world->ready(world, fd, mask);
+        if (ready == 0)
+            ready = until == 0 ? -ETIMEDOUT : io_wait(self, &WAIT_FD, fd, mask, until);
+    } while (ready == IO_ASK_AGAIN);
+    return ready;
 }
 
 void cr_io_complete(uint64_t token, int64_t value)
@@ -128,12 +149,13 @@ void cr_io_complete(uint64_t token, int64_t value)
 
 /* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
  * event, stopped or not; what the operation did is reported in any case. */
-static int64_t io_finish(struct cr_fiber *self, struct cr_op *op, uint64_t until)
+static int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, struct cr_op *op,
+                         uint64_t until)
 {
     struct cr_world *world = &self->sched->world;
     world->waiting++;
     op->wait.kind = &OPERATION;
-    cr_list_init(&op->wait.link);
+    cr_list_append(&entry->operations, &op->wait.link);
     int outcome = op->done ? 0 : cr_sched_park(self, &op->wait, until);
     if (!op->done) {
         world->cancel(world, (uint64_t)(uintptr_t)op);
@@ -146,26 +168,26 @@ static int64_t io_finish(struct cr_fiber *self, struct cr_op *op, uint64_t until
 }
 
 /* One try in the world. */
-static int64_t io_try(struct cr_fiber *self, const struct io_call *call, int kind)
+static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
 {
     struct cr_world *world = &self->sched->world;
     struct cr_op op = {.wait.fiber = self, .fd = call->fd};
     uint64_t token = (uint64_t)(uintptr_t)&op;
     int64_t result = call->mask == COIR_IN
                          ? world->read(world, call->fd, call->buf, call->size, token)
-                         : world->write(world, call->fd, call->data, call->size, kind, token);
-    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, &op, call->until);
+                         : world->write(world, call->fd, call->data, call->size, entry->kind, token);
+    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, call->until);
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
-static int64_t io_foreign(struct cr_fiber *self, const struct io_call *call)
+static int64_t io_foreign(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
 {
     struct cr_world *world = &self->sched->world;
     for (;;) {
         int64_t result = world->ready(world, call->fd, call->mask);
         if (result > 0)
             result = call->mask == COIR_IN
-                         ? io_try(self, call, 0)
+                         ? io_try(self, entry, call)
                          : world->write_foreign(world, call->fd, call->data, call->size);
         else if (result == 0)
             result = -EAGAIN;
@@ -173,18 +195,18 @@ static int64_t io_foreign(struct cr_fiber *self, const struct io_call *call)
             return result;
         if (call->until == 0)
             return -ETIMEDOUT;
-        result = io_wait(self, &CALL_FD, call->fd, call->mask, call->until);
-        if (result < 0)
-            return result;
+        int woken = io_wait(self, &CALL_FD, call->fd, call->mask, call->until);
+        if (woken < 0 && woken != IO_ASK_AGAIN)
+            return woken;
     }
 }
 
-static int64_t io_owned(struct cr_fiber *self, const struct io_call *call, struct cr_fd *entry)
+static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
 {
     uint32_t generation = entry->generation;
     for (;;) {
         if (entry->ready & call->mask || call->until == 0) {
-            int64_t result = io_try(self, call, entry->kind);
+            int64_t result = io_try(self, entry, call);
             if (entry->generation != generation)
                 return result == -EAGAIN ? -EBADF : result;
             if (call->mask == COIR_IN && result > 0 && (size_t)result < call->size &&
@@ -197,7 +219,7 @@ static int64_t io_owned(struct cr_fiber *self, const struct io_call *call, struc
         if (call->until == 0)
             return -ETIMEDOUT;
         int woken = io_wait(self, &CALL_FD, call->fd, call->mask, call->until);
-        if (woken < 0)
+        if (woken < 0 && woken != IO_ASK_AGAIN)
             return woken;
     }
 }
@@ -208,10 +230,14 @@ static ssize_t io_call(struct cr_fiber *self, const struct io_call *call)
         return cr_sched_refuse(self);
     if (CR_UNLIKELY(call->fd < 0))
         return -EBADF;
-    struct cr_fd *entry = cr_fd_find(&self->sched->fds, call->fd);
-    int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, call, entry)
-                                                      : io_foreign(self, call);
     cr_sched_spend(self);
+    struct cr_fd *entry = cr_fd_make(&self->sched->fds, call->fd);
+    if (CR_UNLIKELY(!entry))
+        return -ENOMEM;
+    int64_t result = CR_LIKELY(entry->owned) ? io_owned(self, entry, call)
+                                             : io_foreign(self, entry, call);
+    if (result > 0)
+        self->sched->progress = true;
     return (ssize_t)result;
 }
 
@@ -250,9 +276,15 @@ int coir_adopt(int fd)
         return kind;
     }
     entry->kind = (uint8_t)kind;
-    entry->ready = COIR_IN | COIR_OUT;
+    entry->ready |= COIR_IN | COIR_OUT;
     entry->owned = true;
     return 0;
+}
+
+static void io_wake_all(struct cr_list *ring)
+{
+    while (!cr_list_empty(ring))
+        cr_sched_wake(CR_CONTAINER(ring->next, struct cr_wait, link)->fiber, -EBADF);
 }
 
 int coir_close(int fd)
@@ -265,8 +297,8 @@ int coir_close(int fd)
         entry->generation++;
         entry->owned = false;
         entry->kind = entry->ready = 0;
-        while (!cr_list_empty(&entry->waiters))
-            cr_sched_wake(CR_CONTAINER(entry->waiters.next, struct cr_wait, link)->fiber, -EBADF);
+        io_wake_all(&entry->waiters);
+        io_wake_all(&entry->operations);
     }
     return sched->world.close(&sched->world, fd);
 }

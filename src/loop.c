@@ -59,7 +59,7 @@ static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *un
 }
 
 /* Under a virtual clock, fibers that only yield keep a waiting timer from ever being due. Counts
- * the switches since the clock moved, or something other than a timer woke or made a fiber. */
+ * the switches since the clock moved or there was progress. */
 static bool loop_is_livelock(struct coir_sched *sched, uint64_t switches)
 {
     if (!sched->world.is_virtual)
@@ -142,13 +142,15 @@ int coir_sched_step(coir_sched *sched, int budget)
     int result = cr_loop_turn(sched, false, budget);
     if (result < 0)
         return result;
-    if (sched->ready)
-        return COIR_STEP_READY;
-    return sched->live > 0 ? COIR_STEP_WAITING : COIR_STEP_DONE;
+    if (sched->live == 0)
+        return COIR_STEP_DONE;
+    return coir_sched_deadline(sched) == 0 ? COIR_STEP_READY : COIR_STEP_WAITING;
 }
 
 uint64_t coir_sched_deadline(coir_sched *sched)
 {
     loop_own(sched, "coir_sched_deadline", CR_CALLER);
-    return sched->ready ? 0 : loop_deadline(sched);
+    uint64_t deadline = loop_deadline(sched);
+    bool at_once = sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER);
+    return at_once ? 0 : deadline;
 }

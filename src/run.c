@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A fiber that was told to stop and comes back this often without any fiber ending ignores it. */
-enum { STOP_TURNS_MOST = 1000 };
+/* So many turns of the loop each fiber has, on average, before the next of them must have ended. */
+enum { STOP_TURNS_EACH = 1000 };
 
 enum { STACK_SIZE_DEFAULT = 64 * 1024 };
 
@@ -88,10 +88,9 @@ static void run_stop_all(coir_sched *sched)
     for (uint32_t i = 0; i < sched->slots.count; i++)
         if (sched->slots.at[i].fiber)
             cr_fiber_stop(sched->slots.at[i].fiber);
-    int turns = 0, result = 0;
-    while (sched->live > 0 && result == 0 && turns++ < STOP_TURNS_MOST) {
+    for (uint64_t turns = 0; sched->live > 0 && turns < STOP_TURNS_EACH * sched->live; turns++) {
         uint64_t live = sched->live;
-        result = cr_loop_turn(sched, true, 0);
+        cr_loop_turn(sched, true, 0);
         if (sched->live < live)
             turns = 0;
     }
@@ -125,20 +124,33 @@ void coir_sched_free(coir_sched *sched)
     run_free(sched);
 }
 
+/* The first fiber keeps its result here, because any joiner may take it from its slot. */
+struct first {
+    int (*fn)(void *arg);
+    void *arg;
+    int result;
+};
+
+static int run_first(void *arg)
+{
+    struct first *first = arg;
+    return first->result = first->fn(first->arg);
+}
+
 int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts, int *result)
 {
     coir_sched *sched;
-    coir_fiber first;
+    struct first first = {.fn = fn, .arg = arg};
     if (!fn)
         cr_fatal_mistake("coir_run", CR_CALLER, "the function is NULL");
     int outcome = run_new(&sched, opts, "coir_run", CR_CALLER);
     if (outcome < 0)
         return outcome;
-    outcome = coir_spawn(&first, fn, arg, NULL);
+    outcome = coir_spawn(NULL, run_first, &first, NULL);
     if (outcome == 0)
         outcome = coir_sched_run(sched);
-    if (outcome == 0)
-        coir_join(first, result, 0);
+    if (outcome == 0 && result)
+        *result = first.result;
     run_free(sched);
     return outcome;
 }

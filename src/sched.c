@@ -83,6 +83,12 @@ int cr_sched_refuse(struct cr_fiber *self)
     return self->stop;
 }
 
+int cr_sched_try_once(struct cr_fiber *self)
+{
+    cr_sched_spend(self);
+    return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+}
+
 static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wait)
 {
     cr_list_remove(&wait->link);
@@ -125,7 +131,7 @@ int coir_park(uint64_t until)
 {
     struct cr_fiber *self = cr_sched_fiber("coir_park");
     if (CR_UNLIKELY(until == 0))
-        return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+        return cr_sched_try_once(self);
     struct cr_wait wait;
     wait.kind = &PARK;
     cr_list_init(&wait.link);

@@ -46,7 +46,7 @@ struct coir_sched {
     struct cr_fiber *ready;
     int budget; /* switches that are left before the loop has its turn */
     bool freeing;
-    bool progress; /* a fiber was woken or made, but by a timer, since the loop last looked */
+    bool progress; /* a fiber began, ended, was woken (but by a timer), or moved bytes */
     struct cr_fiber **ready_end;
     void *loop_context;
     struct cr_timers timers;
@@ -121,7 +121,10 @@ CR_HIDDEN int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait);
 /* What a blocking call of a stopped fiber does: lets others run, then returns -ECANCELED. */
 CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);
 
-/* Counts a call that succeeded without parking, and gives the loop its turn when due. */
+/* What a blocking call does whose one try has failed: -ETIMEDOUT, or -ECANCELED after a stop. */
+CR_HIDDEN int cr_sched_try_once(struct cr_fiber *self);
+
+/* Counts a call that may succeed without parking, and gives the loop its turn when due. */
 CR_HIDDEN void cr_sched_rest(struct cr_fiber *self);
 
 /* For the loop: runs a fiber, and whoever it switches to, until somebody switches back. */

@@ -88,9 +88,9 @@ struct cr_stack_class *cr_stack_class(struct cr_stacks *stacks, size_t size, boo
 static void stack_unroot(const struct cr_slab *slab)
 {
     size_t stride = slab->class->stride, usable = slab->class->usable;
-    const char *end = slab->base + slab->size, *fresh = slab->class->fresh;
-    if (fresh >= slab->base && fresh < end)
-        end = fresh;
+    const char *end = slab->base + slab->size;
+    if (end == slab->class->fresh_end)
+        end = slab->class->fresh;
     for (const char *stack = slab->base; stack < end; stack += stride)
         cr_san_unroot(stack + stride - usable, usable);
     cr_san_forget(slab->base, slab->size);

@@ -28,19 +28,29 @@ static void trap_ignore(int signal)
     (void)signal;
 }
 
-/* Back to the default: the instruction faults again on return, and the program ends there. */
+/* Back to the default: the instruction faults again on return, and the program ends there. One that
+ * was sent by a process is sent again. */
 static void trap_fault(int number, siginfo_t *info, void *context)
 {
     (void)context;
     struct cr_fiber *self = cr_sched_self;
     const char *address = info->si_addr;
     signal(number, SIG_DFL);
-    if (!self)
+    if (info->si_code <= 0)
+        raise(number);
+    if (!self || info->si_code <= 0)
         return;
     char *top = (char *)(self + 1);
     bool below = address < cr_stack_low(self->class, top);
     if (below && address >= cr_stack_guard_low(self->class, top))
         cr_fatal_overflow_line(self);
+}
+
+static bool trap_is_ours(const struct sigaction *action)
+{
+    if (action->sa_flags & SA_SIGINFO)
+        return action->sa_sigaction == trap_fault;
+    return action->sa_handler == trap_ignore;
 }
 
 static void trap_install(int i)
@@ -52,18 +62,18 @@ static void trap_install(int i)
         ours.sa_sigaction = trap_fault;
         ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     }
-    trap_ours[i] = sigaction(TRAP_SIGNALS[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
-                   old.sa_handler == SIG_DFL && sigaction(TRAP_SIGNALS[i], &ours, NULL) == 0;
+    trap_ours[i] = false;
+    if (sigaction(TRAP_SIGNALS[i], NULL, &old) != 0)
+        return;
+    bool is_default = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL;
+    if (is_default || trap_is_ours(&old))
+        trap_ours[i] = sigaction(TRAP_SIGNALS[i], &ours, NULL) == 0;
 }
 
 static void trap_remove(int i)
 {
     struct sigaction now;
-    if (!trap_ours[i] || sigaction(TRAP_SIGNALS[i], NULL, &now) != 0)
-        return;
-    bool ours = now.sa_flags & SA_SIGINFO ? now.sa_sigaction == trap_fault
-                                          : now.sa_handler == trap_ignore;
-    if (ours)
+    if (trap_ours[i] && sigaction(TRAP_SIGNALS[i], NULL, &now) == 0 && trap_is_ours(&now))
         signal(TRAP_SIGNALS[i], SIG_DFL);
 }
 

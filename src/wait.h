@@ -18,6 +18,7 @@ struct cr_wait_kind {
     int woken;        /* what coir_wake ends it with; -EBUSY: it may not */
     int expired;      /* what its deadline ends it with */
     bool firm;        /* a stop does not end it */
+    bool on_fd;       /* it waits for a descriptor */
     /* Adds to the name what it waits for; NULL: nothing to add. */
     void (*describe)(const struct cr_wait *wait, char *text, size_t size);
 };

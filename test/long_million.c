@@ -11,17 +11,6 @@ enum { CROWD = 1000000, BYTES_MOST = 4608, MAPPINGS_MOST = 100 };
 
 static coir_fiber *crowd;
 
-static int mappings(void)
-{
-    int count = 0, c;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps);
-    while ((c = fgetc(maps)) != EOF)
-        count += c == '\n';
-    fclose(maps);
-    return count;
-}
-
 /* What this process holds, its page tables included. */
 static int64_t memory_bytes(void)
 {
@@ -48,16 +37,16 @@ static int park_a_million(void *arg)
     struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
     struct coir_stats stats;
     int64_t before = memory_bytes();
-    int mapped = mappings();
+    int mapped = run_mappings();
     for (int i = 0; i < CROWD; i++)
         CHECK_EQ(coir_spawn(&crowd[i], park, arg, &opts), 0);
     coir_yield();
     coir_stats(&stats);
     CHECK_EQ(stats.parked, CROWD);
     int64_t each = (memory_bytes() - before) / CROWD;
-    fprintf(stderr, "mappings: %d, bytes for each fiber: %lld\n", mappings() - mapped,
+    fprintf(stderr, "mappings: %d, bytes for each fiber: %lld\n", run_mappings() - mapped,
             (long long)each);
-    CHECK(mappings() - mapped < MAPPINGS_MOST);
+    CHECK(run_mappings() - mapped < MAPPINGS_MOST);
     CHECK(each <= BYTES_MOST);
     for (int i = 0; i < CROWD; i++)
         CHECK_EQ(coir_wake(crowd[i]), 1);

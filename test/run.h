@@ -72,4 +72,16 @@ static inline void run_note(const char *what)
     snprintf(run_log + used, sizeof run_log - used, "%s%s", used ? " " : "", what);
 }
 
+/* How many mappings this process has. */
+static inline int run_mappings(void)
+{
+    int count = 0, c;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps);
+    while ((c = fgetc(maps)) != EOF)
+        count += c == '\n';
+    fclose(maps);
+    return count;
+}
+
 #endif

@@ -150,6 +150,61 @@ TEST(test_a_refused_call_lets_others_run)
     CHECK_EQ(counts[1], 10);
 }
 
+static coir_fiber bystander;
+
+static int join_when_stopped(void *arg)
+{
+    CHECK_EQ(coir_park(COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_join(bystander, NULL, COIR_NEVER), -ECANCELED);
+    return *(int *)arg;
+}
+
+static int outlive(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++)
+        coir_yield();
+    return 0;
+}
+
+/* proves: E5, W4 */
+TEST(test_a_refused_join_leaves_nothing_on_its_target)
+{
+    coir_sched *sched;
+    int result = 0;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    run_spawn(join_when_stopped, &result);
+    bystander = run_spawn(outlive, NULL);
+    CHECK_EQ(coir_sched_step(sched, 2), COIR_STEP_READY);
+    coir_sched_free(sched);
+}
+
+static int clean_up_slowly(void *arg)
+{
+    int *cleaned = arg;
+    coir_park(COIR_NEVER);
+    for (int i = 0; i < 5; i++)
+        coir_sleep(1);
+    ++*cleaned;
+    return 0;
+}
+
+/* proves: E5, E6 */
+TEST(test_regress_thousands_of_fibers_are_not_abandoned_while_they_clean_up)
+{
+    coir_sched *sched;
+    struct coir_sched_opts opts = {.report = run_report_line};
+    int cleaned = 0;
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    for (int i = 0; i < 3000; i++)
+        run_spawn(clean_up_slowly, &cleaned);
+    while (coir_sched_step(sched, 0) == COIR_STEP_READY)
+        continue;
+    coir_sched_free(sched);
+    CHECK_EQ(cleaned, 3000);
+    CHECK_STR(run_report, "");
+}
+
 static int ignore_the_stop(void *arg)
 {
     uint64_t *count = arg;
@@ -289,9 +344,10 @@ TEST(test_steps_move_a_virtual_clock_from_deadline_to_deadline)
     CHECK_EQ(coir_sched_new(&sched, &opts), 0);
     run_spawn(sleep_hours, &lengths[0]);
     run_spawn(sleep_hours, &lengths[1]);
-    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
-    CHECK_EQ(coir_sched_deadline(sched), lengths[0]);
-    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_READY);
+    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_now(), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_READY);
     CHECK_EQ(coir_now(), lengths[0]);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_DONE);
     CHECK_EQ(coir_now(), lengths[1]);
@@ -302,6 +358,27 @@ TEST(test_steps_move_a_virtual_clock_from_deadline_to_deadline)
 static int return_its_argument(void *arg)
 {
     return *(int *)arg;
+}
+
+static coir_fiber first;
+
+static int take_the_result(void *arg)
+{
+    return coir_join(first, arg, COIR_NEVER);
+}
+
+static int be_joined(void *arg)
+{
+    first = coir_self();
+    run_spawn(take_the_result, arg);
+    return 42;
+}
+
+TEST(test_regress_run_hands_over_a_result_that_a_fiber_has_taken)
+{
+    int result = 0, taken = 0;
+    CHECK_EQ(coir_run(be_joined, &taken, NULL, &result), 0);
+    CHECK_EQ(result, 42);
 }
 
 TEST(test_run_hands_over_the_result_of_the_first_fiber)

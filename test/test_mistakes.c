@@ -183,6 +183,29 @@ TEST_DIES(test_the_fatal_hook_takes_the_line, SIGABRT, "[coir: coir_yield: calle
     coir_yield();
 }
 
+static void leave_by_hook(const char *line)
+{
+    _exit(strstr(line, "coir_yield") ? 0 : 1);
+}
+
+/* proves: F2, F3 */
+TEST(test_with_a_hook_nothing_is_printed)
+{
+    char output[64];
+    int ends[2], status;
+    CHECK_EQ(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        coir_on_fatal(leave_by_hook);
+        coir_yield();
+    }
+    close(ends[1]);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(read(ends[0], output, sizeof output), 0);
+}
+
 static int check_rounding(void *arg)
 {
     int rounding = *(int *)arg;

@@ -248,6 +248,61 @@ TEST(test_a_slot_whose_generation_would_wrap_is_retired)
     run_virtual(retire, NULL);
 }
 
+static int end_with_a_timer(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_park(COIR_SEC(1)), 0);
+    return 0;
+}
+
+static int timers_go_with_fibers(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        coir_fiber fiber = run_spawn(end_with_a_timer, NULL);
+        coir_yield();
+        CHECK_EQ(cr_sched_here->timers.count, 1);
+        coir_wake(fiber);
+        CHECK_EQ(run_join(fiber), 0);
+        CHECK_EQ(cr_sched_here->timers.count, 0);
+    }
+    return 0;
+}
+
+/* proves: W4 */
+TEST(test_a_fiber_takes_its_timer_with_it)
+{
+    run_virtual(timers_go_with_fibers, NULL);
+}
+
+/* Slots and stacks are there from before, room for timers is not. */
+static int room_for_timers(void *arg)
+{
+    enum { EACH = 70 };
+    static uint64_t until = COIR_SEC(1);
+    coir_fiber ended[EACH], parked[2 * EACH];
+    (void)arg;
+    for (int i = 0; i < EACH; i++)
+        ended[i] = run_spawn(give_seven, NULL);
+    coir_sleep(1);
+    for (int i = 0; i < EACH; i++)
+        CHECK_EQ(coir_spawn(&parked[i], park, &until, &(struct coir_spawn_opts){.stack_size = 1}), 0);
+    coir_sleep(1);
+    for (int i = 0; i < EACH; i++)
+        CHECK_EQ(run_join(ended[i]), 7);
+    for (int i = EACH; i < 2 * EACH; i++)
+        parked[i] = run_spawn(park, &until);
+    for (int i = 0; i < 2 * EACH; i++)
+        CHECK_EQ(run_join(parked[i]), -ETIMEDOUT);
+    return 0;
+}
+
+/* proves: W5 */
+TEST(test_there_is_room_for_a_timer_of_each_fiber)
+{
+    run_virtual(room_for_timers, NULL);
+}
+
 static int look_at_oneself(void *arg)
 {
     coir_fiber self = coir_self();

@@ -7,17 +7,6 @@
 
 enum { KIB = 1024 };
 
-static int mappings(void)
-{
-    int count = 0, c;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps);
-    while ((c = fgetc(maps)) != EOF)
-        count += c == '\n';
-    fclose(maps);
-    return count;
-}
-
 static long resident_kib(void)
 {
     long pages = 0, ignored;
@@ -217,10 +206,10 @@ static int guarded_crowd(void *arg)
     CHECK(access(low - 1, F_OK) != 0 && errno == EFAULT);
     CHECK(access(cr_stack_guard_low(fiber->class, (char *)(fiber + 1)), F_OK) != 0);
     CHECK_EQ(errno, EFAULT);
-    if (mappings() - before >= CROWD)
+    if (run_mappings() - before >= CROWD)
         run_note("mprotect");
     else
-        CHECK(CR_SAN_ADDRESS || mappings() - before < 40);
+        CHECK(CR_SAN_ADDRESS || run_mappings() - before < 40);
     end_crowd(crowd, CROWD);
     return 0;
 }
@@ -228,7 +217,7 @@ static int guarded_crowd(void *arg)
 /* proves: S2 */
 TEST(test_every_stack_has_a_guard_that_the_kernel_sees)
 {
-    int before = mappings();
+    int before = run_mappings();
     run_virtual(guarded_crowd, &before);
     CHECK(run_log[0] == '\0' || strcmp(run_log, "mprotect") == 0);
 }
@@ -264,6 +253,46 @@ TEST(test_idle_loops_give_spare_stacks_back)
     if (CR_SAN_ADDRESS)
         SKIP("the sanitizer keeps memory of its own for each stack");
     run_virtual(give_back, NULL);
+}
+
+static int dirty_twice(void *arg)
+{
+    (void)arg;
+    long before = resident_kib(), page_kib = 4;
+    bool canary = cr_sched_self->class->is_canary; /* one page of each stack stays */
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CROWD; i++)
+            crowd[i] = run_spawn(touch_much, NULL);
+        coir_yield();
+        end_crowd(crowd, CROWD);
+        coir_sleep(1);
+        CHECK(resident_kib() - before < CROWD * page_kib * (canary ? 2 : 1));
+    }
+    return 0;
+}
+
+/* proves: S5 */
+TEST(test_stacks_that_were_given_back_and_used_again_are_given_back_again)
+{
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer keeps memory of its own for each stack");
+    run_virtual(dirty_twice, NULL);
+    struct coir_sched_opts opts = {.guard = COIR_GUARD_CANARY, .clock = COIR_CLOCK_VIRTUAL};
+    int result = -1;
+    CHECK_EQ(coir_run(dirty_twice, NULL, &opts, &result), 0);
+    CHECK_EQ(result, 0);
+}
+
+TEST(test_strides_are_odd_numbers_of_pages)
+{
+    static struct cr_stacks stacks;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    cr_stack_init(&stacks);
+    for (int i = 0; i < CR_STACK_CLASSES; i++) {
+        CHECK_EQ(stacks.classes[i].stride / page % 2, 1);
+        CHECK_EQ(stacks.classes[i].stride % page, 0);
+    }
+    cr_stack_fini(&stacks);
 }
 
 static int spawn_until_full(void *arg)

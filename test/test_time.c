@@ -2,6 +2,7 @@
 #include "run.h"
 #include "../src/sched.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -51,11 +52,13 @@ TEST(test_a_virtual_clock_waits_for_a_ready_descriptor)
     run_virtual(fd_before_time, NULL);
 }
 
+static uint64_t yields_count;
+
 static int yield_for_ever(void *arg)
 {
     (void)arg;
     while (coir_yield() == 0)
-        continue;
+        yields_count++;
     return 0;
 }
 
@@ -81,6 +84,22 @@ static int sleep_beside_zero_sleeper(void *arg)
     return coir_sleep(COIR_MS(1));
 }
 
+/* proves: T2, E1 */
+TEST(test_a_run_after_a_livelock_counts_anew)
+{
+    coir_sched *sched;
+    struct coir_sched_opts opts = {
+        .clock = COIR_CLOCK_VIRTUAL, .report = run_report_line, .livelock_limit = 10000};
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    run_spawn(sleep_a_while, NULL);
+    for (int i = 0; i < 2; i++) {
+        uint64_t yields = yields_count;
+        CHECK_EQ(coir_sched_run(sched), -ELOOP);
+        CHECK(yields_count - yields > 9000);
+    }
+    coir_sched_free(sched);
+}
+
 static void expect_livelock(int (*fn)(void *))
 {
     struct coir_sched_opts opts = {
@@ -103,24 +122,66 @@ TEST(test_sleeping_for_nothing_while_a_timer_waits_is_a_livelock)
     expect_livelock(sleep_beside_zero_sleeper);
 }
 
-static int partner_park(void *arg)
+static coir_fiber ring[3];
+
+static int pass_on(void *arg)
 {
     while (coir_park(COIR_NEVER) == 0)
-        coir_wake(*(coir_fiber *)arg);
+        coir_wake(ring[(int)(intptr_t)arg]);
     return 0;
 }
 
+/* Three in a ring, so that no budget of switches ends at the same place twice. */
 static int busy_but_alive(void *arg)
 {
-    coir_fiber self = coir_self();
-    coir_fiber partner = run_spawn(partner_park, &self);
+    ring[0] = coir_self();
+    for (int i = 1; i < 3; i++)
+        ring[i] = run_spawn(pass_on, (void *)(intptr_t)((i + 1) % 3));
     coir_yield();
     for (int i = 0; i < 20000; i++) {
-        coir_wake(partner);
+        coir_wake(ring[1]);
         CHECK_EQ(coir_park(COIR_SEC(1)), 0);
     }
     (void)arg;
     return coir_now() == 0 ? 0 : 1;
+}
+
+static int end_at_once(void *arg)
+{
+    (void)arg;
+    return coir_sleep(0);
+}
+
+static int read_zeros(void *arg)
+{
+    int zeros = *(int *)arg;
+    char byte;
+    for (int i = 0; i < 5000; i++)
+        CHECK_EQ(coir_read(zeros, &byte, 1, COIR_NEVER), 1);
+    return 0;
+}
+
+static int busy_otherwise(void *arg)
+{
+    int zeros = open("/dev/zero", O_RDONLY);
+    CHECK(zeros >= 0);
+    coir_fiber reader = run_spawn(read_zeros, &zeros);
+    for (int i = 0; i < 3000; i++)
+        run_spawn(end_at_once, NULL);
+    CHECK_EQ(coir_sleep(1), 0);
+    coir_close(zeros);
+    (void)arg;
+    return run_join(reader);
+}
+
+/* proves: T2 */
+TEST(test_regress_reads_and_ends_are_no_livelock)
+{
+    struct coir_sched_opts opts = {
+        .clock = COIR_CLOCK_VIRTUAL, .report = run_report_line, .livelock_limit = 1000};
+    int result = -1;
+    CHECK_EQ(coir_run(busy_otherwise, NULL, &opts, &result), 0);
+    CHECK_EQ(result, 0);
 }
 
 /* proves: T2 */

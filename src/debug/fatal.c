@@ -24,10 +24,10 @@ static void fatal_write(const char *text)
     size_t size = strlen(text);
     while (size > 0) {
         ssize_t written = write(STDERR_FILENO, text, size);
-        if (written <= 0)
+        if (written < 0 && errno != EINTR)
             return;
-        text += written;
-        size -= (size_t)written;
+        text += written > 0 ? written : 0;
+        size -= written > 0 ? (size_t)written : 0;
     }
 }
 

@@ -22,9 +22,9 @@ static void report_to_fd(const char *line, void *arg)
     int size = snprintf(text, sizeof text, "%s\n", line);
     for (int sent = 0; sent < size;) {
         ssize_t written = write(*fd, text + sent, (size_t)(size - sent));
-        if (written <= 0)
+        if (written < 0 && errno != EINTR)
             return;
-        sent += (int)written;
+        sent += written > 0 ? (int)written : 0;
     }
 }
 
@@ -113,14 +113,16 @@ void coir_dump(int fd)
 void coir_stats(struct coir_stats *stats)
 {
     struct coir_sched *sched = cr_sched_current("coir_stats");
-    uint64_t running = cr_sched_self ? 1 : 0;
     memset(stats, 0, sizeof *stats);
     stats->spawned = sched->spawned;
     stats->ended = sched->spawned - sched->live;
     for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)
         stats->ready++;
-    stats->parked = sched->live - stats->ready - running;
-    stats->parked_fd = sched->world.waiting;
+    for (uint32_t i = 0; i < sched->slots.count; i++) {
+        const struct cr_fiber *fiber = sched->slots.at[i].fiber;
+        stats->parked += fiber && fiber->wait;
+        stats->parked_fd += fiber && fiber->wait && fiber->wait->kind->on_fd;
+    }
     for (int i = 0; i < CR_STACK_CLASSES; i++)
         stats->stacks += sched->stacks.classes[i].carved;
     stats->stack_bytes = sched->stacks.bytes;

@@ -5,10 +5,15 @@
 #include "../../include/coir.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 enum { BATCH_MOST = 128 };
 
@@ -45,14 +50,17 @@ static void epoll_arm(struct cr_world *world, int fd, int place, int mask)
     (void)mask;
 }
 
-/* A kernel before 5.11 has no nanoseconds in epoll_wait: there the epoll itself is polled. */
+/* A kernel before 5.11 has no nanoseconds in epoll_wait (and some sandboxes forbid what they do not
+ * know): there the epoll itself is polled. */
 static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct timespec *left)
 {
-#ifdef SYS_epoll_pwait2
-    long count = syscall(SYS_epoll_pwait2, queue, events, most, left, NULL, 8);
-    if (count >= 0 || errno != ENOSYS)
-        return (int)count;
-#endif
+    static atomic_bool missing;
+    if (!atomic_load_explicit(&missing, memory_order_relaxed)) {
+        long count = syscall(SYS_epoll_pwait2, queue, events, most, left, NULL, 8);
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM))
+            return (int)count;
+        atomic_store_explicit(&missing, true, memory_order_relaxed);
+    }
     struct pollfd ask = {.fd = queue, .events = POLLIN};
     int ready = ppoll(&ask, 1, left, NULL);
     return ready > 0 ? epoll_wait(queue, events, most, 0) : ready;

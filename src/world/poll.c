@@ -80,15 +80,18 @@ static void poll_arm(struct cr_world *world, int fd, int place, int mask)
     entry->events = (short)(entry->events | cr_posix_poll_mask(mask));
 }
 
+/* What is told is disarmed; a direction that is still armed goes on asking for the peer's end. */
 static void poll_tell(struct poll_state *state, size_t place, struct cr_event *event)
 {
     struct pollfd *entry = &state->entries[place];
-    int mask = cr_posix_mask(entry->revents & POLLNVAL ? POLLERR : entry->revents);
+    short told = entry->revents & POLLNVAL ? POLLERR : entry->revents;
     event->token = state->tokens[place];
-    event->value = mask;
-    entry->events &= (short)~(cr_posix_poll_mask(mask) | (entry->revents & POLLPRI));
-    if (entry->events == 0)
+    event->value = cr_posix_mask(told);
+    entry->events &= (short)~(cr_posix_poll_mask((int)event->value) | (told & POLLPRI));
+    if (!(entry->events & (POLLIN | POLLOUT)))
         entry->fd = ~entry->fd;
+    else if (!(told & POLLRDHUP))
+        entry->events |= POLLRDHUP;
 }
 
 static int poll_wait_events(struct cr_world *world, struct cr_event *events, int most,

@@ -37,7 +37,7 @@ struct timespec *cr_posix_left(struct cr_world *world, uint64_t until, struct ti
 short cr_posix_poll_mask(int mask)
 {
     int in = mask & COIR_IN ? POLLIN | POLLRDHUP | POLLPRI : 0;
-    return (short)(in | (mask & COIR_OUT ? POLLOUT : 0));
+    return (short)(in | (mask & COIR_OUT ? POLLOUT | POLLRDHUP : 0));
 }
 
 /* End of file, hang-up and error are ready for whichever direction is asked. */
@@ -71,23 +71,21 @@ static int posix_ready(struct cr_world *world, int fd, int mask)
         return -errno;
     if (ask.revents & POLLNVAL)
         return -EBADF;
-    return cr_posix_mask(ask.revents) & (mask | COIR_HUP | COIR_ERR);
+    int ready = cr_posix_mask(ask.revents);
+    return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
 
 static bool posix_is_tcp(int fd)
 {
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    int type = 0;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
-        return false;
-    size = sizeof type;
-    return (address.ss_family == AF_INET || address.ss_family == AF_INET6) &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+           protocol == IPPROTO_TCP;
 }
 
-/* A packet pipe (O_DIRECT) ends a read at a packet's end, like a datagram; a Unix socket where
- * descriptors are passed; so a short read proves emptiness for plain pipes and TCP only. */
+/* A read ends at the end of a datagram, where descriptors are passed, at a line's end. A pipe is in
+ * packet mode (O_DIRECT) by its writer's flag, which the reader cannot see. So a short read proves
+ * emptiness for TCP only. */
 static int posix_adopt(struct cr_world *world, int fd)
 {
     (void)world;
@@ -97,14 +95,9 @@ static int posix_adopt(struct cr_world *world, int fd)
         return -errno;
     if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return -errno;
-    if (S_ISSOCK(about.st_mode))
-        return CR_FD_SOCKET | (posix_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
-#ifdef O_DIRECT
-    bool packets = flags & O_DIRECT;
-#else
-    bool packets = false;
-#endif
-    return S_ISFIFO(about.st_mode) && !packets ? CR_FD_SHORT_EMPTIES : 0;
+    if (!S_ISSOCK(about.st_mode))
+        return 0;
+    return CR_FD_SOCKET | (posix_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
 }
 
 static int64_t posix_result(ssize_t result)
@@ -137,18 +130,21 @@ static int64_t posix_write(struct cr_world *world, int fd, const void *buf, size
     return posix_result(result);
 }
 
-/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. */
+/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A socket
+ * can be asked not to wait. */
 static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
 {
+    ssize_t sent;
+    do
+        sent = send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0 || errno != ENOTSOCK)
+        return posix_result(sent);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0)
         return -errno;
-    if (!(flags & O_NONBLOCK)) {
-        ssize_t sent = send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0 || errno != ENOTSOCK)
-            return errno == EINTR && sent < 0 ? -EAGAIN : posix_result(sent);
-        size = size > PIPE_BUF ? PIPE_BUF : size;
-    }
+    if (!(flags & O_NONBLOCK) && size > PIPE_BUF)
+        size = PIPE_BUF;
     return posix_write(world, fd, buf, size, 0, 0);
 }
 
