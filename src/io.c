@@ -173,9 +173,11 @@ static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct i
     struct cr_world *world = &self->sched->world;
     struct cr_op op = {.wait.fiber = self, .fd = call->fd};
     uint64_t token = (uint64_t)(uintptr_t)&op;
-    int64_t result = call->mask == COIR_IN
-                         ? world->read(world, call->fd, call->buf, call->size, token)
-                         : world->write(world, call->fd, call->data, call->size, entry->kind, token);
+    int64_t result;
+    if (call->mask == COIR_IN)
+        result = world->read(world, call->fd, call->buf, call->size, token);
+    else
+        result = world->write(world, call->fd, call->data, call->size, entry->kind, token);
     return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, call->until);
 }
 

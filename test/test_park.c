@@ -285,8 +285,9 @@ static int room_for_timers(void *arg)
     for (int i = 0; i < EACH; i++)
         ended[i] = run_spawn(give_seven, NULL);
     coir_sleep(1);
+    struct coir_spawn_opts small = {.stack_size = 1};
     for (int i = 0; i < EACH; i++)
-        CHECK_EQ(coir_spawn(&parked[i], park, &until, &(struct coir_spawn_opts){.stack_size = 1}), 0);
+        CHECK_EQ(coir_spawn(&parked[i], park, &until, &small), 0);
     coir_sleep(1);
     for (int i = 0; i < EACH; i++)
         CHECK_EQ(run_join(ended[i]), 7);

@@ -30,8 +30,9 @@ static struct cr_timer *model_first(void)
     for (int i = 0; i < TIMERS; i++) {
         if (model[i].deadline_ns == UINT64_MAX)
             continue;
-        if (first < 0 || model[i].deadline_ns < model[first].deadline_ns ||
-            (model[i].deadline_ns == model[first].deadline_ns && model[i].order < model[first].order))
+        bool earlier = first >= 0 && model[i].deadline_ns < model[first].deadline_ns;
+        bool equal = first >= 0 && model[i].deadline_ns == model[first].deadline_ns;
+        if (first < 0 || earlier || (equal && model[i].order < model[first].order))
             first = i;
     }
     return first < 0 ? NULL : &timers[first];

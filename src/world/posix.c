@@ -130,8 +130,8 @@ static int64_t posix_write(struct cr_world *world, int fd, const void *buf, size
     return posix_result(result);
 }
 
-/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A socket
- * can be asked not to wait. */
+/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A
+ * socket can be asked not to wait. */
 static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
 {
     ssize_t sent;
