@@ -120,6 +120,24 @@ static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int f
     return result > 0 && wait.shared ? IO_ASK_AGAIN : result;
 }
 
+/* What a call counts as, before it does anything, so that no answer is held over a rest. The number
+ * may be closed during the rest, and must be known for that to be seen. */
+static int io_spend(struct cr_fiber *self, int fd, int mask)
+{
+    struct coir_sched *sched = self->sched;
+    if (CR_LIKELY(--sched->budget >= 0))
+        return 0;
+    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
+    int ready = entry ? 0 : sched->world.ready(&sched->world, fd, mask);
+    if (ready < 0)
+        return ready;
+    if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
+        return -ENOMEM;
+    uint32_t generation = entry->generation;
+    cr_sched_rest(self);
+    return entry->generation == generation ? 0 : -EBADF;
+}
+
 int coir_wait_fd(int fd, int mask, uint64_t until)
 {
     struct cr_fiber *self = cr_sched_fiber("coir_wait_fd");
@@ -128,13 +146,12 @@ int coir_wait_fd(int fd, int mask, uint64_t until)
         return cr_sched_refuse(self);
     if (CR_UNLIKELY(!(mask & (COIR_IN | COIR_OUT)) || mask & ~(COIR_IN | COIR_OUT)))
         return -EINVAL;
-    cr_sched_spend(self);
-    int ready;
-    do {
+    int ready = io_spend(self, fd, mask);
+    while (ready == 0 || ready == IO_ASK_AGAIN) {
         ready = world->ready(world, fd, mask);
         if (ready == 0)
             ready = until == 0 ? -ETIMEDOUT : io_wait(self, &WAIT_FD, fd, mask, until);
-    } while (ready == IO_ASK_AGAIN);
+    }
     return ready;
 }
 
@@ -182,17 +199,22 @@ static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct i
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
-static int64_t io_foreign(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
+static int64_t io_foreign(struct cr_fiber *self, const struct io_call *call)
 {
     struct cr_world *world = &self->sched->world;
     for (;;) {
         int64_t result = world->ready(world, call->fd, call->mask);
-        if (result > 0)
-            result = call->mask == COIR_IN
-                         ? io_try(self, entry, call)
-                         : world->write_foreign(world, call->fd, call->data, call->size);
-        else if (result == 0)
+        if (result < 0)
+            return result;
+        struct cr_fd *entry = cr_fd_make(&self->sched->fds, call->fd);
+        if (!entry)
+            return -ENOMEM;
+        if (result == 0)
             result = -EAGAIN;
+        else if (call->mask == COIR_IN)
+            result = io_try(self, entry, call);
+        else
+            result = world->write_foreign(world, call->fd, call->data, call->size);
         if (result != -EAGAIN)
             return result;
         if (call->until == 0)
@@ -228,16 +250,14 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
 
 static ssize_t io_call(struct cr_fiber *self, const struct io_call *call)
 {
+    int spent = io_spend(self, call->fd, call->mask);
     if (CR_UNLIKELY(self->stop))
         return cr_sched_refuse(self);
-    if (CR_UNLIKELY(call->fd < 0))
-        return -EBADF;
-    cr_sched_spend(self);
-    struct cr_fd *entry = cr_fd_make(&self->sched->fds, call->fd);
-    if (CR_UNLIKELY(!entry))
-        return -ENOMEM;
-    int64_t result = CR_LIKELY(entry->owned) ? io_owned(self, entry, call)
-                                             : io_foreign(self, entry, call);
+    if (CR_UNLIKELY(spent < 0))
+        return spent;
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, call->fd);
+    int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, entry, call)
+                                                      : io_foreign(self, call);
     if (result > 0)
         self->sched->progress = true;
     return (ssize_t)result;
@@ -262,11 +282,14 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
 int coir_adopt(int fd)
 {
     struct coir_sched *sched = cr_sched_current("coir_adopt");
-    if (fd < 0)
-        return -EBADF;
-    struct cr_fd *entry = cr_fd_make(&sched->fds, fd);
-    if (!entry || entry->owned)
-        return entry ? 0 : -ENOMEM;
+    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
+    int ready = entry ? 0 : sched->world.ready(&sched->world, fd, COIR_IN);
+    if (ready < 0)
+        return ready;
+    if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
+        return -ENOMEM;
+    if (entry->owned)
+        return 0;
     bool waited_for = entry->attached;
     int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);
     if (attached < 0 && attached != -EPERM)

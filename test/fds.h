@@ -1,0 +1,232 @@
+/* What the tests of descriptors share: pipes and sockets, empty or full, fibers that wait for them,
+ * and a look at what the scheduler keeps of a number. Include it before any other header. */
+#ifndef TEST_FDS_H
+#define TEST_FDS_H
+
+#include "../src/sched.h"
+
+#include "run.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/* What is written to `out` is read from `in`. */
+struct fds_pair {
+    int in, out;
+};
+
+static inline struct fds_pair fds_pipe(int flags)
+{
+    int fds[2];
+    CHECK_EQ(pipe2(fds, flags), 0);
+    return (struct fds_pair){fds[0], fds[1]};
+}
+
+static inline struct fds_pair fds_unix(int type)
+{
+    int fds[2];
+    CHECK_EQ(socketpair(AF_UNIX, type, 0, fds), 0);
+    return (struct fds_pair){fds[0], fds[1]};
+}
+
+/* A socket that listens on a free port of the loopback. */
+static inline int fds_listen(struct sockaddr_in *address, int backlog)
+{
+    socklen_t size = sizeof *address;
+    *address = (struct sockaddr_in){.sin_family = AF_INET};
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(listener >= 0);
+    CHECK_EQ(bind(listener, (struct sockaddr *)address, size), 0);
+    CHECK_EQ(listen(listener, backlog), 0);
+    CHECK_EQ(getsockname(listener, (struct sockaddr *)address, &size), 0);
+    return listener;
+}
+
+static inline int fds_connect(const struct sockaddr_in *address)
+{
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(client >= 0);
+    CHECK_EQ(connect(client, (const struct sockaddr *)address, sizeof *address), 0);
+    return client;
+}
+
+static inline struct fds_pair fds_tcp(void)
+{
+    struct sockaddr_in address;
+    int listener = fds_listen(&address, 1), client = fds_connect(&address);
+    struct fds_pair tcp = {.in = accept(listener, NULL, NULL), .out = client};
+    CHECK(tcp.in >= 0);
+    close(listener);
+    return tcp;
+}
+
+static inline void fds_close(struct fds_pair pair)
+{
+    close(pair.in);
+    close(pair.out);
+}
+
+static inline void fds_nonblocking(int fd)
+{
+    CHECK_EQ(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
+}
+
+/* Writes until it takes no more; its flags stay what they were. Returns how much it took. */
+static inline size_t fds_fill(int fd)
+{
+    static const char zeros[4096];
+    int flags = fcntl(fd, F_GETFL);
+    fds_nonblocking(fd);
+    size_t total = 0, size = sizeof zeros;
+    while (size > 0) {
+        ssize_t written = write(fd, zeros, size);
+        total += written > 0 ? (size_t)written : 0;
+        if (written < 0)
+            size /= 2;
+    }
+    CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
+    return total;
+}
+
+/* Reads what there is. Returns how much it was. */
+static inline size_t fds_drain(int fd)
+{
+    static char sink[65536];
+    int flags = fcntl(fd, F_GETFL);
+    fds_nonblocking(fd);
+    size_t total = 0;
+    for (ssize_t got; (got = read(fd, sink, sizeof sink)) > 0;)
+        total += (size_t)got;
+    CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
+    return total;
+}
+
+static inline void fds_put(int fd, const char *text)
+{
+    CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* How many descriptors this process has open. */
+static inline int fds_open(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = -1; /* the folder's own */
+    CHECK(folder);
+    for (struct dirent *entry; (entry = readdir(folder));)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+static inline struct cr_fiber *fds_fiber(coir_fiber handle)
+{
+    struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle);
+    return slot ? slot->fiber : NULL;
+}
+
+/* Lets others run until a fiber is parked. */
+static inline void fds_until_parked(coir_fiber handle)
+{
+    while (fds_fiber(handle) && !fds_fiber(handle)->wait)
+        coir_yield();
+}
+
+/* Lets others run until a fiber that was parked is ready. It has not run: the loop, which woke it,
+ * put it behind the caller. */
+static inline void fds_until_woken(coir_fiber handle)
+{
+    while (fds_fiber(handle) && fds_fiber(handle)->wait)
+        coir_yield();
+}
+
+/* A fiber in coir_wait_fd. */
+struct fds_waiter {
+    int fd, mask;
+    uint64_t until; /* 0 stands for COIR_NEVER */
+    int result;
+    uint64_t ended_at;
+    coir_fiber fiber;
+};
+
+static inline int fds_wait(void *arg)
+{
+    struct fds_waiter *w = arg;
+    w->result = coir_wait_fd(w->fd, w->mask, w->until ? w->until : COIR_NEVER);
+    w->ended_at = coir_now();
+    return w->result;
+}
+
+/* Spawns them and lets them park. */
+static inline void fds_start(struct fds_waiter *waiters, int count)
+{
+    for (int i = 0; i < count; i++) {
+        waiters[i].fiber = run_spawn(fds_wait, &waiters[i]);
+        fds_until_parked(waiters[i].fiber);
+    }
+}
+
+/* After all waits have ended: nothing of them is left, neither on the number nor anywhere else. */
+static inline void fds_check_nothing_left(int fd)
+{
+    struct coir_sched *sched = cr_sched_here;
+    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
+    CHECK_EQ(sched->world.waiting, 0);
+    CHECK(!cr_timer_first(&sched->timers));
+    CHECK(!entry || cr_list_empty(&entry->waiters));
+    CHECK(!entry || entry->attached <= entry->owned);
+}
+
+/* Calls that go through the world's table, counted from fds_count on. */
+static struct {
+    int attach, detach, read, read_again, write;
+} fds_calls;
+
+static struct cr_world fds_real; /* the entries that were there before */
+
+static inline int fds_counted_attach(struct cr_world *world, int fd, uint64_t token)
+{
+    fds_calls.attach++;
+    return fds_real.attach(world, fd, token);
+}
+
+static inline void fds_counted_detach(struct cr_world *world, int fd, int place)
+{
+    fds_calls.detach++;
+    fds_real.detach(world, fd, place);
+}
+
+static inline int64_t fds_counted_read(struct cr_world *world, int fd, void *buf, size_t size,
+                                       uint64_t token)
+{
+    int64_t result = fds_real.read(world, fd, buf, size, token);
+    fds_calls.read++;
+    fds_calls.read_again += result == -EAGAIN;
+    return result;
+}
+
+static inline int64_t fds_counted_write(struct cr_world *world, int fd, const void *buf,
+                                        size_t size, int kind, uint64_t token)
+{
+    fds_calls.write++;
+    return fds_real.write(world, fd, buf, size, kind, token);
+}
+
+/* Counts from 0 the calls of this thread's scheduler. */
+static inline void fds_count(void)
+{
+    struct cr_world *world = &cr_sched_here->world;
+    memset(&fds_calls, 0, sizeof fds_calls);
+    if (world->attach == fds_counted_attach)
+        return;
+    fds_real = *world;
+    world->attach = fds_counted_attach;
+    world->detach = fds_counted_detach;
+    world->read = fds_counted_read;
+    world->write = fds_counted_write;
+}
+
+#endif

@@ -1,0 +1,408 @@
+/* What ends a wait for a descriptor, coir_close first of all, and that nothing of it is left: a
+ * number that is closed under a fiber's feet may be another file's by the time the fiber runs. */
+#include "fds.h"
+
+/* ---- the calls that can be parked on a descriptor ---- */
+
+static int call_wait_in(void *arg)
+{
+    return coir_wait_fd(*(int *)arg, COIR_IN, COIR_NEVER);
+}
+
+static int call_wait_out(void *arg)
+{
+    return coir_wait_fd(*(int *)arg, COIR_OUT, COIR_NEVER);
+}
+
+static int call_read(void *arg)
+{
+    return (int)coir_read(*(int *)arg, &(char){0}, 1, COIR_NEVER);
+}
+
+static int call_write(void *arg)
+{
+    return (int)coir_write(*(int *)arg, "x", 1, COIR_NEVER);
+}
+
+static const struct call {
+    const char *name;
+    int (*fn)(void *arg);
+    bool owned, writes;
+} CALLS[] = {
+    {"wait_fd for IN, foreign", call_wait_in, false, false},
+    {"wait_fd for IN, owned", call_wait_in, true, false},
+    {"wait_fd for OUT, foreign", call_wait_out, false, true},
+    {"wait_fd for OUT, owned", call_wait_out, true, true},
+    {"read, foreign", call_read, false, false},
+    {"read, owned", call_read, true, false},
+    {"write, foreign", call_write, false, true},
+    {"write, owned", call_write, true, true},
+};
+
+/* A pipe on which the call parks, and the end that it is called on. */
+static struct fds_pair pipe_that_blocks(const struct call *call, int *fd)
+{
+    struct fds_pair pipe = fds_pipe(O_NONBLOCK);
+    *fd = call->writes ? pipe.out : pipe.in;
+    if (call->writes)
+        fds_fill(pipe.out);
+    if (call->owned)
+        CHECK_EQ(coir_adopt(*fd), 0);
+    return pipe;
+}
+
+static int other_end(struct fds_pair pipe, int fd)
+{
+    return fd == pipe.in ? pipe.out : pipe.in;
+}
+
+static void for_all_calls(int (*scenario)(void *call))
+{
+    for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++) {
+        printf("%s\n", CALLS[i].name);
+        fflush(stdout);
+        run_virtual(scenario, (void *)(uintptr_t)&CALLS[i]);
+    }
+}
+
+/* ---- closed while waited for ---- */
+
+/* Stands for the world's close: whoever waited is already ready, with -EBADF, and nothing of the
+ * number is registered. */
+static int (*real_close)(struct cr_world *world, int fd);
+static int closes;
+
+static int close_after_the_wakes(struct cr_world *world, int fd)
+{
+    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
+    CHECK(entry && cr_list_empty(&entry->waiters) && !entry->attached && !entry->owned);
+    closes++;
+    return real_close(world, fd);
+}
+
+static int close_while_parked(void *arg)
+{
+    const struct call *call = arg;
+    int fd;
+    struct fds_pair pipe = pipe_that_blocks(call, &fd);
+    coir_fiber fibers[3];
+    for (int i = 0; i < 3; i++) {
+        fibers[i] = run_spawn(call->fn, &fd);
+        fds_until_parked(fibers[i]);
+    }
+    real_close = cr_sched_here->world.close;
+    cr_sched_here->world.close = close_after_the_wakes;
+    closes = 0;
+    CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(closes, 1);
+    for (int i = 0; i < 3; i++)
+        CHECK(!fds_fiber(fibers[i])->wait);
+    CHECK_EQ(coir_close(fd), -EBADF);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(run_join(fibers[i]), -EBADF);
+    fds_check_nothing_left(fd);
+    close(other_end(pipe, fd));
+    return 0;
+}
+
+/* proves: D5, W4 */
+TEST(test_close_ends_every_wait_with_ebadf_before_the_number_is_free)
+{
+    for_all_calls(close_while_parked);
+}
+
+/* The fiber's descriptor became ready, and before it runs its number is another pipe's: full if it
+ * reads, empty if it writes. */
+static int close_after_the_event(void *arg)
+{
+    const struct call *call = arg;
+    int fd;
+    struct fds_pair old = pipe_that_blocks(call, &fd), next = fds_pipe(O_NONBLOCK);
+    int next_end = call->writes ? next.out : next.in;
+    coir_fiber fiber = run_spawn(call->fn, &fd);
+    fds_until_parked(fiber);
+    if (call->writes)
+        fds_drain(old.in);
+    else
+        fds_put(old.out, "old");
+    fds_until_woken(fiber);
+    CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(dup2(next_end, fd), fd);
+    close(next_end);
+    if (!call->writes)
+        fds_put(next.out, "next");
+    CHECK_EQ(run_join(fiber), -EBADF);
+    if (!call->writes)
+        next.in = fd;
+    CHECK_EQ(fds_drain(next.in), call->writes ? 0 : strlen("next"));
+    fds_check_nothing_left(fd);
+    CHECK_EQ(coir_close(fd), 0);
+    close(other_end(old, fd));
+    close(call->writes ? next.in : next.out);
+    return 0;
+}
+
+/* proves: D5 */
+TEST(test_close_of_a_number_that_is_reused_touches_nothing_of_the_next_file)
+{
+    for_all_calls(close_after_the_event);
+}
+
+/* As before, but the next file of the number has a waiter of its own when the old fiber runs; a
+ * waiter that is foreign depends on a registration that the old fiber might take away. */
+static int close_then_wait_again(void *arg)
+{
+    const struct call *call = arg;
+    int fd;
+    struct fds_pair old = pipe_that_blocks(call, &fd), next = fds_pipe(0);
+    coir_fiber fiber = run_spawn(call->fn, &fd);
+    fds_until_parked(fiber);
+    if (call->writes)
+        fds_drain(old.in);
+    else
+        fds_put(old.out, "old");
+    fds_until_woken(fiber);
+    CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(dup2(next.in, fd), fd);
+    coir_fiber heir = run_spawn(call_wait_in, &fd);
+    CHECK_EQ(run_join(fiber), -EBADF);
+    fds_until_parked(heir);
+    coir_sleep(1);
+    CHECK(fds_fiber(heir) && fds_fiber(heir)->wait);
+    fds_put(next.out, "x");
+    CHECK_EQ(run_join(heir), COIR_IN);
+    fds_check_nothing_left(fd);
+    CHECK_EQ(coir_close(fd), 0);
+    fds_close(next);
+    close(other_end(old, fd));
+    return 0;
+}
+
+/* proves: D5 */
+TEST(test_close_leaves_the_waiters_of_the_next_file_alone)
+{
+    for_all_calls(close_then_wait_again);
+}
+
+/* The event that led to the close comes in one batch with, and before, that of the reader. */
+static int close_on_event(void *arg)
+{
+    int *fds = arg;
+    CHECK_EQ(coir_wait_fd(fds[0], COIR_IN, COIR_NEVER), COIR_IN);
+    CHECK_EQ(coir_close(fds[1]), 0);
+    CHECK_EQ(dup2(fds[2], fds[1]), fds[1]);
+    return 0;
+}
+
+static int one_batch(void *arg)
+{
+    struct fds_pair first = fds_pipe(0), second = fds_pipe(0), next = fds_pipe(0);
+    if (arg) {
+        CHECK_EQ(coir_adopt(first.in), 0);
+        CHECK_EQ(coir_adopt(second.in), 0);
+    }
+    int fds[3] = {first.in, second.in, next.in};
+    coir_fiber closer = run_spawn(close_on_event, fds), reader = run_spawn(call_read, &second.in);
+    coir_yield();
+    fds_put(first.out, "x");
+    fds_put(second.out, "old");
+    fds_put(next.out, "next");
+    CHECK_EQ(run_join(closer), 0);
+    CHECK_EQ(run_join(reader), -EBADF);
+    CHECK_EQ(fds_drain(second.in), strlen("next"));
+    fds_check_nothing_left(second.in);
+    fds_close(first);
+    fds_close(second);
+    fds_close(next);
+    return 0;
+}
+
+/* proves: D5 */
+TEST(test_close_by_a_fiber_of_the_same_batch_wins_over_the_event)
+{
+    int owned = 1;
+    run_virtual(one_batch, NULL);
+    run_virtual(one_batch, &owned);
+}
+
+/* A fiber whose calls need not wait rests in one of them now and then, and the others run. */
+struct often {
+    const struct call *call;
+    int fd;
+    bool last;
+};
+
+static int call_often(void *arg)
+{
+    struct often *often = arg;
+    int result;
+    do
+        result = often->call->fn(&often->fd);
+    while (result > 0 && !often->last);
+    return result;
+}
+
+static int close_during_a_rest(void *arg)
+{
+    const struct call *call = arg;
+    struct fds_pair pipe = fds_pipe(0), next = fds_pipe(0);
+    struct often often = {call, call->writes ? pipe.out : pipe.in, false};
+    if (!call->writes)
+        fds_fill(pipe.out);
+    if (call->owned)
+        CHECK_EQ(coir_adopt(often.fd), 0);
+    coir_fiber fiber = run_spawn(call_often, &often);
+    coir_yield(); /* until it rests */
+    CHECK_EQ(coir_close(often.fd), 0);
+    CHECK_EQ(dup2(call->writes ? next.out : next.in, often.fd), often.fd);
+    fds_put(next.out, "next");
+    often.last = true;
+    CHECK_EQ(run_join(fiber), -EBADF);
+    CHECK_EQ(fds_drain(next.in), strlen("next"));
+    fds_close(pipe);
+    fds_close(next);
+    return 0;
+}
+
+/* proves: D5 */
+TEST(test_close_while_a_fiber_rests_in_its_call_keeps_the_call_off_the_next_file)
+{
+    for_all_calls(close_during_a_rest);
+}
+
+/* Adopted again under the same number: nothing is known of the next file before it is asked. */
+static int adopt_again(void *arg)
+{
+    (void)arg;
+    char text[8];
+    for (int i = 0; i < 100; i++) {
+        struct fds_pair pipe = fds_pipe(0);
+        CHECK_EQ(coir_adopt(pipe.in), 0);
+        CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), -ETIMEDOUT);
+        fds_put(pipe.out, "abc");
+        CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), 3);
+        close(pipe.out);
+        CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), 0);
+        CHECK_EQ(coir_close(pipe.in), 0);
+    }
+    return 0;
+}
+
+/* proves: D5 */
+TEST(test_close_forgets_what_was_known_of_the_number)
+{
+    run_virtual(adopt_again, NULL);
+}
+
+/* ---- the other ends of a wait ---- */
+
+static int end_by_deadline(void *arg)
+{
+    int fd = *(int *)arg;
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_wait_fd(fd, COIR_IN, begun + 1000), -ETIMEDOUT);
+    CHECK_EQ(coir_now(), begun + 1000);
+    return 0;
+}
+
+static int end_by_wake(void *arg)
+{
+    struct fds_waiter w = {.fd = *(int *)arg, .mask = COIR_IN, .until = coir_after(COIR_SEC(1))};
+    fds_start(&w, 1);
+    CHECK_EQ(coir_wake(w.fiber), 1);
+    CHECK_EQ(coir_wake(w.fiber), 0);
+    CHECK_EQ(run_join(w.fiber), -EINTR);
+    return 0;
+}
+
+static int end_by_stop(void *arg)
+{
+    struct fds_waiter *w = arg;
+    w->result = coir_wait_fd(w->fd, w->mask, COIR_NEVER);
+    CHECK_EQ(w->result, -ECANCELED);
+    CHECK_EQ(coir_wait_fd(w->fd, w->mask, 0), -ECANCELED);
+    CHECK_EQ(coir_read(w->fd, &(char){0}, 1, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_write(w->fd, "x", 1, COIR_NEVER), -ECANCELED);
+    fds_check_nothing_left(w->fd);
+    return 0;
+}
+
+/* A wait that ended early leaves no deadline and no event that ends the next one. */
+static int ends(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    if (arg)
+        CHECK_EQ(coir_adopt(pipe.in), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(end_by_deadline(&pipe.in), 0);
+        fds_check_nothing_left(pipe.in);
+        CHECK_EQ(end_by_wake(&pipe.in), 0);
+        fds_check_nothing_left(pipe.in);
+        uint64_t begun = coir_now();
+        CHECK_EQ(coir_sleep(COIR_SEC(2)), 0);
+        CHECK_EQ(coir_now(), begun + COIR_SEC(2));
+    }
+    struct fds_waiter w = {.fd = pipe.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(1))};
+    fds_start(&w, 1);
+    close(pipe.out);
+    CHECK_EQ(run_join(w.fiber), COIR_IN | COIR_HUP);
+    fds_check_nothing_left(pipe.in);
+    CHECK_EQ(coir_close(pipe.in), 0);
+    return 0;
+}
+
+/* proves: W4, W2 */
+TEST(test_close_of_the_other_end_a_deadline_or_a_wake_leave_nothing_behind)
+{
+    int owned = 1;
+    run_virtual(ends, NULL);
+    run_virtual(ends, &owned);
+}
+
+/* proves: W4 */
+TEST(test_close_is_not_needed_when_the_scheduler_is_freed_during_waits)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    int before = fds_open();
+    for (int owned = 0; owned < 2; owned++) {
+        coir_sched *sched;
+        struct fds_waiter waiters[3];
+        CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+        if (owned)
+            CHECK_EQ(coir_adopt(pipe.in), 0);
+        for (int i = 0; i < 3; i++) {
+            waiters[i] = (struct fds_waiter){.fd = pipe.in, .mask = COIR_IN};
+            CHECK_EQ(coir_spawn(NULL, end_by_stop, &waiters[i], NULL), 0);
+        }
+        CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+        coir_sched_free(sched);
+        for (int i = 0; i < 3; i++)
+            CHECK_EQ(waiters[i].result, -ECANCELED);
+        CHECK_EQ(fds_open(), before);
+    }
+}
+
+static int wake_call(void *arg)
+{
+    const struct call *call = arg;
+    bool raw = call->fn == call_wait_in || call->fn == call_wait_out;
+    int fd;
+    struct fds_pair pipe = pipe_that_blocks(call, &fd);
+    coir_fiber fiber = run_spawn(call->fn, &fd);
+    fds_until_parked(fiber);
+    CHECK_EQ(coir_wake(fiber), raw ? 1 : -EBUSY);
+    if (!raw)
+        CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(run_join(fiber), raw ? -EINTR : -EBADF);
+    fds_check_nothing_left(fd);
+    if (raw)
+        CHECK_EQ(coir_close(fd), 0);
+    close(other_end(pipe, fd));
+    return 0;
+}
+
+/* proves: W2 */
+TEST(test_close_or_readiness_ends_a_read_or_write_but_not_a_wake)
+{
+    for_all_calls(wake_call);
+}

@@ -1,0 +1,443 @@
+/* Operations that a world has under way. Here a world is played: its read and write only note what
+ * is asked, and its wait delivers each end at the time that the test has set for it. The played
+ * world touches a buffer up to the end's event and never after, as a kernel does. */
+#include "fds.h"
+
+enum { OPS_MOST = 16 };
+
+struct op {
+    uint64_t token;
+    int fd;
+    char *buf; /* of a read */
+    size_t size;
+    uint64_t ends_at;
+    int64_t value;
+    int cancels;
+    bool over;
+};
+
+/* What is done with the n-th operation; at COIR_NEVER it ends only when cancelled. */
+struct plan {
+    uint64_t ends_at;
+    int64_t value;
+    uint64_t cancelled_after; /* how long a cancel takes */
+    int64_t cancelled_value;
+};
+
+static struct op ops[OPS_MOST];
+static int ops_count;
+static struct plan plans[OPS_MOST];
+
+static int64_t played_start(int fd, char *buf, size_t size, uint64_t token)
+{
+    CHECK(ops_count < OPS_MOST);
+    CHECK_EQ(token & 1, 0);
+    const struct plan *plan = &plans[ops_count];
+    ops[ops_count++] = (struct op){
+        .token = token,
+        .fd = fd,
+        .buf = buf,
+        .size = size,
+        .ends_at = plan->ends_at,
+        .value = plan->value,
+    };
+    if (buf)
+        memset(buf, '?', size); /* it is the world's */
+    return CR_PENDING;
+}
+
+static int64_t played_read(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
+{
+    (void)world;
+    return played_start(fd, buf, size, token);
+}
+
+static int64_t played_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
+                            uint64_t token)
+{
+    (void)world;
+    (void)kind;
+    CHECK(buf);
+    return played_start(fd, NULL, size, token);
+}
+
+static void played_cancel(struct cr_world *world, uint64_t token)
+{
+    for (int i = 0; i < ops_count; i++)
+        if (!ops[i].over && ops[i].token == token) {
+            ops[i].cancels++;
+            ops[i].ends_at = world->virtual_now_ns + plans[i].cancelled_after;
+            ops[i].value = plans[i].cancelled_value;
+            return;
+        }
+    CHECK(!"a cancel names an operation that is under way");
+}
+
+static void play_end(struct op *op, struct cr_event *event)
+{
+    op->over = true;
+    if (op->buf && op->value > 0)
+        memset(op->buf, 'd', (size_t)op->value);
+    *event = (struct cr_event){.token = op->token, .value = op->value};
+}
+
+static int played_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+{
+    uint64_t next = COIR_NEVER;
+    int count = 0;
+    for (int i = 0; i < ops_count; i++)
+        if (!ops[i].over && ops[i].ends_at < next)
+            next = ops[i].ends_at;
+    if (next > until)
+        next = until;
+    CHECK(next != COIR_NEVER); /* else the wait would never end */
+    if (until > 0 && next > world->virtual_now_ns)
+        world->virtual_now_ns = next;
+    for (int i = 0; i < ops_count && count < most; i++)
+        if (!ops[i].over && ops[i].ends_at <= world->virtual_now_ns)
+            play_end(&ops[i], &events[count++]);
+    return count;
+}
+
+static int played_ready(struct cr_world *world, int fd, int mask)
+{
+    (void)world;
+    (void)fd;
+    return mask;
+}
+
+static void play(void)
+{
+    struct cr_world *world = &cr_sched_here->world;
+    world->read = played_read;
+    world->write = played_write;
+    world->cancel = played_cancel;
+    world->wait = played_wait;
+    world->ready = played_ready;
+    memset(ops, 0, sizeof ops);
+    ops_count = 0;
+}
+
+/* ---- the fibers ---- */
+
+struct call {
+    int fd;
+    bool writes;
+    uint64_t until;
+    int64_t result;
+    uint64_t returned_at;
+    char buf[16];
+    char after[16]; /* the buffer as it was at the return */
+    coir_fiber fiber;
+};
+
+static int call_main(void *arg)
+{
+    struct call *call = arg;
+    if (call->writes)
+        call->result = coir_write(call->fd, call->buf, sizeof call->buf, call->until);
+    else
+        call->result = coir_read(call->fd, call->buf, sizeof call->buf, call->until);
+    call->returned_at = coir_now();
+    for (int i = 0; i < ops_count; i++) /* no return while the world may write */
+        CHECK(ops[i].over || ops[i].buf != call->buf);
+    memcpy(call->after, call->buf, sizeof call->buf);
+    return 0;
+}
+
+static void start(struct call *call)
+{
+    call->fiber = run_spawn(call_main, call);
+    fds_until_parked(call->fiber);
+}
+
+static void check_left_nothing(struct call *call)
+{
+    CHECK_EQ(cr_sched_here->world.waiting, 0);
+    CHECK(!cr_timer_first(&cr_sched_here->timers));
+    CHECK_EQ(memcmp(call->buf, call->after, sizeof call->buf), 0);
+}
+
+/* Any open descriptor; the played world does nothing with it. */
+static int some_fd(bool owned)
+{
+    int fd = open("/dev/null", O_RDWR);
+    CHECK(fd >= 0);
+    if (owned)
+        CHECK_EQ(coir_adopt(fd), 0);
+    return fd;
+}
+
+/* ---- ends by itself ---- */
+
+static int completes(void *arg)
+{
+    bool owned = arg;
+    int fd = some_fd(owned);
+    play();
+    plans[0] = (struct plan){.ends_at = 50, .value = 5};
+    plans[1] = (struct plan){.ends_at = 60, .value = -ECONNRESET};
+    plans[2] = (struct plan){.ends_at = 70, .value = 0};
+    for (int i = 0; i < 3; i++) {
+        struct call call = {.fd = fd, .until = i == 1 ? 1000 : COIR_NEVER};
+        start(&call);
+        CHECK_EQ(cr_sched_here->world.waiting, 1);
+        CHECK_EQ(coir_wake(call.fiber), -EBUSY);
+        CHECK_EQ(run_join(call.fiber), 0);
+        CHECK_EQ(call.result, plans[i].value);
+        CHECK_EQ(call.returned_at, plans[i].ends_at);
+        CHECK_EQ(ops[i].cancels, 0);
+        check_left_nothing(&call);
+        if (i == 0)
+            CHECK_EQ(memcmp(call.buf, "ddddd???????????", 16), 0);
+    }
+    close(fd);
+    return 0;
+}
+
+/* proves: D13 */
+TEST(test_operation_parks_its_fiber_until_its_end_and_returns_its_result)
+{
+    int owned = 1;
+    run_virtual(completes, NULL);
+    run_virtual(completes, &owned);
+}
+
+static int out_of_order(void *arg)
+{
+    (void)arg;
+    static struct call calls[OPS_MOST];
+    int fd = some_fd(true);
+    play();
+    for (int i = 0; i < OPS_MOST; i++) {
+        plans[i] = (struct plan){.ends_at = 10 + (uint64_t)(i * 7 % OPS_MOST), .value = i};
+        calls[i] = (struct call){.fd = fd, .until = COIR_NEVER, .writes = i % 3 == 0};
+        start(&calls[i]);
+    }
+    CHECK_EQ(cr_sched_here->world.waiting, OPS_MOST);
+    for (int i = 0; i < OPS_MOST; i++) {
+        CHECK_EQ(run_join(calls[i].fiber), 0);
+        CHECK_EQ(calls[i].result, i);
+        CHECK_EQ(calls[i].returned_at, plans[i].ends_at);
+    }
+    for (int i = 0; i < OPS_MOST; i++)
+        check_left_nothing(&calls[i]);
+    close(fd);
+    return 0;
+}
+
+/* proves: D13 */
+TEST(test_operation_ends_reach_their_own_fibers_in_any_order)
+{
+    run_virtual(out_of_order, NULL);
+}
+
+/* ---- runs out of time ---- */
+
+struct late_case {
+    const char *name;
+    uint64_t until;
+    struct plan plan;
+    int64_t result;
+    uint64_t returned_at;
+    int cancels;
+};
+
+static const struct late_case LATE_CASES[] = {
+    {"cancelled in time", 100, {COIR_NEVER, 0, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
+    {"cancelled at once", 100, {COIR_NEVER, 0, 0, -ECANCELED}, -ETIMEDOUT, 100, 1},
+    {"done all the same", 100, {COIR_NEVER, 0, 30, 7}, 7, 130, 1},
+    {"end of file all the same", 100, {COIR_NEVER, 0, 30, 0}, 0, 130, 1},
+    {"failed all the same", 100, {COIR_NEVER, 0, 30, -EIO}, -EIO, 130, 1},
+    {"would have been done later", 100, {500, 16, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
+    {"done at the deadline", 100, {100, 9, 0, -ECANCELED}, 9, 100, 0},
+    {"done just before", 100, {99, 9, 0, -ECANCELED}, 9, 99, 0},
+    {"failed at the deadline", 100, {100, -EIO, 0, -ECANCELED}, -EIO, 100, 0},
+    {"done just after", 100, {101, 9, 5, -ECANCELED}, -ETIMEDOUT, 105, 1},
+};
+
+static int late(void *arg)
+{
+    bool owned = arg;
+    int fd = some_fd(owned);
+    for (size_t i = 0; i < sizeof LATE_CASES / sizeof *LATE_CASES; i++) {
+        const struct late_case *c = &LATE_CASES[i];
+        printf("%s\n", c->name);
+        fflush(stdout);
+        uint64_t begun = coir_now();
+        play();
+        plans[0] = c->plan;
+        if (plans[0].ends_at != COIR_NEVER)
+            plans[0].ends_at += begun;
+        struct call call = {.fd = fd, .until = begun + c->until};
+        start(&call);
+        CHECK_EQ(run_join(call.fiber), 0);
+        CHECK_EQ(call.result, c->result);
+        CHECK_EQ(call.returned_at - begun, c->returned_at);
+        CHECK_EQ(ops[0].cancels, c->cancels);
+        uint64_t slept_from = coir_now();
+        CHECK_EQ(coir_sleep(1000), 0); /* nothing of the wait ends this one, nor is anything left */
+        CHECK_EQ(coir_now() - slept_from, 1000);
+        check_left_nothing(&call);
+    }
+    close(fd);
+    return 0;
+}
+
+/* proves: D13, W4 */
+TEST(test_operation_out_of_time_is_cancelled_once_and_waited_for)
+{
+    int owned = 1;
+    run_virtual(late, NULL);
+    run_virtual(late, &owned);
+}
+
+/* While a cancelled operation ends, neither a wake nor a stop brings its fiber back early. */
+static int wake_meanwhile(void *arg)
+{
+    (void)arg;
+    int fd = some_fd(true);
+    play();
+    plans[0] = (struct plan){COIR_NEVER, 0, 1000, -ECANCELED};
+    struct call call = {.fd = fd, .until = 100};
+    start(&call);
+    CHECK_EQ(coir_sleep(500), 0);
+    CHECK_EQ(ops[0].cancels, 1);
+    CHECK_EQ(coir_wake(call.fiber), -EBUSY);
+    CHECK(fds_fiber(call.fiber)->wait);
+    CHECK_EQ(run_join(call.fiber), 0);
+    CHECK_EQ(call.result, -ETIMEDOUT);
+    CHECK_EQ(call.returned_at, 1100);
+    check_left_nothing(&call);
+    close(fd);
+    return 0;
+}
+
+/* proves: D13, W2 */
+TEST(test_operation_that_is_cancelled_is_not_woken)
+{
+    run_virtual(wake_meanwhile, NULL);
+}
+
+/* ---- a scheduler that is freed ---- */
+
+static struct call freed[4];
+
+static int free_during(void *arg)
+{
+    (void)arg;
+    int fd = some_fd(true);
+    play();
+    plans[0] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
+    plans[1] = (struct plan){COIR_NEVER, 0, 300, 4};
+    plans[2] = (struct plan){COIR_NEVER, 0, 0, -ECANCELED};
+    plans[3] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
+    for (int i = 0; i < 4; i++) {
+        freed[i] = (struct call){.fd = fd, .until = i == 3 ? 100 : COIR_NEVER};
+        CHECK_EQ(coir_spawn(NULL, call_main, &freed[i], NULL), 0);
+    }
+    return 0;
+}
+
+/* proves: D13, E5 */
+TEST(test_operation_under_way_is_cancelled_and_waited_for_when_the_scheduler_is_freed)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, &(struct coir_sched_opts){.clock = COIR_CLOCK_VIRTUAL}), 0);
+    CHECK_EQ(coir_spawn(NULL, free_during, NULL, NULL), 0);
+    while (coir_now() < 100)
+        CHECK(coir_sched_step(sched, 0) > COIR_STEP_DONE);
+    coir_sched_step(sched, 0);
+    CHECK_EQ(ops_count, 4);
+    CHECK_EQ(ops[3].cancels, 1); /* its time was over; it is stopped while it ends */
+    coir_sched_free(sched);
+    CHECK_EQ(freed[0].result, -ECANCELED);
+    CHECK_EQ(freed[1].result, 4);
+    CHECK_EQ(freed[2].result, -ECANCELED);
+    CHECK_EQ(freed[3].result, -ETIMEDOUT);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(ops[i].cancels, 1);
+}
+
+/* ---- tries once, tries again, is closed ---- */
+
+static int try_once(void *arg)
+{
+    (void)arg;
+    int fd = some_fd(true);
+    play();
+    plans[0] = (struct plan){COIR_NEVER, 0, 0, -ECANCELED};
+    struct call call = {.fd = fd, .until = 0};
+    CHECK_EQ(call_main(&call), 0);
+    CHECK_EQ(call.result, -ETIMEDOUT);
+    CHECK_EQ(call.returned_at, 0);
+    CHECK_EQ(ops[0].cancels, 1);
+    check_left_nothing(&call);
+    close(fd);
+    return 0;
+}
+
+/* proves: D13, T4 */
+TEST(test_operation_of_a_single_try_takes_no_time)
+{
+    run_virtual(try_once, NULL);
+}
+
+/* The buffer is the world's although the number is closed: the call ends by the operation's event,
+ * which the close asks for. */
+static int close_during(void *arg)
+{
+    (void)arg;
+    int fd = some_fd(true);
+    play();
+    plans[0] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
+    plans[1] = (struct plan){COIR_NEVER, 0, 300, 4};
+    struct call calls[2];
+    for (int i = 0; i < 2; i++) {
+        calls[i] = (struct call){.fd = fd, .until = coir_after(10000)};
+        start(&calls[i]);
+    }
+    CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(run_join(calls[0].fiber), 0);
+    CHECK_EQ(run_join(calls[1].fiber), 0);
+    CHECK_EQ(calls[0].result, -EBADF);
+    CHECK_EQ(calls[1].result, 4);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(calls[i].returned_at, 300);
+        CHECK_EQ(ops[i].cancels, 1);
+    }
+    check_left_nothing(&calls[0]);
+    return 0;
+}
+
+/* proves: D5, D13 */
+TEST(test_operation_under_way_is_cancelled_when_its_descriptor_is_closed)
+{
+    run_virtual(close_during, NULL);
+}
+
+/* A report says what the fiber waits for. */
+static int dump_during(void *arg)
+{
+    char text[512] = "", expected[64];
+    (void)arg;
+    int fd = some_fd(true);
+    struct fds_pair pipe = fds_pipe(0);
+    play();
+    plans[0] = (struct plan){1000, 1, 0, 0};
+    struct call call = {.fd = fd, .until = COIR_NEVER};
+    start(&call);
+    coir_dump(pipe.out);
+    CHECK(read(pipe.in, text, sizeof text - 1) > 0);
+    snprintf(expected, sizeof expected, "waits for an operation on descriptor %d\n", fd);
+    CHECK(strstr(text, expected));
+    CHECK_EQ(run_join(call.fiber), 0);
+    fds_close(pipe);
+    close(fd);
+    return 0;
+}
+
+TEST(test_operation_under_way_is_named_by_a_dump)
+{
+    run_virtual(dump_during, NULL);
+}
