@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 static void own_handler(int signal)
 {
@@ -135,8 +136,8 @@ TEST_DIES(test_trap_passes_on_a_segv_that_a_process_sent, SIGSEGV, "")
 
 static int crash(void *arg)
 {
-    int *volatile nowhere = NULL;
-    *nowhere = arg != NULL;
+    volatile int *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *closed = arg != NULL;
     return 0;
 }
 
