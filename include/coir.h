@@ -67,8 +67,10 @@ enum coir_clock {
 };
 
 enum coir_world {
-    COIR_WORLD_DEFAULT, /* what the environment's COIR_WORLD names (epoll, poll), else the best */
+    COIR_WORLD_DEFAULT, /* what the environment's COIR_WORLD names (epoll, kqueue, poll), else the
+                           first of these that the system has */
     COIR_WORLD_EPOLL,
+    COIR_WORLD_KQUEUE,
     COIR_WORLD_POLL
 };
 

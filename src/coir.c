@@ -17,6 +17,7 @@
 /* 4: the world, and who waits for a descriptor of it */
 #include "world/posix.c"
 #include "world/epoll.c"
+#include "world/kqueue.c"
 #include "world/poll.c"
 #include "world/virtual.c"
 #include "fd.c"

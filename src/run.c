@@ -19,8 +19,9 @@ static int run_world(struct cr_world *world, const struct coir_sched_opts *opts)
         const char *name;
         int (*init)(struct cr_world *world);
     } WORLDS[] = {
-        [COIR_WORLD_DEFAULT] = {"", cr_epoll_init},
+        [COIR_WORLD_DEFAULT] = {"", NULL},
         [COIR_WORLD_EPOLL] = {"epoll", cr_epoll_init},
+        [COIR_WORLD_KQUEUE] = {"kqueue", cr_kqueue_init},
         [COIR_WORLD_POLL] = {"poll", cr_poll_init},
     };
     const size_t count = sizeof WORLDS / sizeof *WORLDS;
@@ -31,7 +32,10 @@ static int run_world(struct cr_world *world, const struct coir_sched_opts *opts)
             continue;
     if (i >= count)
         return -ENOSYS;
-    int result = WORLDS[i].init(world);
+    int result = i > 0 ? WORLDS[i].init(world) : -ENOSYS;
+    if (i == 0)
+        for (i = 1; i < count && result == -ENOSYS; i++)
+            result = WORLDS[i].init(world);
     if (result == 0 && opts->clock == COIR_CLOCK_VIRTUAL)
         cr_virtual_init(world);
     return result;

@@ -2,6 +2,8 @@
  * edges. Waits have the kernel's nanoseconds. */
 #include "../world.h"
 
+#if defined(__linux__)
+
 #include "../../include/coir.h"
 
 #include <poll.h>
@@ -62,7 +64,7 @@ static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct
         atomic_store_explicit(&missing, true, memory_order_relaxed);
     }
     struct pollfd ask = {.fd = queue, .events = POLLIN};
-    int ready = ppoll(&ask, 1, left, NULL);
+    int ready = cr_posix_poll(&ask, 1, left);
     return ready > 0 ? epoll_wait(queue, events, most, 0) : ready;
 }
 
@@ -73,7 +75,7 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
     struct epoll_event got[BATCH_MOST];
     int count;
     if (world->queue < 0)
-        count = ppoll(NULL, 0, left, NULL);
+        count = cr_posix_poll(NULL, 0, left);
     else if (until == 0)
         count = epoll_wait(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, 0);
     else
@@ -107,3 +109,13 @@ int cr_epoll_init(struct cr_world *world)
     world->fini = epoll_fini;
     return 0;
 }
+
+#else
+
+int cr_epoll_init(struct cr_world *world)
+{
+    (void)world;
+    return -ENOSYS;
+}
+
+#endif

@@ -1,5 +1,6 @@
 /* What every world over a POSIX kernel shares: the clock, the one question about readiness, and the
- * calls. None of them blocks, whatever the flags of the descriptor. */
+ * calls. None of them blocks, whatever the flags of the descriptor. What a system lacks of these is
+ * made up for here, before the functions that use it. */
 #include "../world.h"
 
 #include "../../include/coir.h"
@@ -7,13 +8,45 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+/* Where no peer's end is told by itself, it comes as POLLHUP or as the end of file. */
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
+
+/* The signal that this flag keeps away is caught by trap.c. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
 static const uint64_t NS_PER_SECOND = 1000000000;
+
+/* Milliseconds, rounded up; what is too long ends early, and is waited for again. */
+#if defined(__APPLE__) || defined(COIR_NO_PPOLL)
+int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left)
+{
+    int64_t left_ms = -1;
+    if (count == 0)
+        return pselect(0, NULL, NULL, NULL, left, NULL);
+    if (left && left->tv_sec < INT_MAX / 1000)
+        left_ms = (int64_t)left->tv_sec * 1000 + (left->tv_nsec + 999999) / 1000000;
+    else if (left)
+        left_ms = INT_MAX;
+    return poll(asks, (nfds_t)count, (int)left_ms);
+}
+#else
+int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left)
+{
+    return ppoll(asks, (nfds_t)count, left, NULL);
+}
+#endif
 
 uint64_t cr_posix_now(struct cr_world *world)
 {
@@ -75,6 +108,7 @@ static int posix_ready(struct cr_world *world, int fd, int mask)
     return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
 
+#ifdef SO_PROTOCOL
 static bool posix_is_tcp(int fd)
 {
     int protocol = 0;
@@ -82,11 +116,19 @@ static bool posix_is_tcp(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
            protocol == IPPROTO_TCP;
 }
+#else
+static bool posix_is_tcp(int fd)
+{
+    int value;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0;
+}
+#endif
 
 /* A read ends at the end of a datagram, where descriptors are passed, at a line's end. A pipe is in
  * packet mode (O_DIRECT) by its writer's flag, which the reader cannot see. So a short read proves
  * emptiness for TCP only. */
-static int posix_adopt(struct cr_world *world, int fd)
+int cr_posix_adopt(struct cr_world *world, int fd)
 {
     (void)world;
     struct stat about;
@@ -165,7 +207,7 @@ void cr_posix_init(struct cr_world *world)
     *world = (struct cr_world){
         .now = cr_posix_now,
         .ready = posix_ready,
-        .adopt = posix_adopt,
+        .adopt = cr_posix_adopt,
         .read = posix_read,
         .write = posix_write,
         .write_foreign = posix_write_foreign,

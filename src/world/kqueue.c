@@ -1,0 +1,243 @@
+/* The world of macOS and the BSDs: one kqueue. A descriptor is registered once for reading, for
+ * writing and, where the kernel has a filter for it, for urgent data; each of them an edge
+ * (EV_CLEAR). Waits have the kernel's nanoseconds.
+ *
+ * Each filter tells of its own direction. What holds for both (hang-up, error) comes as EV_EOF of
+ * one of them, which does not say how far the end has gone: the reader of a pipe is told the same
+ * as a socket whose peer may still read. There, and only there, poll is asked too, which also keeps
+ * what is told the same as what coir_wait_fd is answered when it asks. */
+#include "../world.h"
+
+#if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__) ||                       \
+     defined(__NetBSD__) || defined(__OpenBSD__) || defined(COIR_KQUEUE)) &&                       \
+    UINTPTR_MAX > 0xffffffff
+
+#include "../../include/coir.h"
+
+#include <fcntl.h>
+#include <sys/event.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Some kernels refuse a longer wait, as EINVAL: about three years. */
+enum { GOT_MOST = 128, WAIT_SECONDS_MOST = 100000000 };
+
+enum { FILTER_READ, FILTER_WRITE, FILTER_URGENT, FILTERS_MOST };
+
+static const struct kqueue_filter {
+    int filter;
+    unsigned int fflags;
+    int mask; /* what it tells */
+} FILTERS[] = {
+    [FILTER_READ] = {(int)EVFILT_READ, 0, COIR_IN},
+    [FILTER_WRITE] = {(int)EVFILT_WRITE, 0, COIR_OUT},
+#ifdef NOTE_OOB
+    [FILTER_URGENT] = {(int)EVFILT_EXCEPT, NOTE_OOB, COIR_IN | CR_URGENT},
+#endif
+};
+
+enum { FILTERS_COUNT = sizeof FILTERS / sizeof *FILTERS };
+
+/* In world->state once the kernel has refused to tell a socket's urgent data. */
+static char kqueue_no_urgent;
+
+/* udata is a pointer, and in some versions of NetBSD a number. */
+typedef __typeof__(((struct kevent *)0)->udata) kqueue_udata;
+
+static kqueue_udata kqueue_from_token(uint64_t token)
+{
+    return (kqueue_udata)(uintptr_t)token;
+}
+
+static uint64_t kqueue_token(const struct kevent *event)
+{
+    return (uint64_t)(uintptr_t)event->udata;
+}
+
+static int kqueue_open(struct cr_world *world)
+{
+    if (world->queue >= 0)
+        return 0;
+    int queue = kqueue();
+    if (queue < 0)
+        return -errno;
+    if (fcntl(queue, F_SETFD, FD_CLOEXEC) != 0) {
+        int result = -errno;
+        close(queue);
+        return result;
+    }
+    world->queue = queue;
+    return 0;
+}
+
+/* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
+ * code. Receipts keep the kernel from handing out events instead, which nobody would see. */
+static void kqueue_change(int queue, const struct kevent *base, int errors[FILTERS_MOST])
+{
+    struct kevent changes[FILTERS_COUNT], receipts[FILTERS_COUNT];
+    for (int i = 0; i < FILTERS_COUNT; i++) {
+        changes[i] = *base;
+        changes[i].filter = (__typeof__(base->filter))FILTERS[i].filter;
+        changes[i].fflags |= FILTERS[i].fflags;
+    }
+    int count = kevent(queue, changes, FILTERS_COUNT, receipts, FILTERS_COUNT, NULL);
+    int failed = count < 0 ? errno : EINVAL;
+    for (int i = 0; i < FILTERS_MOST; i++)
+        errors[i] = i < count ? (int)receipts[i].data : failed;
+}
+
+static void kqueue_detach(struct cr_world *world, int fd, int place)
+{
+    (void)place;
+    int errors[FILTERS_MOST];
+    struct kevent delete = {.ident = (uintptr_t)fd, .flags = EV_DELETE | EV_RECEIPT};
+    kqueue_change(world->queue, &delete, errors);
+}
+
+/* A filter is missing where a descriptor has no such direction, or its file nothing to tell. */
+static bool kqueue_is_missing(int error)
+{
+    return error == EINVAL || error == ENODEV || error == EPERM || error == EOPNOTSUPP ||
+           error == EBADF;
+}
+
+/* What to make of the errors of the two directions. A pipe that has lost its reader is refused as
+ * EPIPE: it cannot be polled, and what cannot be polled is always ready, as that pipe is. */
+static int kqueue_judge(int read_error, int write_error)
+{
+    if (read_error == EPIPE || write_error == EPIPE)
+        return -EPERM;
+    if (read_error && !kqueue_is_missing(read_error))
+        return -read_error;
+    if (write_error && !kqueue_is_missing(write_error))
+        return -write_error;
+    return read_error && write_error ? -EPERM : 0;
+}
+
+/* Regular files would be accepted, and never tell of their end. A device may be accepted only by
+ * whoever does not ask how many bytes it has: one that asks for a byte at least. */
+static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
+{
+    struct stat about;
+    int errors[FILTERS_MOST], result = kqueue_open(world);
+    if (result < 0)
+        return result;
+    if (fstat(fd, &about) != 0)
+        return -errno;
+    if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))
+        return -EPERM;
+    bool device = S_ISCHR(about.st_mode);
+    struct kevent add = {
+        .ident = (uintptr_t)fd,
+        .flags = EV_ADD | EV_CLEAR | EV_RECEIPT,
+        .fflags = device ? NOTE_LOWAT : 0,
+        .data = device ? 1 : 0,
+        .udata = kqueue_from_token(token),
+    };
+    kqueue_change(world->queue, &add, errors);
+    result = kqueue_judge(errors[FILTER_READ], errors[FILTER_WRITE]);
+    if (result < 0)
+        kqueue_detach(world, fd, 0);
+    else if (errors[FILTER_URGENT] && S_ISSOCK(about.st_mode))
+        world->state = &kqueue_no_urgent;
+    return result;
+}
+
+static void kqueue_arm(struct cr_world *world, int fd, int place, int mask)
+{
+    (void)world;
+    (void)fd;
+    (void)place;
+    (void)mask;
+}
+
+/* A short read proves emptiness only where urgent data, which a read stops at, is told of. */
+static int kqueue_adopt(struct cr_world *world, int fd)
+{
+    int kind = cr_posix_adopt(world, fd);
+    return kind > 0 && world->state ? kind & ~CR_FD_SHORT_EMPTIES : kind;
+}
+
+static int kqueue_mask(struct cr_world *world, const struct kevent *event)
+{
+    if (event->flags & EV_ERROR)
+        return COIR_IN | COIR_OUT | COIR_ERR;
+    int mask = 0;
+    for (int i = 0; i < FILTERS_COUNT; i++)
+        if ((int)event->filter == FILTERS[i].filter)
+            mask = FILTERS[i].mask;
+    if (!(event->flags & EV_EOF))
+        return mask;
+    int asked = world->ready(world, (int)event->ident, COIR_IN | COIR_OUT);
+    if (asked < 0)
+        asked = COIR_IN | COIR_OUT | COIR_ERR;
+    if (mask & COIR_IN)
+        mask |= COIR_HUP;
+    else if (asked == 0)
+        mask |= COIR_HUP | COIR_ERR;
+    if (event->fflags && !(mask & CR_URGENT))
+        mask |= COIR_ERR;
+    return mask | asked;
+}
+
+/* What both directions of a descriptor have to tell mostly comes in neighbours, and is one event
+ * then. */
+static int kqueue_tell(struct cr_world *world, const struct kevent *got, int count,
+                       struct cr_event *events)
+{
+    int told = 0;
+    for (int i = 0; i < count; i++) {
+        uint64_t token = kqueue_token(&got[i]);
+        if (told == 0 || events[told - 1].token != token)
+            events[told++] = (struct cr_event){.token = token};
+        events[told - 1].value |= kqueue_mask(world, &got[i]);
+    }
+    return told;
+}
+
+static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+{
+    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
+    struct kevent got[GOT_MOST];
+    if (left && left->tv_sec > WAIT_SECONDS_MOST)
+        left->tv_sec = WAIT_SECONDS_MOST;
+    int count;
+    if (world->queue < 0)
+        count = cr_posix_poll(NULL, 0, left);
+    else
+        count = kevent(world->queue, NULL, 0, got, most < GOT_MOST ? most : GOT_MOST, left);
+    if (count < 0)
+        return errno == EINTR ? 0 : -errno;
+    return kqueue_tell(world, got, count, events);
+}
+
+static void kqueue_fini(struct cr_world *world)
+{
+    if (world->queue >= 0)
+        close(world->queue);
+}
+
+int cr_kqueue_init(struct cr_world *world)
+{
+    cr_posix_init(world);
+    world->name = "kqueue";
+    world->wait = kqueue_wait;
+    world->attach = kqueue_attach;
+    world->detach = kqueue_detach;
+    world->arm = kqueue_arm;
+    world->adopt = kqueue_adopt;
+    world->fini = kqueue_fini;
+    return 0;
+}
+
+#else
+
+int cr_kqueue_init(struct cr_world *world)
+{
+    (void)world;
+    return -ENOSYS;
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* The table of knotes, found by their idents. No memory is allocated: the tests count that. */
+#include "knote.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { NOTES_MOST = 1 << 16, CHAINS = 1 << 12 };
+
+static struct knote notes[NOTES_MOST];
+static int chains[CHAINS]; /* the first knote plus one */
+static int notes_used, notes_free = -1;
+
+struct knote *note_at(uint64_t place)
+{
+    return &notes[place];
+}
+
+static int *chain_of(int ident)
+{
+    return &chains[(unsigned)ident % CHAINS];
+}
+
+struct knote *note_find(int queue, int ident, int16_t filter)
+{
+    for (int i = *chain_of(ident) - 1; i >= 0; i = notes[i].next)
+        if (notes[i].queue == queue && notes[i].ident == ident && notes[i].filter == filter)
+            return &notes[i];
+    return NULL;
+}
+
+struct knote *note_make(int queue, int epoll, const struct kevent *change)
+{
+    int at = notes_free >= 0 ? notes_free : notes_used;
+    if (at == NOTES_MOST)
+        return NULL;
+    if (at == notes_free)
+        notes_free = notes[at].next;
+    else
+        notes_used++;
+    int *chain = chain_of((int)change->ident);
+    notes[at] = (struct knote){
+        .queue = queue,
+        .epoll = epoll,
+        .ident = (int)change->ident,
+        .filter = change->filter,
+        .used = true,
+        .own = -1,
+        .next = *chain - 1,
+    };
+    *chain = at + 1;
+    return &notes[at];
+}
+
+void note_deregister(struct knote *note)
+{
+    if (note->registered)
+        epoll_ctl(note->epoll, EPOLL_CTL_DEL, filter_fd(note), &(struct epoll_event){0});
+    note->registered = false;
+}
+
+int note_register(struct knote *note)
+{
+    note_deregister(note);
+    if (!note->enabled || note->inert)
+        return 0;
+    struct epoll_event interest = {filter_events(note), {.u64 = (uint64_t)(note - notes)}};
+    if (epoll_ctl(note->epoll, EPOLL_CTL_ADD, filter_fd(note), &interest) != 0)
+        return errno == EPERM ? ENODEV : errno;
+    note->registered = true;
+    return 0;
+}
+
+void note_free(struct knote *note)
+{
+    int at = (int)(note - notes), *link = chain_of(note->ident);
+    note_deregister(note);
+    filter_detach(note);
+    if (*link == at + 1) {
+        *link = note->next + 1;
+    } else {
+        for (link = &notes[*link - 1].next; *link != at; link = &notes[*link].next)
+            continue;
+        *link = note->next;
+    }
+    note->used = false;
+    note->next = notes_free;
+    notes_free = at;
+}
+
+void note_forget_fd(int fd)
+{
+    for (int i = *chain_of(fd) - 1, next; i >= 0; i = next) {
+        next = notes[i].next;
+        if (notes[i].ident == fd && filter_is_of_fd(notes[i].filter))
+            note_free(&notes[i]);
+    }
+}
+
+void note_forget_queue(int queue)
+{
+    for (int i = 0; i < notes_used; i++)
+        if (notes[i].used && notes[i].queue == queue)
+            note_free(&notes[i]);
+}
+
+void note_abandon_all(void)
+{
+    for (int i = 0; i < notes_used; i++) {
+        if (notes[i].used)
+            filter_detach(&notes[i]);
+        notes[i].used = false;
+    }
+    notes_used = 0;
+    notes_free = -1;
+    for (int i = 0; i < CHAINS; i++)
+        chains[i] = 0;
+}
