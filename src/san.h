@@ -1,5 +1,6 @@
 /* What the sanitizers must be told: AddressSanitizer of every switch of stacks, LeakSanitizer where
- * fibers keep their pointers. Without a sanitizer all of it is empty.
+ * fibers keep their pointers, valgrind where stacks are (six instructions that do nothing outside
+ * of it). Without a sanitizer all else is empty.
  *
  * Use: leave, then the switch, then arrive on the side that was switched to. */
 #ifndef CR_SAN_H
@@ -17,6 +18,16 @@
 
 #ifndef CR_SAN_ADDRESS
 #define CR_SAN_ADDRESS 0
+#endif
+
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define CR_SAN_STACK(low, high) ((void)VALGRIND_STACK_REGISTER(low, high))
+#endif
+#endif
+#ifndef CR_SAN_STACK
+#define CR_SAN_STACK(low, high) ((void)0)
 #endif
 
 #if CR_SAN_ADDRESS

@@ -67,7 +67,7 @@ struct cr_world {
 
     void (*fini)(struct cr_world *world);
 
-    int queue; /* epoll: its descriptor, -1 before the first wait */
+    int queue; /* epoll, kqueue: its descriptor, -1 before the first attach */
     void *state;
     uint64_t virtual_now_ns;
     int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
@@ -75,6 +75,7 @@ struct cr_world {
 
 /* Each makes a world that has opened and allocated nothing; 0, or -ENOSYS where it cannot be. */
 CR_HIDDEN int cr_epoll_init(struct cr_world *world);
+CR_HIDDEN int cr_kqueue_init(struct cr_world *world);
 CR_HIDDEN int cr_poll_init(struct cr_world *world);
 
 /* Turns a world into the same one with a virtual clock. */
@@ -87,6 +88,10 @@ struct timespec;
 /* The time left until `until`, NULL for ever. */
 CR_HIDDEN struct timespec *cr_posix_left(struct cr_world *world, uint64_t until,
                                          struct timespec *left);
+CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
+struct pollfd;
+/* Waits as poll does, for a time left: never shorter, and less than a millisecond longer. */
+CR_HIDDEN int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
 

@@ -280,6 +280,7 @@ static inline void fault_run(int (*scenario)(void), int descriptors)
 __attribute__((noreturn)) static inline void fault_child(int (*scenario)(void), long n, int variant)
 {
     int descriptors = fds_open();
+    alarm(200); /* for when its parents were killed */
     memset(&fault, 0, sizeof fault);
     fault.left = n;
     fault.variant = variant;

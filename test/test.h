@@ -117,6 +117,13 @@ static inline const char *test_world_name(void)
     return name && *name ? name : "epoll";
 }
 
+/* Valgrind has memory, mappings and limits of its own, so what measures them cannot run there. */
+static inline void test_skip_under_valgrind(void)
+{
+    if (getenv("COIR_TEST_VALGRIND"))
+        SKIP("valgrind has memory and limits of its own");
+}
+
 static inline int test_limit_seconds(const struct test *t)
 {
     int seconds = t->seconds ? t->seconds : TEST_SECONDS;

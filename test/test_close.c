@@ -1,5 +1,5 @@
-/* What ends a wait for a descriptor, coir_close first of all, and that nothing of it is left: a
- * number that is closed under a fiber's feet may be another file's by the time the fiber runs. */
+/* coir_close ends the waits for a descriptor, and nothing of them is left: a number that is closed
+ * under a fiber's feet may be another file's by the time the fiber runs. */
 #include "fds.h"
 
 /* ---- the calls that can be parked on a descriptor ---- */
@@ -270,6 +270,52 @@ TEST(test_close_while_a_fiber_rests_in_its_call_keeps_the_call_off_the_next_file
     for_all_calls(close_during_a_rest);
 }
 
+/* A world may tell of what is gone: of an old file of the number, or of a number never heard of. */
+static int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
+static struct cr_event stale[2];
+
+static int wait_with_stale(struct cr_world *world, struct cr_event *events, int most,
+                           uint64_t until)
+{
+    cr_sched_here->world.wait = real_wait;
+    CHECK(most > 2);
+    memcpy(events, stale, sizeof stale);
+    int count = real_wait(world, events + 2, most - 2, until);
+    return count < 0 ? count : count + 2;
+}
+
+static int ignore_stale(void *arg)
+{
+    struct fds_pair old = fds_pipe(0), next = fds_pipe(0);
+    struct fds_waiter w = {.fd = old.in, .mask = COIR_IN, .until = 1000};
+    CHECK_EQ(coir_adopt(old.in), 0);
+    struct cr_fd never = {.generation = 0};
+    const struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, w.fd);
+    stale[0] = (struct cr_event){cr_fd_token(entry, w.fd), COIR_IN};
+    stale[1] = (struct cr_event){cr_fd_token(&never, 4000), COIR_IN | COIR_HUP};
+    CHECK_EQ(coir_close(w.fd), 0);
+    CHECK_EQ(dup2(next.in, w.fd), w.fd);
+    if (arg)
+        CHECK_EQ(coir_adopt(w.fd), 0);
+    real_wait = cr_sched_here->world.wait;
+    cr_sched_here->world.wait = wait_with_stale;
+    w.fiber = run_spawn(fds_wait, &w);
+    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    CHECK_EQ(w.ended_at, 1000);
+    CHECK_EQ(coir_close(w.fd), 0);
+    close(old.out);
+    fds_close(next);
+    return 0;
+}
+
+/* proves: D5, W4 */
+TEST(test_close_makes_the_worlds_events_of_the_old_file_mean_nothing)
+{
+    int owned = 1;
+    run_virtual(ignore_stale, NULL);
+    run_virtual(ignore_stale, &owned);
+}
+
 /* Adopted again under the same number: nothing is known of the next file before it is asked. */
 static int adopt_again(void *arg)
 {
@@ -294,92 +340,27 @@ TEST(test_close_forgets_what_was_known_of_the_number)
     run_virtual(adopt_again, NULL);
 }
 
-/* ---- the other ends of a wait ---- */
-
-static int end_by_deadline(void *arg)
+/* While nobody waits for a foreign descriptor it may be closed without coir. */
+static int close_behind_coirs_back(void *arg)
 {
-    int fd = *(int *)arg;
-    uint64_t begun = coir_now();
-    CHECK_EQ(coir_wait_fd(fd, COIR_IN, begun + 1000), -ETIMEDOUT);
-    CHECK_EQ(coir_now(), begun + 1000);
-    return 0;
-}
-
-static int end_by_wake(void *arg)
-{
-    struct fds_waiter w = {.fd = *(int *)arg, .mask = COIR_IN, .until = coir_after(COIR_SEC(1))};
+    struct fds_pair old = fds_pipe(0), next = fds_pipe(0);
+    struct fds_waiter w = {.fd = old.in, .mask = COIR_IN};
     fds_start(&w, 1);
-    CHECK_EQ(coir_wake(w.fiber), 1);
-    CHECK_EQ(coir_wake(w.fiber), 0);
-    CHECK_EQ(run_join(w.fiber), -EINTR);
-    return 0;
-}
-
-static int end_by_stop(void *arg)
-{
-    struct fds_waiter *w = arg;
-    w->result = coir_wait_fd(w->fd, w->mask, COIR_NEVER);
-    CHECK_EQ(w->result, -ECANCELED);
-    CHECK_EQ(coir_wait_fd(w->fd, w->mask, 0), -ECANCELED);
-    CHECK_EQ(coir_read(w->fd, &(char){0}, 1, COIR_NEVER), -ECANCELED);
-    CHECK_EQ(coir_write(w->fd, "x", 1, COIR_NEVER), -ECANCELED);
-    fds_check_nothing_left(w->fd);
-    return 0;
-}
-
-/* A wait that ended early leaves no deadline and no event that ends the next one. */
-static int ends(void *arg)
-{
-    struct fds_pair pipe = fds_pipe(0);
-    if (arg)
-        CHECK_EQ(coir_adopt(pipe.in), 0);
-    for (int i = 0; i < 3; i++) {
-        CHECK_EQ(end_by_deadline(&pipe.in), 0);
-        fds_check_nothing_left(pipe.in);
-        CHECK_EQ(end_by_wake(&pipe.in), 0);
-        fds_check_nothing_left(pipe.in);
-        uint64_t begun = coir_now();
-        CHECK_EQ(coir_sleep(COIR_SEC(2)), 0);
-        CHECK_EQ(coir_now(), begun + COIR_SEC(2));
-    }
-    struct fds_waiter w = {.fd = pipe.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(1))};
-    fds_start(&w, 1);
-    close(pipe.out);
+    close(old.out);
     CHECK_EQ(run_join(w.fiber), COIR_IN | COIR_HUP);
-    fds_check_nothing_left(pipe.in);
-    CHECK_EQ(coir_close(pipe.in), 0);
-    return 0;
+    CHECK_EQ(dup2(next.in, old.in), old.in);
+    fds_start(&w, 1);
+    fds_put(next.out, "x");
+    CHECK_EQ(run_join(w.fiber), COIR_IN);
+    close(old.in);
+    fds_close(next);
+    return arg ? 1 : 0;
 }
 
-/* proves: W4, W2 */
-TEST(test_close_of_the_other_end_a_deadline_or_a_wake_leave_nothing_behind)
+/* proves: D5, D6 */
+TEST(test_close_behind_coirs_back_while_nobody_waits_leaves_nothing_of_the_old_file)
 {
-    int owned = 1;
-    run_virtual(ends, NULL);
-    run_virtual(ends, &owned);
-}
-
-/* proves: W4 */
-TEST(test_close_is_not_needed_when_the_scheduler_is_freed_during_waits)
-{
-    struct fds_pair pipe = fds_pipe(0);
-    int before = fds_open();
-    for (int owned = 0; owned < 2; owned++) {
-        coir_sched *sched;
-        struct fds_waiter waiters[3];
-        CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-        if (owned)
-            CHECK_EQ(coir_adopt(pipe.in), 0);
-        for (int i = 0; i < 3; i++) {
-            waiters[i] = (struct fds_waiter){.fd = pipe.in, .mask = COIR_IN};
-            CHECK_EQ(coir_spawn(NULL, end_by_stop, &waiters[i], NULL), 0);
-        }
-        CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
-        coir_sched_free(sched);
-        for (int i = 0; i < 3; i++)
-            CHECK_EQ(waiters[i].result, -ECANCELED);
-        CHECK_EQ(fds_open(), before);
-    }
+    run_virtual(close_behind_coirs_back, NULL);
 }
 
 static int wake_call(void *arg)

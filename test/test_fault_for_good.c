@@ -117,7 +117,7 @@ static int wait_without_descriptors(void *arg)
     close(next);
     full = (struct rlimit){(rlim_t)next, limit.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &full), 0);
-    int expected = strcmp(test_world_name(), "epoll") == 0 ? -EMFILE : -ETIMEDOUT;
+    int expected = strcmp(test_world_name(), "poll") == 0 ? -ETIMEDOUT : -EMFILE;
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(10)), expected);
         if (expected == -EMFILE)

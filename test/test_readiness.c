@@ -273,27 +273,35 @@ TEST(test_readiness_that_comes_during_a_wait_is_told_and_told_again)
     run_monotonic(check_rows, &parked);
 }
 
-/* The same answer whether the kernel was asked or told, in each world. */
-static const struct row OUT_ROWS[] = {
-    {"tcp, half-closed peer, OUT", make_tcp_full, half_close, COIR_OUT, COIR_OUT | COIR_HUP},
-    {"unix, half-closed peer, OUT", make_unix_full, half_close, COIR_OUT, COIR_OUT | COIR_HUP},
-};
-
 static void half_close_and_take_all(struct fds_pair *pair)
 {
     half_close(pair);
     take_all(pair);
 }
 
+static void half_close_and_take_all_later(struct fds_pair *pair)
+{
+    half_close(pair);
+    coir_sleep(1); /* so that the half-close is told by itself */
+    take_all(pair);
+}
+
+/* The same answer whether the kernel was asked or told, in each world. */
+static const struct row OUT_ROWS[] = {
+    {"tcp, half-closed", make_tcp_full, half_close_and_take_all, COIR_OUT, COIR_OUT | COIR_HUP},
+    {"tcp, half-closed before", make_tcp_full, half_close_and_take_all_later, COIR_OUT,
+     COIR_OUT | COIR_HUP},
+    {"unix, half-closed", make_unix_full, half_close_and_take_all, COIR_OUT, COIR_OUT | COIR_HUP},
+    {"unix, half-closed before", make_unix_full, half_close_and_take_all_later, COIR_OUT,
+     COIR_OUT | COIR_HUP},
+};
+
 static int check_out_rows(void *arg)
 {
     (void)arg;
-    for (size_t i = 0; i < 2 * sizeof OUT_ROWS / sizeof *OUT_ROWS; i++) {
-        struct row row = OUT_ROWS[i / 2];
-        row.provoke = half_close_and_take_all;
-        check_row(&row, i % 2, false);
-        check_row(&row, i % 2, true);
-    }
+    for (size_t i = 0; i < sizeof OUT_ROWS / sizeof *OUT_ROWS; i++)
+        for (int how = 0; how < 4; how++)
+            check_row(&OUT_ROWS[i], how & 1, how & 2);
     return 0;
 }
 
@@ -303,7 +311,7 @@ TEST(test_readiness_for_out_tells_hup_of_a_peer_that_sends_no_more)
     run_monotonic(check_out_rows, NULL);
 }
 
-/* A peer that sends no more does not make room: whoever has more to write goes on waiting. */
+/* A peer that sends no more does not make room. */
 static int no_room(void *arg)
 {
     struct fds_pair pair = make_unix_full();
@@ -437,6 +445,7 @@ static int accept_without_room(void *arg)
 /* proves: D2 */
 TEST(test_readiness_of_a_connection_stays_while_no_descriptor_is_left)
 {
+    test_skip_under_valgrind();
     int owned = 1;
     run_monotonic(accept_without_room, NULL);
     run_monotonic(accept_without_room, &owned);
