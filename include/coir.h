@@ -19,6 +19,8 @@
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
  *    calls find their scheduler through the thread; two threads' schedulers do not know of each
  *    other.
+ *  - After a fork, each call in the child returns -ECHILD (or does nothing, where it returns no
+ *    error) until the child makes a scheduler of its own.
  *  - Mistakes (parking outside a fiber, a NULL function, a negative size, another thread's
  *    scheduler) print one line to standard error and abort; see coir_on_fatal.
  *  - Option structs: zero means default, NULL means all defaults.

@@ -29,7 +29,8 @@
 /* 6: the loop that serves time and the world */
 #include "loop.c"
 
-/* 7: a scheduler's life, and the signals it answers for */
+/* 7: a scheduler's life, and what it owes its thread and process */
+#include "leave.c"
 #include "trap.c"
 #include "run.c"
 

@@ -36,6 +36,12 @@ static void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, 
     }
 }
 
+static CR_COLD void fiber_escaped(const struct cr_fiber *self)
+{
+    void *function = (void *)(uintptr_t)self->fn;
+    cr_fatal_mistake("fork", function, "a forked child returned from its parent's fiber");
+}
+
 static void fiber_main(void *arg)
 {
     struct cr_fiber *self = arg;
@@ -43,7 +49,9 @@ static void fiber_main(void *arg)
     cr_san_arrive(&self->san);
     sched->progress = true;
     int result = self->fn(self->arg);
-    CR_ASSERT(cr_sched_self == self && !self->wait);
+    if (CR_UNLIKELY(cr_sched_self != self))
+        fiber_escaped(self);
+    CR_ASSERT(!self->wait);
     self->stop = 0;
     fiber_leave_result(sched, self, result);
     if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
@@ -141,7 +149,9 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
 int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                const struct coir_spawn_opts *opts)
 {
-    struct coir_sched *sched = cr_sched_current("coir_spawn");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_spawn", CR_CALLER);
     if (CR_UNLIKELY(!fn))
         cr_fatal_mistake("coir_spawn", CR_CALLER, "the function is NULL");
     if (CR_UNLIKELY(opts && opts->stack_size > PTRDIFF_MAX))
@@ -200,7 +210,9 @@ static int join_park(struct cr_fiber *self, struct cr_fiber *target, coir_fiber 
 
 int coir_join(coir_fiber handle, int *result, uint64_t until)
 {
-    struct coir_sched *sched = cr_sched_current("coir_join");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_join", CR_CALLER);
     struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
     if (CR_UNLIKELY(!slot))
         return -ESRCH;
@@ -214,7 +226,9 @@ int coir_join(coir_fiber handle, int *result, uint64_t until)
     }
     if (until == 0 && !cr_sched_self)
         return -ETIMEDOUT;
-    struct cr_fiber *self = cr_sched_fiber("coir_join");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_join", CR_CALLER);
     if (slot->fiber == self)
         return -EDEADLK;
     if (until == 0)

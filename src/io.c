@@ -140,7 +140,9 @@ static int io_spend(struct cr_fiber *self, int fd, int mask)
 
 int coir_wait_fd(int fd, int mask, uint64_t until)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_wait_fd");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_wait_fd", CR_CALLER);
     struct cr_world *world = &self->sched->world;
     if (CR_UNLIKELY(self->stop))
         return cr_sched_refuse(self);
@@ -265,7 +267,9 @@ static ssize_t io_call(struct cr_fiber *self, const struct io_call *call)
 
 ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_read");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_read", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_read", CR_CALLER, "the size is negative");
     return io_call(self, &(struct io_call){fd, COIR_IN, buf, NULL, size, until});
@@ -273,7 +277,9 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
 
 ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_write");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_write", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_write", CR_CALLER, "the size is negative");
     return io_call(self, &(struct io_call){fd, COIR_OUT, NULL, buf, size, until});
@@ -281,7 +287,9 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
 
 int coir_adopt(int fd)
 {
-    struct coir_sched *sched = cr_sched_current("coir_adopt");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_adopt", CR_CALLER);
     struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
     int ready = entry ? 0 : sched->world.ready(&sched->world, fd, COIR_IN);
     if (ready < 0)
@@ -314,7 +322,9 @@ static void io_wake_all(struct cr_list *ring)
 
 int coir_close(int fd)
 {
-    struct coir_sched *sched = cr_sched_current("coir_close");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_close", CR_CALLER);
     struct cr_fd *entry = fd >= 0 ? cr_fd_find(&sched->fds, fd) : NULL;
     if (entry) {
         if (entry->attached)

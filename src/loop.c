@@ -114,18 +114,29 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;
 }
 
-static struct coir_sched *loop_own(coir_sched *sched, const char *function, void *caller)
+/* When the next turn is due, 0: at once. A virtual clock never waits. */
+static uint64_t loop_next_turn(struct coir_sched *sched)
 {
+    uint64_t deadline = loop_deadline(sched);
+    bool at_once = sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER);
+    return at_once ? 0 : deadline;
+}
+
+static int loop_own(coir_sched *sched, const char *function, void *caller)
+{
+    if (cr_sched_forked && !cr_sched_here)
+        return -ECHILD;
     if (!sched || sched != cr_sched_here)
         cr_fatal_mistake(function, caller, "not this thread's scheduler");
     if (cr_sched_self)
         cr_fatal_mistake(function, caller, "called in a fiber of the scheduler");
-    return sched;
+    return 0;
 }
 
 int coir_sched_run(coir_sched *sched)
 {
-    loop_own(sched, "coir_sched_run", CR_CALLER);
+    if (loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
+        return -ECHILD;
     int result = 0;
     while (result == 0 && sched->live > 0)
         result = cr_loop_turn(sched, true, 0);
@@ -138,19 +149,19 @@ int coir_sched_run(coir_sched *sched)
 
 int coir_sched_step(coir_sched *sched, int budget)
 {
-    loop_own(sched, "coir_sched_step", CR_CALLER);
+    if (loop_own(sched, "coir_sched_step", CR_CALLER) < 0)
+        return -ECHILD;
     int result = cr_loop_turn(sched, false, budget);
     if (result < 0)
         return result;
     if (sched->live == 0)
         return COIR_STEP_DONE;
-    return coir_sched_deadline(sched) == 0 ? COIR_STEP_READY : COIR_STEP_WAITING;
+    return loop_next_turn(sched) == 0 ? COIR_STEP_READY : COIR_STEP_WAITING;
 }
 
 uint64_t coir_sched_deadline(coir_sched *sched)
 {
-    loop_own(sched, "coir_sched_deadline", CR_CALLER);
-    uint64_t deadline = loop_deadline(sched);
-    bool at_once = sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER);
-    return at_once ? 0 : deadline;
+    if (loop_own(sched, "coir_sched_deadline", CR_CALLER) < 0)
+        return COIR_NEVER;
+    return loop_next_turn(sched);
 }

@@ -2,6 +2,7 @@
  * their ends, because only they can give back what they hold. */
 #include "debug/debug.h"
 #include "fiber.h"
+#include "leave.h"
 #include "loop.h"
 #include "trap.h"
 
@@ -58,35 +59,6 @@ static int run_init(coir_sched *sched)
     return result;
 }
 
-static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const char *function,
-                   void *caller)
-{
-    if (opts && opts->stack_size > PTRDIFF_MAX)
-        cr_fatal_mistake(function, caller, "the stack size is negative");
-    if (cr_sched_here)
-        return -EBUSY;
-    coir_sched *sched = calloc(1, sizeof *sched);
-    if (!sched)
-        return -ENOMEM;
-    if (opts)
-        sched->opts = *opts;
-    int result = run_init(sched);
-    if (result < 0) {
-        free(sched);
-        return result;
-    }
-    cr_sched_here = sched;
-    *out = sched;
-    return 0;
-}
-
-int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts)
-{
-    if (!sched)
-        cr_fatal_mistake("coir_sched_new", CR_CALLER, "the place for the scheduler is NULL");
-    return run_new(sched, opts, "coir_sched_new", CR_CALLER);
-}
-
 static void run_stop_all(coir_sched *sched)
 {
     for (uint32_t i = 0; i < sched->slots.count; i++)
@@ -114,12 +86,46 @@ static void run_free(coir_sched *sched)
     if (!sched->opts.keep_signals)
         cr_trap_reset();
     cr_sched_here = NULL;
+    cr_leave_watch(NULL, run_free);
     free(sched);
+}
+
+static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const char *function,
+                   void *caller)
+{
+    if (opts && opts->stack_size > PTRDIFF_MAX)
+        cr_fatal_mistake(function, caller, "the stack size is negative");
+    if (cr_sched_here)
+        return -EBUSY;
+    coir_sched *sched = calloc(1, sizeof *sched);
+    if (!sched)
+        return -ENOMEM;
+    if (opts)
+        sched->opts = *opts;
+    int result = cr_leave_watch(sched, run_free);
+    if (result == 0)
+        result = run_init(sched);
+    if (result < 0) {
+        cr_leave_watch(NULL, run_free);
+        free(sched);
+        return result;
+    }
+    cr_sched_here = sched;
+    cr_sched_forked = false;
+    *out = sched;
+    return 0;
+}
+
+int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts)
+{
+    if (!sched)
+        cr_fatal_mistake("coir_sched_new", CR_CALLER, "the place for the scheduler is NULL");
+    return run_new(sched, opts, "coir_sched_new", CR_CALLER);
 }
 
 void coir_sched_free(coir_sched *sched)
 {
-    if (!sched)
+    if (!sched || (cr_sched_forked && !cr_sched_here))
         return;
     if (sched != cr_sched_here)
         cr_fatal_mistake("coir_sched_free", CR_CALLER, "not this thread's scheduler");

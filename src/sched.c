@@ -7,15 +7,20 @@
 
 _Thread_local struct coir_sched *cr_sched_here;
 _Thread_local struct cr_fiber *cr_sched_self;
+_Thread_local bool cr_sched_forked;
 
-struct cr_fiber *cr_sched_no_fiber(const char *function, void *caller)
+int cr_sched_no_fiber(const char *function, void *caller)
 {
-    cr_fatal_mistake(function, caller, "called outside a fiber");
+    if (!cr_sched_forked)
+        cr_fatal_mistake(function, caller, "called outside a fiber");
+    return -ECHILD;
 }
 
-struct coir_sched *cr_sched_none(const char *function, void *caller)
+int cr_sched_none(const char *function, void *caller)
 {
-    cr_fatal_mistake(function, caller, "called in a thread without a scheduler");
+    if (!cr_sched_forked)
+        cr_fatal_mistake(function, caller, "called in a thread without a scheduler");
+    return -ECHILD;
 }
 
 CR_INLINE void sched_switch(struct cr_fiber *from, struct cr_fiber *to)
@@ -64,7 +69,9 @@ static CR_COLD void sched_yield_rarely(struct coir_sched *sched, struct cr_fiber
 
 int coir_yield(void)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_yield");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_yield", CR_CALLER);
     struct coir_sched *sched = self->sched;
     struct cr_fiber *next = sched->ready;
     if (CR_LIKELY(next && --sched->budget >= 0)) {
@@ -129,7 +136,9 @@ static const struct cr_wait_kind SLEEP = {.name = "its sleep to end", .woken = -
 
 int coir_park(uint64_t until)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_park");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_park", CR_CALLER);
     if (CR_UNLIKELY(until == 0))
         return cr_sched_try_once(self);
     struct cr_wait wait;
@@ -140,7 +149,9 @@ int coir_park(uint64_t until)
 
 int coir_sleep(int64_t length_ns)
 {
-    struct cr_fiber *self = cr_sched_fiber("coir_sleep");
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_sleep", CR_CALLER);
     if (length_ns < 0)
         return -EINVAL;
     struct cr_wait wait;
@@ -151,7 +162,9 @@ int coir_sleep(int64_t length_ns)
 
 int coir_wake(coir_fiber handle)
 {
-    struct coir_sched *sched = cr_sched_current("coir_wake");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_wake", CR_CALLER);
     struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
     if (CR_UNLIKELY(!slot || !slot->fiber))
         return -ESRCH;
@@ -166,13 +179,17 @@ int coir_wake(coir_fiber handle)
 
 uint64_t coir_now(void)
 {
-    struct coir_sched *sched = cr_sched_current("coir_now");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_now", CR_CALLER), 0;
     return sched->world.now(&sched->world);
 }
 
 uint64_t coir_after(int64_t length_ns)
 {
-    struct coir_sched *sched = cr_sched_current("coir_after");
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_after", CR_CALLER), 0;
     uint64_t now = sched->world.now(&sched->world);
     uint64_t length = length_ns > 0 ? (uint64_t)length_ns : 0;
     return length < COIR_NEVER - now ? now + length : COIR_NEVER;

@@ -71,15 +71,13 @@ extern CR_HIDDEN _Thread_local struct cr_fiber *cr_sched_self;
 /* The address that the public function returns to, for the line about a mistake. */
 #define CR_CALLER __builtin_return_address(0)
 
-/* The running fiber, or this thread's scheduler; a mistake of `function`'s caller where there is
- * none. */
-CR_HIDDEN CR_COLD struct cr_fiber *cr_sched_no_fiber(const char *function, void *caller);
-CR_HIDDEN CR_COLD struct coir_sched *cr_sched_none(const char *function, void *caller);
+/* Set in a forked child, until it makes a scheduler of its own. */
+extern CR_HIDDEN _Thread_local bool cr_sched_forked;
 
-#define cr_sched_fiber(function) \
-    (CR_LIKELY(cr_sched_self) ? cr_sched_self : cr_sched_no_fiber(function, CR_CALLER))
-#define cr_sched_current(function) \
-    (CR_LIKELY(cr_sched_here) ? cr_sched_here : cr_sched_none(function, CR_CALLER))
+/* What a call says where it finds no fiber, or no scheduler: -ECHILD in a forked child; else it is
+ * a mistake of the caller's. */
+CR_HIDDEN CR_COLD int cr_sched_no_fiber(const char *function, void *caller);
+CR_HIDDEN CR_COLD int cr_sched_none(const char *function, void *caller);
 
 CR_INLINE void cr_sched_ready(struct coir_sched *sched, struct cr_fiber *fiber)
 {

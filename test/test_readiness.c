@@ -405,9 +405,8 @@ static int child_closes(void *arg)
 /* proves: D2 */
 TEST(test_readiness_goes_on_after_a_child_closed_its_copies)
 {
-    int owned = 1;
     run_monotonic(child_closes, NULL);
-    run_monotonic(child_closes, &owned);
+    run_monotonic(child_closes, &(int){1});
 }
 
 /* With no descriptor left a connection cannot be accepted; it stays, and goes on being told. */
@@ -446,7 +445,6 @@ static int accept_without_room(void *arg)
 TEST(test_readiness_of_a_connection_stays_while_no_descriptor_is_left)
 {
     test_skip_under_valgrind();
-    int owned = 1;
     run_monotonic(accept_without_room, NULL);
-    run_monotonic(accept_without_room, &owned);
+    run_monotonic(accept_without_room, &(int){1});
 }

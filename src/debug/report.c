@@ -106,14 +106,21 @@ void cr_report_abandoned(struct coir_sched *sched)
 
 void coir_dump(int fd)
 {
-    struct coir_sched *sched = cr_sched_current("coir_dump");
-    report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
+    struct coir_sched *sched = cr_sched_here;
+    if (sched)
+        report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
+    else
+        cr_sched_none("coir_dump", CR_CALLER);
 }
 
 void coir_stats(struct coir_stats *stats)
 {
-    struct coir_sched *sched = cr_sched_current("coir_stats");
+    struct coir_sched *sched = cr_sched_here;
     memset(stats, 0, sizeof *stats);
+    if (!sched) {
+        cr_sched_none("coir_stats", CR_CALLER);
+        return;
+    }
     stats->spawned = sched->spawned;
     stats->ended = sched->spawned - sched->live;
     for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)

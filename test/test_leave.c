@@ -1,0 +1,195 @@
+/* Forks, execs and ends of threads while a scheduler lives: the parent is unharmed, the child is
+ * refused until it makes a scheduler of its own, nothing is inherited by a program. */
+#include "run.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+static int ends[2];
+
+static int wait_for_byte(void *arg)
+{
+    (void)arg;
+    char byte;
+    CHECK_EQ(coir_read(ends[0], &byte, 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_read(ends[0], &byte, 1, COIR_NEVER), 1);
+    return byte;
+}
+
+static int park(void *arg)
+{
+    return coir_park(arg ? *(uint64_t *)arg : COIR_NEVER);
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 9;
+}
+
+/* Every call, in a forked child; the number of the first that is not refused. */
+static int all_are_refused(void)
+{
+    char byte;
+    struct coir_stats stats = {.spawned = 1};
+    int call = 0;
+#define REFUSED(expression)                                                                        \
+    if (call++, (expression) != -ECHILD)                                                           \
+    return call
+    REFUSED(coir_yield());
+    REFUSED(coir_sleep(1));
+    REFUSED(coir_park(COIR_NEVER));
+    REFUSED(coir_wake((coir_fiber){1, 1}));
+    REFUSED(coir_join((coir_fiber){1, 1}, NULL, COIR_NEVER));
+    REFUSED(coir_spawn(NULL, nothing, NULL, NULL));
+    REFUSED(coir_wait_fd(ends[0], COIR_IN, COIR_NEVER));
+    REFUSED(coir_read(ends[0], &byte, 1, COIR_NEVER));
+    REFUSED(coir_write(ends[1], "x", 1, COIR_NEVER));
+    REFUSED(coir_adopt(ends[0]));
+    REFUSED(coir_close(ends[0]));
+#undef REFUSED
+    coir_stats(&stats);
+    coir_dump(STDERR_FILENO);
+    bool quiet = stats.spawned == 0 && coir_now() == 0 && coir_after(5) == 0;
+    return quiet && coir_self().generation == 0 && coir_name()[0] == '\0' ? 0 : 99;
+}
+
+static int exit_status_of(pid_t child)
+{
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int fork_and_look(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(coir_adopt(ends[0]), 0);
+    uint64_t until = coir_after(COIR_MS(30));
+    coir_fiber reader = run_spawn(wait_for_byte, NULL), parked = run_spawn(park, NULL);
+    coir_fiber timed = run_spawn(park, &until);
+    coir_yield();
+    CHECK_EQ(write(ends[1], "a", 1), 1);
+    coir_sleep(1);
+    pid_t child = fork();
+    if (child == 0) {
+        int result = 0;
+        int refused = all_are_refused();
+        bool own = coir_run(nothing, NULL, NULL, &result) == 0 && result == 9;
+        _exit(refused ? refused : own ? 0 : 50);
+    }
+    CHECK_EQ(exit_status_of(child), 0);
+    CHECK_EQ(write(ends[1], "b", 1), 1);
+    CHECK_EQ(run_join(reader), 'b');
+    CHECK_EQ(run_join(timed), -ETIMEDOUT);
+    CHECK_EQ(coir_wake(parked), 1);
+    return run_join(parked);
+}
+
+/* proves: L1, L2 */
+TEST(test_a_fork_in_a_fiber_leaves_the_parents_waits_alone)
+{
+    run_monotonic(fork_and_look, NULL);
+}
+
+static int return_from_fork(void *arg)
+{
+    (void)arg;
+    pid_t child = fork();
+    if (child == 0)
+        return 0;
+    return exit_status_of(child) == 128 + SIGABRT ? 0 : 1;
+}
+
+/* proves: L1 */
+TEST(test_a_forked_child_that_returns_from_its_fiber_stops)
+{
+    run_monotonic(return_from_fork, NULL);
+}
+
+/* proves: L1 */
+TEST(test_a_child_may_free_its_parents_scheduler_without_effect)
+{
+    coir_sched *sched;
+    struct coir_sched_opts opts = {.report = run_report_line};
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    coir_fiber reader = run_spawn(wait_for_byte, NULL);
+    CHECK_EQ(coir_adopt(ends[0]), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    pid_t child = fork();
+    if (child == 0) {
+        bool refused = coir_sched_run(sched) == -ECHILD && coir_sched_step(sched, 0) == -ECHILD;
+        coir_sched_free(sched);
+        _exit(refused && coir_sched_deadline(sched) == COIR_NEVER ? 0 : 1);
+    }
+    CHECK_EQ(exit_status_of(child), 0);
+    CHECK_EQ(write(ends[1], "ab", 2), 2);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    int result = 0;
+    CHECK_EQ(coir_join(reader, &result, 0), 0);
+    CHECK_EQ(result, 'b');
+    coir_sched_free(sched);
+}
+
+static int exec_and_count(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1000)), -ETIMEDOUT);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", "for f in /proc/$$/fd/*; do readlink $f; done | "
+                                     "grep -c -e eventpoll && exit 1 || exit 0", (char *)NULL);
+        _exit(2);
+    }
+    return exit_status_of(child);
+}
+
+/* proves: L3 */
+TEST(test_an_execed_program_inherits_no_descriptor_of_coirs)
+{
+    run_monotonic(exec_and_count, NULL);
+}
+
+static int note_end(void *arg)
+{
+    int *ended = arg;
+    CHECK_EQ(coir_park(COIR_NEVER), -ECANCELED);
+    ++*ended;
+    return 0;
+}
+
+static void *leave_a_scheduler(void *arg)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    run_spawn(note_end, arg);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    return NULL;
+}
+
+/* proves: L4 */
+TEST(test_a_thread_that_ends_frees_its_scheduler)
+{
+    pthread_t thread;
+    int ended = 0;
+    for (int i = 1; i <= 3; i++) {
+        CHECK_EQ(pthread_create(&thread, NULL, leave_a_scheduler, &ended), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK_EQ(ended, i);
+    }
+}
+
+static int exit_with_three(void *arg)
+{
+    (void)arg;
+    exit(3);
+}
+
+/* proves: L4 */
+TEST_EXITS(test_a_fiber_may_exit_the_program, 3, "")
+{
+    run_monotonic(exit_with_three, NULL);
+}
