@@ -16,10 +16,14 @@ static void box_put(int letter)
     coir_wake(box.reader);
 }
 
+/* The next letter, or an error: a fiber that is told to stop must not park again. */
 static int box_take(void)
 {
-    while (box.count == 0)
-        coir_park(COIR_NEVER);
+    while (box.count == 0) {
+        int result = coir_park(COIR_NEVER);
+        if (result < 0)
+            return result;
+    }
     int letter = box.letters[box.first];
     box.first = (box.first + 1) % 4;
     box.count--;

@@ -12,17 +12,21 @@
  * Conventions, valid for every call below unless it says otherwise:
  *  - A result >= 0 is success, < 0 is -ECODE (errno.h). errno is of no use to the caller.
  *  - Times are nanoseconds. `until` is an absolute deadline on the scheduler's clock, COIR_NEVER,
- *    or 0: try once without waiting. Past it a call returns -ETIMEDOUT.
+ *    or 0: try once without waiting. It limits waiting only: what can be done at once is done, also
+ *    past it; else a call returns -ETIMEDOUT. Only coir_sleep and coir_after take lengths: write
+ *    coir_after(COIR_MS(10)), never COIR_MS(10), for `until`.
  *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
  *    lets the others run now and then. A call that parks must be made in a fiber, and returns
- *    -ECANCELED once the fiber has been told to stop (coir_sched_free).
+ *    -ECANCELED once the fiber has been told to stop (coir_sched_free). Every loop around such a
+ *    call must end on -ECANCELED.
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
  *    calls find their scheduler through the thread; two threads' schedulers do not know of each
  *    other.
  *  - After a fork, each call in the child returns -ECHILD (or does nothing, where it returns no
  *    error) until the child makes a scheduler of its own.
- *  - Mistakes (parking outside a fiber, a NULL function, a negative size, another thread's
- *    scheduler) print one line to standard error and abort; see coir_on_fatal.
+ *  - Mistakes (parking outside a fiber, a call in a thread without a scheduler, a NULL function, a
+ *    negative size, another thread's scheduler) print one line to standard error and abort; see
+ *    coir_on_fatal.
  *  - Option structs: zero means default, NULL means all defaults.
  * doc/semantics.md holds the promises, numbered, each with its tests. */
 #ifndef COIR_H
@@ -48,9 +52,9 @@ extern "C" {
 /* ---- time ------------------------------------------------------------------------------------ */
 
 #define COIR_NEVER UINT64_MAX
-#define COIR_US(n) ((int64_t)(n) * 1000)
-#define COIR_MS(n) ((int64_t)(n) * 1000000)
-#define COIR_SEC(n) ((int64_t)(n) * 1000000000)
+#define COIR_US(n) ((int64_t)((n) * INT64_C(1000)))
+#define COIR_MS(n) ((int64_t)((n) * INT64_C(1000000)))
+#define COIR_SEC(n) ((int64_t)((n) * INT64_C(1000000000)))
 
 /* The scheduler's clock, in nanoseconds: since boot (monotonic), or since 0 (virtual). Needs a
  * scheduler in this thread, not a fiber. */
@@ -92,10 +96,11 @@ struct coir_sched_opts {
     void *report_arg;
 };
 
-/* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended, frees it. What fn
- * returned goes to *result (may be NULL). Returns 0; -EDEADLK after a report when fibers were
- * parked that nothing could wake; -ELOOP after a report when fibers only yielded for livelock_limit
- * switches while the virtual clock stood still; -EBUSY when this thread has a scheduler already;
+/* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended (the end of fn
+ * does not stop the others), frees it. What fn returned goes to *result (may be NULL) if all went
+ * well. Returns 0; -EDEADLK after a report when fibers were parked that nothing could wake; -ELOOP
+ * after a report when fibers only yielded for livelock_limit switches while the virtual clock stood
+ * still; -EBUSY when this thread has a scheduler already;
  * -ENOMEM; -ENOSYS for a world that this system lacks; or the error with which the world refused to
  * wait (-ENOMEM, -EINVAL: more descriptors than the system lets poll have). */
 COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts,
@@ -139,7 +144,7 @@ typedef struct coir_fiber {
 
 struct coir_spawn_opts {
     const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
-    size_t stack_size; /* usable bytes, rounded up: 16 KiB at least, 1 GiB at most */
+    size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
     bool detached;     /* its result is dropped when it ends, though a handle was taken */
 };
 
@@ -199,9 +204,11 @@ COIR_API int coir_wait_fd(int fd, int mask, uint64_t until);
 
 /* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
  * readiness from now on, so that later waits cost no registration. Its kind is looked up once, and
- * a later dup2 over the number is not noticed. Give it back by coir_close. Adopting twice is
- * harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE, -ENOSPC. Callable anywhere in the thread.
- * Never parks. */
+ * a later dup2 over the number is not noticed. Non-blocking is a flag of the open file, so others
+ * that share it (a shell its terminal) see it too, and it stays. Other calls (accept, connect,
+ * sendmsg …) may be made on the descriptor: on EAGAIN or EINPROGRESS coir_wait_fd, and again. Give
+ * it back by coir_close. Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE,
+ * -ENOSPC. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_adopt(int fd);
 
 /* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
@@ -239,12 +246,15 @@ COIR_API void coir_stats(struct coir_stats *stats);
  * what it waits for. */
 COIR_API void coir_dump(int fd);
 
-/* The name of an error value, as "ETIMEDOUT" for -ETIMEDOUT; "E?" for one it does not know. */
+/* The name of an error value, as "ETIMEDOUT" for -ETIMEDOUT or ETIMEDOUT; "0" for 0; "E?" for one
+ * it does not know. */
 COIR_API const char *coir_error_name(int error);
 
-/* Sets what takes the line (without newline) of a mistake or a stack overflow before the program is
- * aborted; NULL: standard error. Process-wide. The hook may not return into coir; for an overflow
- * it runs on a signal stack. */
+/* Sets what takes the line (without newline) of a mistake or a stack overflow before the program
+ * ends (by SIGABRT; of an overflow into a guard page by SIGSEGV); NULL: standard error.
+ * Process-wide. The hook may not call coir; for an overflow it runs on a signal stack. To name the
+ * place of a mistake in a program built with -g, coir runs addr2line where it is installed, but not
+ * in a set-id program. */
 COIR_API void coir_on_fatal(void (*hook)(const char *line));
 
 #ifdef __cplusplus

@@ -55,7 +55,7 @@ TEST(test_a_deadlock_is_reported_with_every_fiber_and_its_reason)
 {
     int result = 77;
     CHECK_EQ(run_as(deadlock, NULL, COIR_CLOCK_VIRTUAL, &result), -EDEADLK);
-    CHECK_STR(run_report, "coir: deadlock: nothing can wake the 2 fibers that are left\n"
+    CHECK_STR(run_report, "coir: deadlock: nothing can wake the fibers that are left: 2\n"
                           "  fiber 1 'waiter' waits for a wake\n"
                           "  fiber 2 waits for the end of fiber 1 'waiter'\n");
     CHECK_EQ(result, 77);

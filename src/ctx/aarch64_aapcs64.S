@@ -22,6 +22,10 @@
  *
  * A resume is a `ret` and an entry a `blr`: where pages are guarded, both may reach C code as any
  * compiler emits it, and a `br` may not. */
+#ifndef __aarch64__
+#error "this is the switch of aarch64; compile the one of your CPU in src/ctx"
+#endif
+
 #include "asm.h"
 
 .macro ctx_sign

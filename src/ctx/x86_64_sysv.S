@@ -18,6 +18,10 @@
  *
  * The resume is a `ret`: the return predictor stays in step with the callers of both contexts.
  * There is no support for shadow stacks, hence no property note that would promise it. */
+#ifndef __x86_64__
+#error "this is the switch of x86-64; compile the one of your CPU in src/ctx"
+#endif
+
 #include "asm.h"
 
 .macro ctx_landing

@@ -24,7 +24,9 @@ static const char *const ERROR_NAMES[] = {
 const char *coir_error_name(int error)
 {
     size_t code = error < 0 ? (size_t) - (long)error : (size_t)error;
-    if (error == 0 || code >= sizeof ERROR_NAMES / sizeof *ERROR_NAMES || !ERROR_NAMES[code])
+    if (error == 0)
+        return "0";
+    if (code >= sizeof ERROR_NAMES / sizeof *ERROR_NAMES || !ERROR_NAMES[code])
         return "E?";
     return ERROR_NAMES[code];
 }

@@ -85,7 +85,7 @@ static void report_headed(struct coir_sched *sched, const char *heading)
 void cr_report_deadlock(struct coir_sched *sched)
 {
     char line[REPORT_SIZE];
-    snprintf(line, sizeof line, "coir: deadlock: nothing can wake the %llu fibers that are left",
+    snprintf(line, sizeof line, "coir: deadlock: nothing can wake the fibers that are left: %llu",
              (unsigned long long)sched->live);
     report_headed(sched, line);
 }

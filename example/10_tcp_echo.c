@@ -1,0 +1,67 @@
+/* A TCP echo server and its clients in one thread. Sockets are the system's own, handed to coir by
+ * coir_adopt; accept is tried again when coir_wait_fd says that somebody knocks. */
+#include <arpa/inet.h>
+#include <coir.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CLIENTS = 50, MESSAGES = 20 };
+
+static int listener, echoed;
+static struct sockaddr_in address = {.sin_family = AF_INET};
+
+static int serve(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char byte;
+    while (coir_read(fd, &byte, 1, coir_after(COIR_SEC(5))) == 1 &&
+           coir_write(fd, &byte, 1, coir_after(COIR_SEC(5))) == 1)
+        continue;
+    return coir_close(fd);
+}
+
+static int accept_all(void *arg)
+{
+    while (coir_wait_fd(listener, COIR_IN, COIR_NEVER) > 0) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0 || coir_adopt(fd) < 0 || coir_spawn(NULL, serve, (void *)(intptr_t)fd, NULL) < 0)
+            close(fd);
+    }
+    return arg != NULL; /* coir_close of the listener ended the wait */
+}
+
+static int call(void *arg)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char byte = 'x';
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || coir_adopt(fd) < 0)
+        return 1;
+    for (int i = 0; i < MESSAGES; i++)
+        if (coir_write(fd, &byte, 1, COIR_NEVER) == 1 && coir_read(fd, &byte, 1, COIR_NEVER) == 1)
+            echoed++;
+    return coir_close(fd) < 0 || arg;
+}
+
+static int run(void *arg)
+{
+    coir_fiber client[CLIENTS];
+    socklen_t size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, CLIENTS) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) < 0 || coir_adopt(listener) < 0 ||
+        coir_spawn(NULL, accept_all, arg, NULL) < 0)
+        return 1;
+    for (int i = 0; i < CLIENTS; i++)
+        coir_spawn(&client[i], call, NULL, NULL);
+    for (int i = 0; i < CLIENTS; i++)
+        coir_join(client[i], NULL, COIR_NEVER);
+    printf("%d messages echoed\n", echoed);
+    return coir_close(listener);
+}
+
+int main(void)
+{
+    return coir_run(run, NULL, NULL, NULL) < 0;
+}
