@@ -277,11 +277,11 @@ static struct cr_event stale[2];
 static int wait_with_stale(struct cr_world *world, struct cr_event *events, int most,
                            uint64_t until)
 {
-    cr_sched_here->world.wait = real_wait;
-    CHECK(most > 2);
+    (void)until;
+    world->wait = real_wait;
+    CHECK(most >= 2);
     memcpy(events, stale, sizeof stale);
-    int count = real_wait(world, events + 2, most - 2, until);
-    return count < 0 ? count : count + 2;
+    return 2;
 }
 
 static int ignore_stale(void *arg)

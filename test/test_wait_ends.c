@@ -176,3 +176,61 @@ TEST(test_wait_timers_and_descriptors_end_waits_at_their_own_times)
     run_virtual(timers_and_fds, NULL);
     run_virtual(timers_and_fds, &owned);
 }
+
+/* ---- what does not end a wait ---- */
+
+static int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
+static int waits;
+
+static int counted_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+{
+    waits++;
+    return real_wait(world, events, most, until);
+}
+
+/* The world may tell of what is not waited for, but not over and over. */
+static void sleeps_through(struct fds_pair pair, int mask, void (*happens)(struct fds_pair pair))
+{
+    for (int owned = 0; owned < 2; owned++) {
+        if (owned)
+            CHECK_EQ(coir_adopt(pair.in), 0);
+        struct fds_waiter w = {.fd = pair.in, .mask = mask, .until = coir_after(COIR_MS(3))};
+        fds_start(&w, 1);
+        if (!owned)
+            happens(pair);
+        waits = 0;
+        CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+        CHECK(waits <= 10);
+        fds_check_nothing_left(pair.in);
+    }
+    CHECK_EQ(coir_close(pair.in), 0);
+    close(pair.out);
+}
+
+static void send_urgent(struct fds_pair pair)
+{
+    CHECK_EQ(send(pair.out, "!", 1, MSG_OOB), 1);
+}
+
+static void half_close(struct fds_pair pair)
+{
+    CHECK_EQ(shutdown(pair.out, SHUT_WR), 0);
+}
+
+static int sleep_through(void *arg)
+{
+    (void)arg;
+    real_wait = cr_sched_here->world.wait;
+    cr_sched_here->world.wait = counted_wait;
+    sleeps_through(fds_tcp(), COIR_IN, send_urgent);
+    struct fds_pair full = fds_unix(SOCK_STREAM);
+    fds_fill(full.in);
+    sleeps_through(full, COIR_OUT, half_close);
+    return 0;
+}
+
+/* proves: T7 */
+TEST(test_wait_sleeps_through_an_urgent_byte_or_a_half_close_that_it_does_not_wait_for)
+{
+    run_monotonic(sleep_through, NULL);
+}
