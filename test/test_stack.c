@@ -14,7 +14,7 @@ static long resident_kib(void)
     CHECK(statm);
     CHECK_EQ(fscanf(statm, "%ld %ld", &ignored, &pages), 2);
     fclose(statm);
-    return pages * 4;
+    return pages * (sysconf(_SC_PAGESIZE) / KIB);
 }
 
 /* Uses `size` bytes of its stack, down to the last one. */
@@ -253,7 +253,7 @@ static int give_back(void *arg)
     end_crowd(crowd, CROWD);
     coir_sleep(1);
     long after = resident_kib();
-    CHECK(after - before < CROWD * 4);
+    CHECK(after - before < CROWD * (sysconf(_SC_PAGESIZE) / KIB));
     return 0;
 }
 
@@ -266,10 +266,34 @@ TEST(test_idle_loops_give_spare_stacks_back)
     run_virtual(give_back, NULL);
 }
 
+static int give_back_guarded(void *arg)
+{
+    (void)arg;
+    static char *lows[CROWD];
+    spawn_crowd(crowd, CROWD, 16 * KIB);
+    for (int i = 0; i < CROWD; i++) {
+        struct cr_fiber *fiber = cr_sched_here->slots.at[crowd[i].slot].fiber;
+        lows[i] = cr_stack_low(fiber->class, (char *)(fiber + 1));
+    }
+    end_crowd(crowd, CROWD);
+    coir_sleep(1);
+    for (int i = 0; i < CROWD; i++) {
+        CHECK(kernel_can_read(lows[i]));
+        CHECK(!kernel_can_read(lows[i] - 1));
+    }
+    return 0;
+}
+
+/* proves: S2 */
+TEST(test_stacks_that_were_given_back_keep_their_guards)
+{
+    run_virtual(give_back_guarded, NULL);
+}
+
 static int dirty_twice(void *arg)
 {
     (void)arg;
-    long before = resident_kib(), page_kib = 4;
+    long before = resident_kib(), page_kib = sysconf(_SC_PAGESIZE) / KIB;
     bool canary = cr_sched_self->class->is_canary; /* one page of each stack stays */
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < CROWD; i++)
