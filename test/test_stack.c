@@ -5,13 +5,18 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#ifndef RLIMIT_AS
+#define RLIMIT_AS RLIMIT_DATA /* on OpenBSD, where it counts all memory that has no file */
+#endif
+
 enum { KIB = 1024 };
 
 static long resident_kib(void)
 {
     long pages = 0, ignored;
     FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm);
+    if (!statm)
+        SKIP("the system does not tell its memory");
     CHECK_EQ(fscanf(statm, "%ld %ld", &ignored, &pages), 2);
     fclose(statm);
     return pages * (sysconf(_SC_PAGESIZE) / KIB);
