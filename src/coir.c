@@ -6,6 +6,12 @@
  */
 #include "base.h"
 
+/* 1: what each system does in its own way */
+#include "os/linux.c"
+#include "os/bsd.c"
+#include "os/elf.c"
+#include "os/macho.c"
+
 /* 2: memory and order, which know nothing of fibers */
 #include "stack.c"
 #include "slot.c"

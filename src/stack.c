@@ -1,21 +1,14 @@
 /* Slabs, guards, reuse and trimming. Carving a stack costs one system call (its guard), reusing one
- * costs none. A guard is a marker in the page table where the kernel has them (they split no
- * mapping), else a page without access; a stack whose guard cannot be had is not handed out. */
+ * costs none. A stack whose guard cannot be had is not handed out. */
 #include "stack.h"
 
+#include "os.h"
 #include "san.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
 
 enum {
     SIZE_LEAST = 16 * 1024,
@@ -106,52 +99,9 @@ void cr_stack_fini(struct cr_stacks *stacks)
         cr_list_remove(&slab->link);
         if (CR_SAN_ADDRESS)
             stack_unroot(slab);
-        munmap(slab->base, slab->size);
+        cr_os_unmap(slab->base, slab->size);
         free(slab);
     }
-}
-
-/* Some emulators accept the advice and do nothing, so the kernel is asked to write to the guard.
- * (By a call whose argument valgrind does not look into.) */
-static bool stack_markers_probe(void)
-{
-    size_t page = stack_page();
-    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (probe == MAP_FAILED)
-        return false;
-    bool works = madvise(probe, page, MADV_GUARD_INSTALL) == 0 &&
-                 getrlimit(RLIMIT_CORE, (struct rlimit *)(void *)probe) != 0 && errno == EFAULT;
-    munmap(probe, page);
-    return works;
-}
-
-static bool stack_has_markers(void)
-{
-    static atomic_int known; /* 0: not probed, else 1 + answer */
-    int state = atomic_load_explicit(&known, memory_order_relaxed);
-    if (state == 0) {
-        state = 1 + stack_markers_probe();
-        atomic_store_explicit(&known, state, memory_order_relaxed);
-    }
-    return state == 2;
-}
-
-/* In memory that is locked the kernel refuses markers, so each guard may fall back by itself. */
-static bool stack_protect(char *guard, size_t size)
-{
-    if (stack_has_markers() && madvise(guard, size, MADV_GUARD_INSTALL) == 0)
-        return true;
-    return mprotect(guard, size, PROT_NONE) == 0;
-}
-
-static char *stack_map(size_t size)
-{
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-    char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (base == MAP_FAILED)
-        return NULL;
-    madvise(base, size, MADV_NOHUGEPAGE);
-    return base;
 }
 
 /* Where so much address space is not to be had, a smaller slab will do. */
@@ -161,7 +111,7 @@ static bool stack_slab_make(struct cr_stacks *stacks, struct cr_stack_class *cla
     if (!slab)
         return false;
     size_t count = class->slab_next;
-    while (!(slab->base = stack_map(count * class->stride)) && count > 1)
+    while (!(slab->base = cr_os_map(count * class->stride)) && count > 1)
         count /= 2;
     if (!slab->base) {
         free(slab);
@@ -200,7 +150,7 @@ bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
     if (class->is_canary) {
         for (int i = 0; i < CANARY_WORDS; i++)
             ((uint64_t *)(void *)low)[i] = CANARY;
-    } else if (!stack_protect(class->fresh, guard)) {
+    } else if (!cr_os_guard(class->fresh, guard)) {
         return false;
     }
     class->fresh += class->stride;
@@ -220,21 +170,21 @@ bool cr_stack_overflowed(const struct cr_stack_class *class, char *top)
 }
 
 /* Releases the memory of the spare stacks from `first` on that lie side by side, upwards or
- * downwards, with one call: fibers that ended in turn left them so. Returns the next one to
- * release. The page that holds a canary stays. */
+ * downwards, with one call where the system can: fibers that ended in turn left them so. Returns
+ * the next one to release. The page that holds a canary stays. */
 static size_t stack_release_run(struct cr_stack_class *class, size_t first, size_t last)
 {
     ptrdiff_t step = (ptrdiff_t)class->stride;
     size_t next = first + 1;
     if (next < last && class->spare[next] < class->spare[first])
         step = -step;
-    while (!class->is_canary && next < last &&
+    while (cr_os_clears_across_guards && !class->is_canary && next < last &&
            stack_end(class->spare[next]) == stack_end(class->spare[next - 1]) + step)
         next++;
     char *lowest = class->spare[step > 0 ? first : next - 1];
     char *highest = class->spare[step > 0 ? next - 1 : first];
     char *low = cr_stack_low(class, lowest) + (class->is_canary ? stack_page() : 0);
-    madvise(low, (size_t)(stack_end(highest) - low), MADV_DONTNEED);
+    cr_os_clear(low, (size_t)(stack_end(highest) - low));
     return next;
 }
 

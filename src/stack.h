@@ -1,4 +1,4 @@
-/* Stacks: where fibers live. The only file that maps memory.
+/* Stacks: where fibers live. Nobody else asks the system for memory by the page.
  *
  *   slab   | guard | usable …………………… top page | guard | usable …………………… top page | …
  *                                     ^ what take() returns: the top, shifted by its colour

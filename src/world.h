@@ -89,9 +89,6 @@ struct timespec;
 CR_HIDDEN struct timespec *cr_posix_left(struct cr_world *world, uint64_t until,
                                          struct timespec *left);
 CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
-struct pollfd;
-/* Waits as poll does, for a time left: never shorter, and less than a millisecond longer. */
-CR_HIDDEN int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
 

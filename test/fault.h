@@ -189,7 +189,7 @@ FAULT_DECLARE(void *, mmap, void *at, size_t size, int how, int flags, int fd, o
     if (fault_here(FAULT_MMAP))
         return MAP_FAILED;
     void *base = __real_mmap(at, size, how, flags, fd, offset);
-    fault.mapped += base != MAP_FAILED ? (long)size : 0;
+    fault.mapped += base != MAP_FAILED && !(flags & MAP_FIXED) ? (long)size : 0;
     return base;
 }
 

@@ -64,6 +64,16 @@ static inline struct fds_pair fds_tcp(void)
     return tcp;
 }
 
+/* A regular file without a name. */
+static inline int fds_file(void)
+{
+    char path[] = "/tmp/coir_test_XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    CHECK_EQ(unlink(path), 0);
+    return fd;
+}
+
 static inline void fds_close(struct fds_pair pair)
 {
     close(pair.in);
@@ -115,6 +125,8 @@ static inline int fds_open(void)
 {
     DIR *folder = opendir("/proc/self/fd");
     int count = -1; /* the folder's own */
+    if (!folder)
+        folder = opendir("/dev/fd");
     CHECK(folder);
     for (struct dirent *entry; (entry = readdir(folder));)
         count += entry->d_name[0] != '.';

@@ -7,6 +7,21 @@
 
 #include <coir.h>
 #include <errno.h>
+#include <fcntl.h>
+
+/* macOS has none. */
+#ifdef __APPLE__
+static inline int pipe2(int fds[2], int flags)
+{
+    int result = pipe(fds);
+    for (int i = 0; result == 0 && i < 2; i++) {
+        result = fcntl(fds[i], F_SETFL, flags & O_NONBLOCK);
+        if (result == 0 && flags & O_CLOEXEC)
+            result = fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    }
+    return result;
+}
+#endif
 
 /* Lines of reports, one after the other. */
 static char run_report[8192];
@@ -77,7 +92,8 @@ static inline int run_mappings(void)
 {
     int count = 0, c;
     FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps);
+    if (!maps)
+        SKIP("the system does not tell its mappings");
     while ((c = fgetc(maps)) != EOF)
         count += c == '\n';
     fclose(maps);

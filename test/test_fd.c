@@ -157,7 +157,7 @@ static int unpollable(void *arg)
 {
     (void)arg;
     char text[4] = "";
-    int file = open("/tmp", O_TMPFILE | O_RDWR, 0600), folder = open("/", O_RDONLY);
+    int file = fds_file(), folder = open("/", O_RDONLY);
     CHECK(file >= 0 && folder >= 0);
     for (int again = 0; again < 2; again++) {
         CHECK_EQ(coir_wait_fd(file, COIR_IN, COIR_NEVER), COIR_IN);
@@ -201,7 +201,7 @@ static int read_file(void *arg)
 static int unpollable_later(void *arg)
 {
     (void)arg;
-    int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    int file = fds_file();
     fds_put(file, "abc");
     for (int owned = 0; owned < 2; owned++) {
         if (owned)

@@ -110,7 +110,7 @@ static struct fds_pair make_terminal(void)
 
 static struct fds_pair make_file(void)
 {
-    return (struct fds_pair){.in = open("/tmp", O_TMPFILE | O_RDWR, 0600), .out = -1};
+    return (struct fds_pair){.in = fds_file(), .out = -1};
 }
 
 static struct fds_pair make_folder(void)

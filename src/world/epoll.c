@@ -5,8 +5,8 @@
 #if defined(__linux__)
 
 #include "../../include/coir.h"
+#include "../os.h"
 
-#include <poll.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -64,7 +64,7 @@ static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct
         atomic_store_explicit(&missing, true, memory_order_relaxed);
     }
     struct pollfd ask = {.fd = queue, .events = POLLIN};
-    int ready = cr_posix_poll(&ask, 1, left);
+    int ready = cr_os_poll(&ask, 1, left);
     return ready > 0 ? epoll_wait(queue, events, most, 0) : ready;
 }
 
@@ -75,7 +75,7 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
     struct epoll_event got[BATCH_MOST];
     int count;
     if (world->queue < 0)
-        count = cr_posix_poll(NULL, 0, left);
+        count = cr_os_poll(NULL, 0, left);
     else if (until == 0)
         count = epoll_wait(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, 0);
     else

@@ -13,6 +13,7 @@
     UINTPTR_MAX > 0xffffffff
 
 #include "../../include/coir.h"
+#include "../os.h"
 
 #include <fcntl.h>
 #include <sys/event.h>
@@ -205,7 +206,7 @@ static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most
         left->tv_sec = WAIT_SECONDS_MOST;
     int count;
     if (world->queue < 0)
-        count = cr_posix_poll(NULL, 0, left);
+        count = cr_os_poll(NULL, 0, left);
     else
         count = kevent(world->queue, NULL, 0, got, most < GOT_MOST ? most : GOT_MOST, left);
     if (count < 0)

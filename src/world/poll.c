@@ -7,14 +7,10 @@
 #include "../world.h"
 
 #include "../../include/coir.h"
+#include "../os.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
-
-#ifndef POLLRDHUP
-#define POLLRDHUP 0
-#endif
 
 enum { ENTRIES_LEAST = 64 };
 
@@ -104,7 +100,7 @@ static int poll_wait_events(struct cr_world *world, struct cr_event *events, int
     struct poll_state *state = world->state;
     struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
     size_t count = state ? state->count : 0;
-    int ready = cr_posix_poll(count ? state->entries : NULL, count, left), told = 0;
+    int ready = cr_os_poll(count ? state->entries : NULL, count, left), told = 0;
     if (ready < 0)
         return errno == EINTR ? 0 : -errno;
     for (size_t i = 0; i < count && told < ready && told < most; i++) {

@@ -1,52 +1,18 @@
 /* What every world over a POSIX kernel shares: the clock, the one question about readiness, and the
- * calls. None of them blocks, whatever the flags of the descriptor. What a system lacks of these is
- * made up for here, before the functions that use it. */
+ * calls. None of them blocks, whatever the flags of the descriptor. What a system lacks of these,
+ * os.h makes up for. */
 #include "../world.h"
 
 #include "../../include/coir.h"
+#include "../os.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/select.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Where no peer's end is told by itself, it comes as POLLHUP or as the end of file. */
-#ifndef POLLRDHUP
-#define POLLRDHUP 0
-#endif
-
-/* The signal that this flag keeps away is caught by trap.c. */
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
-
 static const uint64_t NS_PER_SECOND = 1000000000;
-
-/* Milliseconds, rounded up; what is too long ends early, and is waited for again. */
-#if defined(__APPLE__) || defined(COIR_NO_PPOLL)
-int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left)
-{
-    int64_t left_ms = -1;
-    if (count == 0)
-        return pselect(0, NULL, NULL, NULL, left, NULL);
-    if (left && left->tv_sec < INT_MAX / 1000)
-        left_ms = (int64_t)left->tv_sec * 1000 + (left->tv_nsec + 999999) / 1000000;
-    else if (left)
-        left_ms = INT_MAX;
-    return poll(asks, (nfds_t)count, (int)left_ms);
-}
-#else
-int cr_posix_poll(struct pollfd *asks, size_t count, const struct timespec *left)
-{
-    return ppoll(asks, (nfds_t)count, left, NULL);
-}
-#endif
 
 uint64_t cr_posix_now(struct cr_world *world)
 {
@@ -90,6 +56,8 @@ int cr_posix_mask(short poll_mask)
     return mask;
 }
 
+/* A device that a system's poll knows nothing of (macOS has such) cannot be waited for, so it is
+ * always ready. */
 static int posix_ready(struct cr_world *world, int fd, int mask)
 {
     (void)world;
@@ -103,27 +71,10 @@ static int posix_ready(struct cr_world *world, int fd, int mask)
     if (count < 0)
         return -errno;
     if (ask.revents & POLLNVAL)
-        return -EBADF;
+        return fcntl(fd, F_GETFD) < 0 ? -EBADF : mask;
     int ready = cr_posix_mask(ask.revents);
     return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
-
-#ifdef SO_PROTOCOL
-static bool posix_is_tcp(int fd)
-{
-    int protocol = 0;
-    socklen_t size = sizeof protocol;
-    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-           protocol == IPPROTO_TCP;
-}
-#else
-static bool posix_is_tcp(int fd)
-{
-    int value;
-    socklen_t size = sizeof value;
-    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0;
-}
-#endif
 
 /* A read ends at the end of a datagram, where descriptors are passed, at a line's end. A pipe is in
  * packet mode (O_DIRECT) by its writer's flag, which the reader cannot see. So a short read proves
@@ -139,7 +90,8 @@ int cr_posix_adopt(struct cr_world *world, int fd)
         return -errno;
     if (!S_ISSOCK(about.st_mode))
         return 0;
-    return CR_FD_SOCKET | (posix_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
+    cr_os_no_sigpipe(fd);
+    return CR_FD_SOCKET | (cr_os_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
 }
 
 static int64_t posix_result(ssize_t result)

@@ -1,0 +1,92 @@
+/* Linux. A guard is a marker in the page table where the kernel has them (since 6.13; they split no
+ * mapping, so there may be a million), else a page without access. */
+#include "../os.h"
+
+#if defined(__linux__) && !defined(COIR_OS_BSD)
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+const bool cr_os_clears_across_guards = true;
+
+/* Some emulators accept the advice and do nothing, so the kernel is asked to write to the guard.
+ * (By a call whose argument valgrind does not look into.) */
+static bool linux_markers_probe(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe == MAP_FAILED)
+        return false;
+    bool works = madvise(probe, page, MADV_GUARD_INSTALL) == 0 &&
+                 getrlimit(RLIMIT_CORE, (struct rlimit *)(void *)probe) != 0 && errno == EFAULT;
+    munmap(probe, page);
+    return works;
+}
+
+static bool linux_has_markers(void)
+{
+    static atomic_int known; /* 0: not probed, else 1 + answer */
+    int state = atomic_load_explicit(&known, memory_order_relaxed);
+    if (state == 0) {
+        state = 1 + linux_markers_probe();
+        atomic_store_explicit(&known, state, memory_order_relaxed);
+    }
+    return state == 2;
+}
+
+/* A huge page would give each stack in it 2 MiB. */
+char *cr_os_map(size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+    char *low = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (low == MAP_FAILED)
+        return NULL;
+    madvise(low, size, MADV_NOHUGEPAGE);
+    return low;
+}
+
+void cr_os_unmap(char *low, size_t size)
+{
+    munmap(low, size);
+}
+
+/* In memory that is locked the kernel refuses markers, so each guard may fall back by itself. */
+bool cr_os_guard(char *low, size_t size)
+{
+    if (linux_has_markers() && madvise(low, size, MADV_GUARD_INSTALL) == 0)
+        return true;
+    return mprotect(low, size, PROT_NONE) == 0;
+}
+
+void cr_os_clear(char *low, size_t size)
+{
+    madvise(low, size, MADV_DONTNEED);
+}
+
+int cr_os_poll(struct pollfd *asks, size_t count, const struct timespec *left)
+{
+    return ppoll(asks, (nfds_t)count, left, NULL);
+}
+
+bool cr_os_is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+           protocol == IPPROTO_TCP;
+}
+
+void cr_os_no_sigpipe(int fd)
+{
+    (void)fd;
+}
+
+#endif
