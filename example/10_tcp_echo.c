@@ -2,6 +2,7 @@
  * coir_adopt; accept is tried again when coir_wait_fd says that somebody knocks. */
 #include <arpa/inet.h>
 #include <coir.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -17,29 +17,35 @@
 
 const bool cr_os_clears_across_guards = true;
 
+enum { MARKERS_UNKNOWN, MARKERS_NONE, MARKERS_WORK };
+
 /* Some emulators accept the advice and do nothing, so the kernel is asked to write to the guard.
  * (By a call whose argument valgrind does not look into.) */
-static bool linux_markers_probe(void)
+static int linux_markers_probe(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (probe == MAP_FAILED)
-        return false;
-    bool works = madvise(probe, page, MADV_GUARD_INSTALL) == 0 &&
-                 getrlimit(RLIMIT_CORE, (struct rlimit *)(void *)probe) != 0 && errno == EFAULT;
+        return MARKERS_UNKNOWN;
+    int answer = MARKERS_NONE;
+    if (madvise(probe, page, MADV_GUARD_INSTALL) != 0)
+        answer = errno == EINVAL ? MARKERS_NONE : MARKERS_UNKNOWN;
+    else if (getrlimit(RLIMIT_CORE, (struct rlimit *)(void *)probe) != 0 && errno == EFAULT)
+        answer = MARKERS_WORK;
     munmap(probe, page);
-    return works;
+    return answer;
 }
 
+/* A failure that may pass, as for want of memory, is no answer: the next guard asks again. */
 static bool linux_has_markers(void)
 {
-    static atomic_int known; /* 0: not probed, else 1 + answer */
-    int state = atomic_load_explicit(&known, memory_order_relaxed);
-    if (state == 0) {
-        state = 1 + linux_markers_probe();
-        atomic_store_explicit(&known, state, memory_order_relaxed);
+    static atomic_int known;
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == MARKERS_UNKNOWN) {
+        answer = linux_markers_probe();
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
-    return state == 2;
+    return answer == MARKERS_WORK;
 }
 
 /* A huge page would give each stack in it 2 MiB. */
