@@ -35,7 +35,7 @@ static const struct kqueue_filter {
     [FILTER_READ] = {(int)EVFILT_READ, 0, COIR_IN},
     [FILTER_WRITE] = {(int)EVFILT_WRITE, 0, COIR_OUT},
 #ifdef NOTE_OOB
-    [FILTER_URGENT] = {(int)EVFILT_EXCEPT, NOTE_OOB, COIR_IN | CR_URGENT},
+    [FILTER_URGENT] = {(int)EVFILT_EXCEPT, NOTE_OOB, CR_URGENT},
 #endif
 };
 
