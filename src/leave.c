@@ -10,10 +10,12 @@
 #include "sched.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
-static pthread_once_t leave_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t leave_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t leave_key;
-static int leave_failed;
+static bool leave_has_key;
+static atomic_bool leave_ready;
 static void (*leave_end)(struct coir_sched *sched);
 
 static void leave_in_child(void)
@@ -37,23 +39,30 @@ static void leave_thread(void *sched)
     leave_end(sched);
 }
 
-static void leave_init(void)
+/* Once; but a failure, for lack of memory, is not the last word. */
+static bool leave_init(void)
 {
-    leave_failed = pthread_key_create(&leave_key, leave_thread);
-    if (!leave_failed)
-        leave_failed = pthread_atfork(NULL, NULL, leave_in_child);
+    if (atomic_load_explicit(&leave_ready, memory_order_acquire))
+        return true;
+    pthread_mutex_lock(&leave_lock);
+    if (!leave_has_key)
+        leave_has_key = pthread_key_create(&leave_key, leave_thread) == 0;
+    if (leave_has_key && !leave_ready)
+        leave_ready = pthread_atfork(NULL, NULL, leave_in_child) == 0;
+    pthread_mutex_unlock(&leave_lock);
+    return leave_ready;
 }
 
 /* A thread that ends after the library was unloaded must not look for it. */
 __attribute__((destructor)) static void leave_unload(void)
 {
-    if (leave_end && !leave_failed)
+    if (leave_has_key)
         pthread_key_delete(leave_key);
 }
 
 int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched))
 {
-    if (pthread_once(&leave_once, leave_init) != 0 || leave_failed)
+    if (!leave_init())
         return -ENOMEM;
     leave_end = end;
     return -pthread_setspecific(leave_key, sched);

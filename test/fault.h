@@ -42,6 +42,7 @@ enum fault_point {
     FAULT_GETSOCKOPT,
     FAULT_SIGALTSTACK,
     FAULT_SIGACTION,
+    FAULT_ATFORK,
     FAULT_POINTS
 };
 
@@ -84,6 +85,7 @@ static const struct {
     [FAULT_GETSOCKOPT] = {"getsockopt", {ENOMEM, 0}, true},
     [FAULT_SIGALTSTACK] = {"sigaltstack", {ENOMEM, 0}, true},
     [FAULT_SIGACTION] = {"sigaction", {EINVAL, 0}, true},
+    [FAULT_ATFORK] = {"pthread_atfork", {ENOMEM, 0}, false},
 };
 
 static struct {
@@ -93,6 +95,8 @@ static struct {
     bool no_markers;  /* MADV_GUARD_INSTALL is unknown */
     bool no_memory;   /* malloc, calloc, realloc and mmap fail, all of them */
     bool no_mappings; /* mmap fails */
+    bool inside; /* a function of the C library whose memory is its own affair: linked statically,
+                  * musl's heap and pthread_atfork come here for theirs */
     enum fault_point failed;
     int told;            /* how often a call of the scenario said so */
     long blocks, mapped; /* not given back yet; bytes */
@@ -111,6 +115,8 @@ static inline bool fault_counts(enum fault_point point)
 
 static inline bool fault_here(enum fault_point point)
 {
+    if (fault.inside)
+        return false;
     fault.calls[point] += !fault.paused;
     bool asks = fault.no_memory && point >= FAULT_MALLOC && point <= FAULT_MMAP;
     if (asks || (fault.no_mappings && point == FAULT_MMAP)) {
@@ -165,31 +171,46 @@ FAULT_DECLARE(int, madvise, void *at, size_t size, int how)
     return fault_here(FAULT_MADVISE) ? -1 : __real_madvise(at, size, how);
 }
 
+/* What a function of the C library asks for itself is neither failed nor counted. */
+#define FAULT_INSIDE(call)                                                                         \
+    __extension__({                                                                                \
+        bool fault_outer = fault.inside;                                                           \
+        fault.inside = true;                                                                       \
+        __auto_type fault_result = (call);                                                         \
+        fault.inside = fault_outer;                                                                \
+        fault_result;                                                                              \
+    })
+
+static inline void fault_count(long *count, long step)
+{
+    *count += fault.inside ? 0 : step;
+}
+
 FAULT_DECLARE(void *, malloc, size_t size)
 {
-    void *block = fault_here(FAULT_MALLOC) ? NULL : __real_malloc(size);
-    fault.blocks += block != NULL;
+    void *block = fault_here(FAULT_MALLOC) ? NULL : FAULT_INSIDE(__real_malloc(size));
+    fault_count(&fault.blocks, block != NULL);
     return block;
 }
 
 FAULT_DECLARE(void *, calloc, size_t count, size_t size)
 {
-    void *block = fault_here(FAULT_CALLOC) ? NULL : __real_calloc(count, size);
-    fault.blocks += block != NULL;
+    void *block = fault_here(FAULT_CALLOC) ? NULL : FAULT_INSIDE(__real_calloc(count, size));
+    fault_count(&fault.blocks, block != NULL);
     return block;
 }
 
 FAULT_DECLARE(void *, realloc, void *old, size_t size)
 {
-    void *block = fault_here(FAULT_REALLOC) ? NULL : __real_realloc(old, size);
-    fault.blocks += block && !old;
+    void *block = fault_here(FAULT_REALLOC) ? NULL : FAULT_INSIDE(__real_realloc(old, size));
+    fault_count(&fault.blocks, block && !old);
     return block;
 }
 
 FAULT_DECLARE(void, free, void *block)
 {
-    fault.blocks -= block != NULL;
-    __real_free(block);
+    fault_count(&fault.blocks, -(block != NULL));
+    (void)FAULT_INSIDE((__real_free(block), 0));
 }
 
 FAULT_DECLARE(void *, mmap, void *at, size_t size, int how, int flags, int fd, off_t offset)
@@ -197,15 +218,22 @@ FAULT_DECLARE(void *, mmap, void *at, size_t size, int how, int flags, int fd, o
     if (fault_here(FAULT_MMAP))
         return MAP_FAILED;
     void *base = __real_mmap(at, size, how, flags, fd, offset);
-    fault.mapped += base != MAP_FAILED && !(flags & MAP_FIXED) ? (long)size : 0;
+    fault_count(&fault.mapped, base != MAP_FAILED && !(flags & MAP_FIXED) ? (long)size : 0);
     return base;
 }
 
 FAULT_DECLARE(int, munmap, void *at, size_t size)
 {
     int result = __real_munmap(at, size);
-    fault.mapped -= result == 0 ? (long)size : 0;
+    fault_count(&fault.mapped, result == 0 ? -(long)size : 0);
     return result;
+}
+
+FAULT_DECLARE(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    if (fault_here(FAULT_ATFORK))
+        return ENOMEM;
+    return FAULT_INSIDE(__real_pthread_atfork(prepare, parent, child));
 }
 
 FAULT_DECLARE(int, epoll_ctl, int queue, int how, int fd, struct epoll_event *event)

@@ -142,7 +142,7 @@ static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *b
     return posix_write(world, fd, buf, size, 0, 0);
 }
 
-static int posix_close(struct cr_world *world, int fd)
+static int posix_close_fd(struct cr_world *world, int fd)
 {
     (void)world;
     return close(fd) == 0 || errno == EINTR ? 0 : -errno;
@@ -163,7 +163,7 @@ void cr_posix_init(struct cr_world *world)
         .read = posix_read,
         .write = posix_write,
         .write_foreign = posix_write_foreign,
-        .close = posix_close,
+        .close = posix_close_fd,
         .cancel = posix_cancel,
         .queue = -1,
     };
