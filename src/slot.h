@@ -23,14 +23,9 @@ struct cr_slots {
     uint32_t free; /* the first free slot, 0: none */
 };
 
+/* Adds a free slot; false when memory ran out. */
 CR_HIDDEN bool cr_slot_grow(struct cr_slots *slots);
 CR_HIDDEN void cr_slot_fini(struct cr_slots *slots);
-
-/* Makes sure that the next take succeeds; false when memory ran out. */
-CR_INLINE bool cr_slot_reserve(struct cr_slots *slots)
-{
-    return CR_LIKELY(slots->free != 0) || cr_slot_grow(slots);
-}
 
 CR_INLINE coir_fiber cr_slot_take(struct cr_slots *slots, struct cr_fiber *fiber)
 {

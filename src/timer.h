@@ -7,8 +7,8 @@
  * Order: by deadline, equal deadlines by the order of arming.
  *
  * Invariants: an entry's key is never later than its timer's; a timer is in the heap iff its
- * `place` is not CR_TIMER_OUT; an armed timer is in the heap; and the heap has room for every timer
- * counted by cr_timer_reserve, so that arming cannot fail. */
+ * `place` is not CR_TIMER_OUT; an armed timer is in the heap; and the heap has room for the timer
+ * of every fiber alive, made before the fiber is, so that arming cannot fail. */
 #ifndef CR_TIMER_H
 #define CR_TIMER_H
 
@@ -34,6 +34,7 @@ struct cr_timers {
     uint64_t order;
 };
 
+/* Makes room for more timers; false when memory ran out. */
 CR_HIDDEN bool cr_timer_grow(struct cr_timers *timers);
 CR_HIDDEN void cr_timer_fini(struct cr_timers *timers);
 
@@ -45,12 +46,6 @@ CR_HIDDEN void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer)
 
 /* The armed timer with the earliest deadline, NULL when none is armed. */
 CR_HIDDEN struct cr_timer *cr_timer_first(struct cr_timers *timers);
-
-/* Makes room for `count` timers in all, one more at most than before; false when memory ran out. */
-CR_INLINE bool cr_timer_reserve(struct cr_timers *timers, size_t count)
-{
-    return CR_LIKELY(count <= timers->capacity) || cr_timer_grow(timers);
-}
 
 CR_INLINE void cr_timer_init(struct cr_timer *timer)
 {
