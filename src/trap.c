@@ -20,7 +20,6 @@ static const int TRAP_SIGNALS[TRAPS] = {SIGPIPE, SIGSEGV, SIGBUS};
 
 static pthread_mutex_t trap_lock = PTHREAD_MUTEX_INITIALIZER;
 static int trap_users;
-static bool trap_ours[TRAPS];
 static _Thread_local void *trap_stack;
 
 static void trap_ignore(int signal)
@@ -62,18 +61,17 @@ static void trap_install(int i)
         ours.sa_sigaction = trap_fault;
         ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     }
-    trap_ours[i] = false;
     if (sigaction(TRAP_SIGNALS[i], NULL, &old) != 0)
         return;
     bool is_default = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL;
     if (is_default || trap_is_ours(&old))
-        trap_ours[i] = sigaction(TRAP_SIGNALS[i], &ours, NULL) == 0;
+        sigaction(TRAP_SIGNALS[i], &ours, NULL);
 }
 
 static void trap_remove(int i)
 {
     struct sigaction now;
-    if (trap_ours[i] && sigaction(TRAP_SIGNALS[i], NULL, &now) == 0 && trap_is_ours(&now))
+    if (sigaction(TRAP_SIGNALS[i], NULL, &now) == 0 && trap_is_ours(&now))
         signal(TRAP_SIGNALS[i], SIG_DFL);
 }
 
@@ -129,4 +127,12 @@ void cr_trap_reset(void)
             trap_remove(i);
     pthread_mutex_unlock(&trap_lock);
     trap_stack_reset();
+}
+
+/* A program that set a handler of its own for a while may have put ours back since. It must not
+ * outlive the library; but what ends may be the program, and a scheduler that lives needs it. */
+__attribute__((destructor)) static void trap_unload(void)
+{
+    for (int i = 0; i < TRAPS && trap_users == 0; i++)
+        trap_remove(i);
 }

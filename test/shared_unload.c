@@ -182,6 +182,20 @@ TEST_EXITS(test_unload_leaves_a_fault_to_the_handler_that_was_there, 7, "")
     *closed = 1;
 }
 
+/* Whoever sets a handler for a while puts back the one that was there before.
+ * proves: L5 */
+TEST(test_regress_unload_leaves_a_handler_that_was_put_back)
+{
+    signal(SIGPIPE, SIG_DFL);
+    load();
+    use();
+    signal(SIGPIPE, during.handlers[0]);
+    unload();
+    if (is_loaded())
+        SKIP("this C library unloads nothing");
+    CHECK(signal(SIGPIPE, SIG_DFL) == SIG_DFL);
+}
+
 /* ---- threads, forks, again and again ---- */
 
 static pthread_barrier_t used, unloaded;

@@ -104,6 +104,26 @@ TEST(test_trap_stays_while_another_threads_scheduler_lives)
     CHECK(is_default(SIGPIPE));
 }
 
+static int exit_with_text_for_nobody(void *arg)
+{
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    FILE *out = fdopen(ends[1], "w");
+    CHECK(out);
+    fputs("x", out);
+    close(ends[0]);
+    exit(*(int *)arg);
+}
+
+/* What the C library still has to write goes out after everything else.
+ * proves: D8, L4 */
+TEST_EXITS(test_trap_stays_to_the_end_of_a_program_that_exits_in_a_fiber, 3, "")
+{
+    int status = 3;
+    signal(SIGPIPE, SIG_DFL);
+    run_monotonic(exit_with_text_for_nobody, &status);
+}
+
 TEST(test_trap_uses_the_threads_own_signal_stack_where_there_is_one)
 {
     static char stack[128 * 1024];
