@@ -17,8 +17,8 @@
  *    coir_after(COIR_MS(10)), never COIR_MS(10), for `until`.
  *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
  *    lets the others run now and then. A call that parks must be made in a fiber, and returns
- *    -ECANCELED once the fiber has been told to stop (coir_sched_free). Every loop around such a
- *    call must end on -ECANCELED.
+ *    -ECANCELED, without waiting, once the fiber has been told to stop (coir_cancel, coir_scope_…,
+ *    coir_sched_free), and only then. Every loop around such a call must end on -ECANCELED.
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
  *    calls find their scheduler through the thread; two threads' schedulers do not know of each
  *    other.
@@ -142,16 +142,24 @@ typedef struct coir_fiber {
     uint32_t generation;
 } coir_fiber;
 
+struct coir_scope;
+
 struct coir_spawn_opts {
     const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
     size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
-    bool detached;     /* its result is dropped when it ends, though a handle was taken */
+    struct coir_scope *scope; /* whose child it is, open; default the caller's innermost */
+    bool detached;     /* the scheduler's child, not a scope's; its result is dropped when it ends,
+                          though a handle was taken */
+    bool inherit;      /* starts with the caller's local values, see coir_local_set */
 };
 
-/* Makes a fiber that will run fn(arg), at the tail of the ready queue. With a handle, its result is
+/* Makes a fiber that will run fn(arg), at the tail of the ready queue. It is a child of the scope
+ * that the caller has open or was itself spawned in, if there is one. With a handle, its result is
  * kept until the first join after its end; without one (NULL), or detached, nothing is. Callable
  * anywhere in the scheduler's thread. Returns 0, -ENOMEM (memory, address space or mappings ran
- * out; nothing happened), -ECANCELED while the scheduler is being freed. Never parks. */
+ * out; nothing happened), -ECANCELED (nothing happened) when the caller, or the scope that is
+ * named, has been told to stop; of a detached fiber only while the scheduler is being freed. Never
+ * parks. */
 COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                         const struct coir_spawn_opts *opts);
 
@@ -159,6 +167,32 @@ COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
  * all of them get the result. Returns 0, -ETIMEDOUT, -ECANCELED, -EDEADLK for oneself, -ESRCH for a
  * fiber that is gone. Parks; a fiber that has ended can be joined outside fibers too. */
 COIR_API int coir_join(coir_fiber handle, int *result, uint64_t until);
+
+/* Waits until all of `count` fibers have ended; what they returned goes to results[0 … count - 1]
+ * (may be NULL). Returns 0, or an error as coir_join: then no result was taken, but for those that
+ * another fiber joined meanwhile. -ENOMEM: more than 16, and memory ran out. Parks. */
+COIR_API int coir_join_all(const coir_fiber *handles, size_t count, int *results, uint64_t until);
+
+/* Waits until one of `count` fibers has ended, and joins that one: returns its index (of several
+ * the lowest), its result in *result (may be NULL). The others go on. Returns an error as
+ * coir_join, -ENOMEM as coir_join_all, -EINVAL for a count of 0 or above INT_MAX. Parks. */
+COIR_API int coir_join_any(const coir_fiber *handles, size_t count, int *result, uint64_t until);
+
+/* Waits until one of `count` fibers has ended with success (a result >= 0), cancels the others, and
+ * waits until they have ended too, however long that takes. Returns the winner's index, its result
+ * in *result (may be NULL); of several the lowest. When all failed, returns the error of the last
+ * to fail, also in *result; a fiber that is gone already has failed with -ESRCH. -ETIMEDOUT and
+ * -ECANCELED after all were cancelled and have ended; -EDEADLK when the caller is one of them,
+ * -ENOMEM, -EINVAL as coir_join_any: then nothing happened. All results are taken. While the race
+ * is on, a failure of one of them is not a failure of its scope. Parks. */
+COIR_API int coir_race(const coir_fiber *handles, size_t count, int *result, uint64_t until);
+
+/* Tells a fiber to stop, and all that it has spawned in scopes: its current blocking call (but
+ * coir_scope_close) ends with -ECANCELED, and so does each later one. One that has not begun
+ * begins, and finds out at its first blocking call. What is under a shield is not told until the
+ * shield ends. Returns 0, also when it was told before; -ESRCH for one that has ended. A fiber may
+ * cancel itself. Callable anywhere in the thread. Never parks. */
+COIR_API int coir_cancel(coir_fiber handle);
 
 /* The running fiber; {0, 0} outside fibers. */
 COIR_API coir_fiber coir_self(void);
@@ -181,6 +215,72 @@ COIR_API int coir_park(uint64_t until);
  * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
  * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
 COIR_API int coir_wake(coir_fiber handle);
+
+/* ---- scopes ---------------------------------------------------------------------------------- */
+
+/* A scope is a stretch of a fiber's code that no fiber spawned in it outlives.
+ *
+ *     coir_scope scope;
+ *     coir_scope_open(&scope, &(struct coir_scope_opts){.until = coir_after(COIR_SEC(5))});
+ *     coir_spawn(NULL, fetch, a, NULL);
+ *     coir_spawn(NULL, fetch, b, NULL);
+ *     int result = coir_scope_close(&scope);   // both have ended; 0: both succeeded
+ *
+ * The caller owns the memory, which must stay where it is while the scope is open; its contents
+ * are coir's. Scopes of one fiber nest: the innermost is closed first. A fiber that ends with a
+ * scope open is a mistake.
+ *
+ * A scope is stopped by coir_scope_cancel, by its deadline, by the first child that fails (returns
+ * a negative result), or from outside: with its fiber, or the scope around it. Then its children,
+ * and what its own fiber does until it closes the scope, are told to stop, with all that they have
+ * spawned. A child that was told, and returns -ECANCELED, has not failed. */
+typedef struct coir_scope {
+    uint64_t opaque[14];
+} coir_scope;
+
+struct coir_scope_opts {
+    uint64_t until; /* its deadline; 0: none. It comes true when the loop has its turn */
+    bool shield;    /* what stops the code around it does not stop it: for clean-up that must block.
+                       The deadline is then the grace. A shield without one can hold up for ever
+                       whoever waits for its fiber; coir_sched_free breaks it only when nothing
+                       else can run */
+};
+
+/* Opens a scope in the running fiber. A fiber that was told to stop can do so too. Returns 0;
+ * -ENOMEM, only with a deadline. Never parks. */
+COIR_API int coir_scope_open(coir_scope *scope, const struct coir_scope_opts *opts);
+
+/* Waits until all children have ended, and closes the innermost scope of the running fiber. The
+ * wait is not cut short by a stop: the children are told of it. Returns the result of the first
+ * child that failed; else -ETIMEDOUT when the scope's deadline stopped it, -ECANCELED when anything
+ * else did, 0 when nothing did. Parks while a child lives. */
+COIR_API int coir_scope_close(coir_scope *scope);
+
+/* Stops a scope. Callable anywhere in the thread, as long as the scope is open. Returns 0, also
+ * when it was stopped before. Never parks. */
+COIR_API int coir_scope_cancel(coir_scope *scope);
+
+/* ---- local values ---------------------------------------------------------------------------- */
+
+/* The key of a value that each fiber has for itself; its address is what counts:
+ *
+ *     static const coir_local REQUEST = {.destroy = free};
+ *
+ * The members may be NULL. `destroy` is called with the value when its fiber ends (in the fiber,
+ * after its function returned and before others see its result, the last set first), and by
+ * coir_local_set with the value that it replaces. `inherit` makes, for a fiber spawned with
+ * opts.inherit, that fiber's own value of its spawner's, in the spawner; without it the new fiber
+ * has the same pointer, and does not destroy it. */
+typedef struct coir_local {
+    void (*destroy)(void *value);
+    void *(*inherit)(void *value);
+} coir_local;
+
+/* Sets the running fiber's value of a key; NULL takes it away. Returns 0, -ENOMEM. */
+COIR_API int coir_local_set(const coir_local *key, void *value);
+
+/* The running fiber's value of a key; NULL when it has none, and outside fibers. */
+COIR_API void *coir_local_get(const coir_local *key);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 

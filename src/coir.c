@@ -28,19 +28,24 @@
 #include "world/virtual.c"
 #include "fd.c"
 
-/* 5: birth, end and join of fibers; calls on descriptors */
+/* 5: what fibers have around them: scopes, values of their own */
+#include "scope.c"
+#include "local.c"
+
+/* 6: birth, end and join of fibers; calls on descriptors */
 #include "fiber.c"
+#include "race.c"
 #include "io.c"
 
-/* 6: the loop that serves time and the world */
+/* 7: the loop that serves time and the world */
 #include "loop.c"
 
-/* 7: a scheduler's life, and what it owes its thread and process */
+/* 8: a scheduler's life, and what it owes its thread and process */
 #include "leave.c"
 #include "trap.c"
 #include "run.c"
 
-/* 8: reads everything; called only to report */
+/* 9: reads everything; called only to report */
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"

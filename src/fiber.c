@@ -7,6 +7,8 @@
 #include "fiber.h"
 
 #include "debug/debug.h"
+#include "local.h"
+#include "scope.h"
 
 struct join_wait {
     struct cr_wait wait;
@@ -17,6 +19,34 @@ struct join_wait {
 static char *fiber_top(struct cr_fiber *fiber)
 {
     return (char *)(fiber + 1);
+}
+
+const struct cr_wait_kind cr_fiber_watch = {.name = "the end of a fiber"};
+
+static void fiber_end_watch(struct cr_watch *watch, int result)
+{
+    struct cr_watches *watches = watch->watches;
+    cr_list_remove(&watch->wait.link);
+    watch->result = result;
+    watch->ended = true;
+    watches->alive--;
+    if (result < 0)
+        watches->error = result;
+    bool enough = watches->alive == 0 || watches->until == CR_WATCH_ONE ||
+                  (watches->until == CR_WATCH_SUCCESS && result >= 0);
+    if (enough && watches->self->wait == &watches->wait)
+        cr_sched_wake(watches->self, 0);
+}
+
+/* Who watches takes nothing yet. */
+static void fiber_end_watches(struct cr_fiber *self, int result)
+{
+    for (struct cr_list *next, *link = self->joiners.next; link != &self->joiners; link = next) {
+        struct cr_wait *wait = CR_CONTAINER(link, struct cr_wait, link);
+        next = link->next;
+        if (wait->kind == &cr_fiber_watch)
+            fiber_end_watch(CR_CONTAINER(wait, struct cr_watch, wait), result);
+    }
 }
 
 /* Hands the result to those who wait for it, or leaves it in the slot for the first who will. */
@@ -42,6 +72,21 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
     cr_fatal_mistake("fork", function, "a forked child returned from its parent's fiber");
 }
 
+/* What the end of a marked fiber has to do before others see its result. */
+static CR_COLD void fiber_end_marked(struct cr_fiber *self, int result)
+{
+    void *function = (void *)(uintptr_t)self->fn;
+    if (self->scope != self->home)
+        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
+    if (self->locals)
+        cr_local_end(self);
+    fiber_end_watches(self, result);
+    if (self->scope)
+        cr_scope_leave(self, result);
+    self->marks = 0;
+    self->stop = 0;
+}
+
 static void fiber_main(void *arg)
 {
     struct cr_fiber *self = arg;
@@ -52,7 +97,8 @@ static void fiber_main(void *arg)
     if (CR_UNLIKELY(cr_sched_self != self))
         fiber_escaped(self);
     CR_ASSERT(!self->wait);
-    self->stop = 0;
+    if (CR_UNLIKELY(self->marks))
+        fiber_end_marked(self, result);
     fiber_leave_result(sched, self, result);
     if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
         cr_timer_remove(&sched->timers, &self->timer);
@@ -64,6 +110,12 @@ static void fiber_main(void *arg)
     cr_sched_depart(self);
 }
 
+static void fiber_expire(struct cr_timer *timer)
+{
+    struct cr_fiber *fiber = CR_CONTAINER(timer, struct cr_fiber, timer);
+    cr_sched_wake(fiber, fiber->wait->kind->expired);
+}
+
 /* The record of a stack's last fiber serves the next one: what is set here has at a fiber's end the
  * value that it had at the beginning. */
 static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
@@ -72,21 +124,24 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
     fiber->wait = NULL;
     fiber->sched = sched;
     fiber->stop = 0;
+    fiber->marks = 0;
+    fiber->scope = fiber->home = NULL;
+    fiber->locals = NULL;
     fiber->class = class;
-    cr_timer_init(&fiber->timer);
+    cr_timer_init(&fiber->timer, fiber_expire);
     cr_list_init(&fiber->joiners);
 }
 
 /* Whether a fiber can be made without asking for memory. */
 CR_INLINE bool fiber_is_reserved(struct coir_sched *sched, const struct cr_stack_class *class)
 {
-    return sched->slots.free != 0 && sched->live < sched->timers.capacity && class->spares > 0;
+    return sched->slots.free != 0 && sched->live < sched->timers.room && class->spares > 0;
 }
 
 static bool fiber_reserve(struct coir_sched *sched, struct cr_stack_class *class)
 {
     return (sched->slots.free != 0 || cr_slot_grow(&sched->slots)) &&
-           (sched->live < sched->timers.capacity || cr_timer_grow(&sched->timers)) &&
+           (sched->live < sched->timers.room || cr_timer_grow(&sched->timers)) &&
            (class->spares > 0 || cr_stack_carve(&sched->stacks, class));
 }
 
@@ -126,19 +181,44 @@ static void fiber_name(struct cr_fiber *fiber, const char *name)
     fiber->name[i] = '\0';
 }
 
-/* With options, or when memory must be asked for first. */
+/* Whose child a new fiber is, and whether that place has been told to stop. */
+static int fiber_place(struct coir_sched *sched, const struct coir_spawn_opts *opts, void *caller,
+                       struct cr_scope **scope)
+{
+    struct cr_fiber *self = opts && opts->detached ? NULL : cr_sched_self;
+    int stop = self ? self->stop : 0;
+    *scope = self ? self->scope : NULL;
+    if (opts && opts->scope && !opts->detached) {
+        *scope = cr_scope_check(opts->scope, "coir_spawn", caller);
+        stop = (*scope)->stop;
+    }
+    return *scope ? stop : sched->freeing ? -ECANCELED : stop;
+}
+
+/* With options, in a scope, or when memory must be asked for first. */
 static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *handle,
                                       int (*fn)(void *arg), void *arg,
-                                      const struct coir_spawn_opts *opts)
+                                      const struct coir_spawn_opts *opts, void *caller)
 {
+    struct cr_scope *scope;
     struct cr_stack_class *class = sched->class;
+    struct cr_locals *locals = NULL;
+    int stop = fiber_place(sched, opts, caller, &scope);
+    if (stop < 0)
+        return stop;
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
-    if (sched->freeing)
-        return -ECANCELED;
     if (!class || !fiber_reserve(sched, class))
         return -ENOMEM;
+    if (opts && opts->inherit && cr_sched_self && !cr_local_inherit(cr_sched_self, &locals))
+        return -ENOMEM;
     struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
+    if (locals) {
+        fiber->locals = locals;
+        fiber->marks |= CR_MARK_LOCALS;
+    }
+    if (scope)
+        cr_scope_enter(scope, fiber);
     if (opts) {
         fiber_name(fiber, opts->name ? opts->name : "");
         fiber->dropped |= opts->detached;
@@ -156,17 +236,12 @@ int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
         cr_fatal_mistake("coir_spawn", CR_CALLER, "the function is NULL");
     if (CR_UNLIKELY(opts && opts->stack_size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_spawn", CR_CALLER, "the stack size is negative");
-    if (CR_UNLIKELY(opts || sched->freeing || !fiber_is_reserved(sched, sched->class)))
-        return fiber_spawn_slowly(sched, handle, fn, arg, opts);
+    struct cr_fiber *self = cr_sched_self;
+    bool placed = self && self->marks & (CR_MARK_SCOPED | CR_MARK_TOLD);
+    if (CR_UNLIKELY(opts || placed || sched->freeing || !fiber_is_reserved(sched, sched->class)))
+        return fiber_spawn_slowly(sched, handle, fn, arg, opts, CR_CALLER);
     fiber_make(sched, sched->class, handle, fn, arg);
     return 0;
-}
-
-void cr_fiber_stop(struct cr_fiber *fiber)
-{
-    fiber->stop = -ECANCELED;
-    if (fiber->wait && !fiber->wait->kind->firm)
-        cr_sched_wake(fiber, -ECANCELED);
 }
 
 coir_fiber coir_self(void)

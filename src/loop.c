@@ -25,8 +25,7 @@ static void loop_fire(struct coir_sched *sched)
     struct cr_timer *timer = cr_timer_first(&sched->timers);
     uint64_t now = timer ? sched->world.now(&sched->world) : 0;
     while (timer && timer->deadline_ns <= now) {
-        struct cr_fiber *fiber = CR_CONTAINER(timer, struct cr_fiber, timer);
-        cr_sched_wake(fiber, fiber->wait->kind->expired);
+        timer->fire(timer);
         timer = cr_timer_first(&sched->timers);
     }
 }

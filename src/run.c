@@ -1,9 +1,9 @@
 /* The life of a scheduler: made, run, freed. Freeing tells every fiber to stop and runs them to
  * their ends, because only they can give back what they hold. */
 #include "debug/debug.h"
-#include "fiber.h"
 #include "leave.h"
 #include "loop.h"
+#include "scope.h"
 #include "trap.h"
 
 #include <stdlib.h>
@@ -59,16 +59,23 @@ static int run_init(coir_sched *sched)
     return result;
 }
 
+/* Children of scopes are told by their scopes, as far as no shield is between. While there are
+ * shields, fibers may take their time. */
 static void run_stop_all(coir_sched *sched)
 {
     for (uint32_t i = 0; i < sched->slots.count; i++)
-        if (sched->slots.at[i].fiber)
-            cr_fiber_stop(sched->slots.at[i].fiber);
-    for (uint64_t turns = 0; sched->live > 0 && turns < STOP_TURNS_EACH * sched->live; turns++) {
+        if (sched->slots.at[i].fiber && !sched->slots.at[i].fiber->home)
+            cr_scope_stop(sched->slots.at[i].fiber);
+    uint64_t turns = 0;
+    while (sched->live > 0 && turns < STOP_TURNS_EACH * sched->live) {
         uint64_t live = sched->live;
-        cr_loop_turn(sched, true, 0);
+        int result = cr_loop_turn(sched, true, 0);
+        if (result < 0)
+            cr_scope_break_shields(sched);
         if (sched->live < live)
             turns = 0;
+        else if (sched->shields == 0 || result < 0)
+            turns++;
     }
     if (sched->live > 0)
         cr_report_abandoned(sched);

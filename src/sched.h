@@ -23,6 +23,15 @@
 
 enum { CR_FIBER_NAME_SIZE = 24 };
 
+/* What few fibers have, and their ends must look after. */
+enum cr_mark {
+    CR_MARK_SCOPED = 1,  /* it has a scope open, or is the child of one */
+    CR_MARK_TOLD = 2,    /* it was told to stop, whatever shields it has open */
+    CR_MARK_LOCALS = 4,  /* it has local values */
+    CR_MARK_WATCHED = 8, /* somebody waits for it and others, or did */
+    CR_MARK_RACED = 16,  /* a race answers for its failure */
+};
+
 /* Lies at the top of the fiber's stack; the first line of cache holds what a switch needs. */
 struct cr_fiber {
     _Alignas(64) void *context;
@@ -31,6 +40,8 @@ struct cr_fiber {
     struct coir_sched *sched;
     int stop; /* what blocking calls are refused with: -ECANCELED once told to stop, else 0 */
     uint32_t slot;
+    struct cr_scope *scope; /* the innermost it has open, else the one it is a child of, or NULL */
+    struct cr_locals *locals;
     struct cr_timer timer;
     int (*fn)(void *arg);
     void *arg;
@@ -38,7 +49,10 @@ struct cr_fiber {
     struct cr_stack_class *class;
     uint64_t number; /* counts from 0 in the order of spawning */
     struct cr_san san;
-    bool dropped; /* nobody will take the result */
+    struct cr_scope *home;  /* the one it is a child of; NULL: the scheduler's child */
+    struct cr_list sibling; /* in the children of its home */
+    bool dropped;           /* nobody will take the result */
+    uint8_t marks;          /* enum cr_mark */
     char name[CR_FIBER_NAME_SIZE];
 };
 
@@ -46,6 +60,7 @@ struct coir_sched {
     struct cr_fiber *ready;
     int budget; /* switches that are left before the loop has its turn */
     bool freeing;
+    uint64_t shields; /* that are open */
     bool progress; /* a fiber began, ended, was woken (but by a timer), or moved bytes */
     struct cr_fiber **ready_end;
     void *loop_context;

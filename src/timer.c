@@ -62,6 +62,7 @@ bool cr_timer_grow(struct cr_timers *timers)
     if (!heap)
         return false;
     timers->heap = heap;
+    timers->room += capacity - timers->capacity;
     timers->capacity = capacity;
     return true;
 }

@@ -8,7 +8,8 @@
  *
  * Invariants: an entry's key is never later than its timer's; a timer is in the heap iff its
  * `place` is not CR_TIMER_OUT; an armed timer is in the heap; and the heap has room for the timer
- * of every fiber alive, made before the fiber is, so that arming cannot fail. */
+ * of every fiber alive and of every scope with a deadline, made before they are, so that arming
+ * cannot fail. */
 #ifndef CR_TIMER_H
 #define CR_TIMER_H
 
@@ -20,6 +21,7 @@ struct cr_timer {
     uint64_t deadline_ns; /* UINT64_MAX: not armed */
     uint64_t order;
     size_t place;
+    void (*fire)(struct cr_timer *timer); /* what its deadline does; it disarms it */
 };
 
 struct cr_timer_entry {
@@ -31,6 +33,7 @@ struct cr_timer_entry {
 struct cr_timers {
     struct cr_timer_entry *heap;
     size_t count, capacity;
+    size_t room; /* the capacity, less what scopes have taken of it: for fibers */
     uint64_t order;
 };
 
@@ -47,10 +50,11 @@ CR_HIDDEN void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer)
 /* The armed timer with the earliest deadline, NULL when none is armed. */
 CR_HIDDEN struct cr_timer *cr_timer_first(struct cr_timers *timers);
 
-CR_INLINE void cr_timer_init(struct cr_timer *timer)
+CR_INLINE void cr_timer_init(struct cr_timer *timer, void (*fire)(struct cr_timer *timer))
 {
     timer->deadline_ns = UINT64_MAX;
     timer->place = CR_TIMER_OUT;
+    timer->fire = fire;
 }
 
 CR_INLINE void cr_timer_arm(struct cr_timers *timers, struct cr_timer *timer, uint64_t deadline_ns)

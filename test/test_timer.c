@@ -79,7 +79,7 @@ TEST(test_timer_heap_agrees_with_a_plain_model)
         for (int i = 0; i < TIMERS; i++) {
             while (heap.capacity < TIMERS)
                 CHECK(cr_timer_grow(&heap));
-            cr_timer_init(&timers[i]);
+            cr_timer_init(&timers[i], NULL);
             model[i].deadline_ns = UINT64_MAX;
         }
         for (int i = 0; i < STEPS; i++) {

@@ -1,0 +1,54 @@
+/* What tests of scopes do: sleep for so many milliseconds of the virtual clock, and note how it
+ * went. */
+#ifndef TEST_SCOPES_H
+#define TEST_SCOPES_H
+
+#include "run.h"
+#include "../src/sched.h"
+
+static inline int number(void *arg)
+{
+    return *(int *)arg;
+}
+
+static inline int sleep_ms(void *arg)
+{
+    int result = coir_sleep(COIR_MS(*(int *)arg));
+    run_note(result == 0 ? "slept" : coir_error_name(result));
+    return result;
+}
+
+static int ms[] = {0, 1, 2, 3, 10, 20, 30, 100};
+enum { MS_0, MS_1, MS_2, MS_3, MS_10, MS_20, MS_30, MS_100 };
+
+static inline uint64_t now_ms(void)
+{
+    return coir_now() / 1000000;
+}
+
+static inline void open_for(coir_scope *scope, int64_t length_ns)
+{
+    struct coir_scope_opts opts = {.until = coir_after(length_ns)};
+    CHECK_EQ(coir_scope_open(scope, &opts), 0);
+}
+
+static inline void spawn_alone(int (*fn)(void *), void *arg)
+{
+    CHECK_EQ(coir_spawn(NULL, fn, arg, NULL), 0);
+}
+
+static inline int own_scope(void *arg)
+{
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(sleep_ms, arg);
+    return coir_scope_close(&scope);
+}
+
+static inline int fail_after(void *arg)
+{
+    CHECK_EQ(coir_sleep(COIR_MS(*(int *)arg)), 0);
+    return -EPROTO - *(int *)arg;
+}
+
+#endif

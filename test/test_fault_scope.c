@@ -1,0 +1,102 @@
+/* Memory and mappings that fail under scopes with deadlines, local values and races. */
+#define TEST_SECONDS 60
+#include "fault.h"
+
+enum { COUNT = 100 }; /* more than the first timers, slots and watches */
+
+static int destroyed;
+
+static void count_destroyed(void *value)
+{
+    destroyed += *(int *)value;
+}
+
+static const coir_local ONE = {.destroy = count_destroyed};
+static int one = 1;
+
+static coir_fiber spawn(int (*fn)(void *), void *arg, bool inherit)
+{
+    coir_fiber fiber;
+    struct coir_spawn_opts opts = {.stack_size = 16 * 1024, .inherit = inherit};
+    CHECK_EQ(FAULT_TRY(coir_spawn(&fiber, fn, arg, &opts)), 0);
+    return fiber;
+}
+
+static int sleep_and_set(void *arg)
+{
+    int *number = arg;
+    CHECK_EQ(FAULT_TRY(coir_local_set(&ONE, &one)), 0);
+    int slept = coir_sleep(COIR_MS(1 + *number));
+    return slept < 0 ? slept : *number;
+}
+
+static int nest(void *arg)
+{
+    static coir_scope scopes[COUNT];
+    int number = 0;
+    (void)arg;
+    for (int i = 0; i < COUNT; i++) {
+        struct coir_scope_opts opts = {.until = coir_after(COIR_MS(1000 - i)), .shield = i == 7};
+        CHECK_EQ(FAULT_TRY(coir_scope_open(&scopes[i], &opts)), 0);
+        if (i % 10 == 0)
+            spawn(sleep_and_set, &number, i % 20 == 0);
+    }
+    CHECK_EQ(coir_sleep(COIR_MS(950)), -ECANCELED);
+    for (int i = COUNT - 1; i >= 0; i--)
+        CHECK_EQ(coir_scope_close(&scopes[i]), i == COUNT - 1 ? -ETIMEDOUT : 0);
+    return 0;
+}
+
+static int race(void *arg)
+{
+    static int numbers[COUNT];
+    static coir_fiber fibers[COUNT];
+    int results[COUNT], result = -1;
+    (void)arg;
+    CHECK_EQ(FAULT_TRY(coir_local_set(&ONE, &one)), 0);
+    for (int i = 0; i < COUNT; i++) {
+        numbers[i] = i;
+        fibers[i] = spawn(sleep_and_set, &numbers[i], false);
+    }
+    CHECK_EQ(FAULT_TRY(coir_join_any(fibers, COUNT, &result, COIR_NEVER)), 0);
+    CHECK_EQ(FAULT_TRY(coir_join_all(fibers + 1, 20, results, COIR_NEVER)), 0);
+    CHECK_EQ(results[19], 20);
+    CHECK_EQ(FAULT_TRY(coir_race(fibers + 21, COUNT - 21, &result, COIR_NEVER)), 0);
+    CHECK_EQ(result, 21);
+    return 0;
+}
+
+static int run(int (*fn)(void *))
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    int result = -1;
+    destroyed = 0;
+    CHECK_EQ(FAULT_TRY(coir_run(fn, NULL, &opts, &result)), 0);
+    return result;
+}
+
+static int nests(void)
+{
+    CHECK_EQ(run(nest), 0);
+    CHECK_EQ(destroyed, COUNT / 10);
+    return 0;
+}
+
+static int races(void)
+{
+    CHECK_EQ(run(race), 0);
+    CHECK_EQ(destroyed, 1 + COUNT);
+    return 0;
+}
+
+/* proves: C11, F1 */
+TEST(test_fault_in_scopes_with_deadlines)
+{
+    fault_each("nests", nests);
+}
+
+/* proves: F1, R4 */
+TEST(test_fault_in_races)
+{
+    fault_each("races", races);
+}

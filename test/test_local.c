@@ -1,0 +1,156 @@
+/* Local values: set, inherited, destroyed. */
+#include "run.h"
+#include "../src/sched.h"
+
+static void destroy_text(void *value)
+{
+    run_note(value);
+    free(value);
+}
+
+static void *copy_text(void *value)
+{
+    return strdup(value);
+}
+
+static void *inherit_nothing(void *value)
+{
+    (void)value;
+    return NULL;
+}
+
+static const coir_local COPIED = {.destroy = destroy_text, .inherit = copy_text};
+static const coir_local BORROWED = {.destroy = destroy_text};
+static const coir_local PRIVATE = {.inherit = inherit_nothing};
+static const coir_local PLAIN = {0};
+
+static int set_and_get(void *arg)
+{
+    int number = 7;
+    (void)arg;
+    CHECK(!coir_local_get(&PLAIN));
+    CHECK_EQ(coir_local_set(&PLAIN, NULL), 0);
+    CHECK_EQ(coir_local_set(&PLAIN, &number), 0);
+    CHECK_EQ(coir_local_set(&COPIED, strdup("one")), 0);
+    CHECK_EQ(coir_local_set(&COPIED, strdup("two")), 0);
+    CHECK(coir_local_get(&PLAIN) == &number);
+    CHECK_STR(coir_local_get(&COPIED), "two");
+    CHECK_EQ(coir_local_set(&PLAIN, NULL), 0);
+    CHECK(!coir_local_get(&PLAIN));
+    CHECK_EQ(coir_local_set(&BORROWED, strdup("three")), 0);
+    return 0;
+}
+
+/* proves: V1 */
+TEST(test_a_local_value_is_destroyed_when_replaced_and_at_the_end)
+{
+    CHECK(!coir_local_get(&PLAIN));
+    run_virtual(set_and_get, NULL);
+    CHECK_STR(run_log, "one three two");
+}
+
+enum { KEYS = 20 };
+static coir_local keys[KEYS];
+
+static void note_order(void *value)
+{
+    char text[8];
+    snprintf(text, sizeof text, "%d", *(int *)value);
+    run_note(text);
+    if (*(int *)value == KEYS - 1) /* may look, and may set */
+        CHECK_EQ(coir_local_set(&COPIED, strdup("late")), 0);
+    CHECK(!coir_local_get(&keys[*(int *)value]));
+}
+
+static int set_many(void *arg)
+{
+    static int numbers[KEYS];
+    (void)arg;
+    for (int i = 0; i < KEYS; i++) {
+        numbers[i] = i;
+        keys[i].destroy = note_order;
+        CHECK_EQ(coir_local_set(&keys[i], &numbers[i]), 0);
+    }
+    CHECK_EQ(coir_local_set(&keys[3], NULL), 0);
+    CHECK_EQ(*(int *)coir_local_get(&keys[4]), 4);
+    return 0;
+}
+
+/* proves: V1 */
+TEST(test_local_values_are_destroyed_the_last_set_first)
+{
+    run_virtual(set_many, NULL);
+    CHECK_STR(run_log, "3 19 late 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 2 1 0");
+}
+
+static int heir(void *arg)
+{
+    CHECK_STR(coir_local_get(&COPIED), "copied");
+    CHECK_STR(coir_local_get(&BORROWED), "borrowed");
+    CHECK(!coir_local_get(&PRIVATE));
+    CHECK(coir_local_get(&PLAIN) == arg);
+    CHECK_EQ(coir_local_set(&PLAIN, NULL), 0);
+    return 0;
+}
+
+static int stranger(void *arg)
+{
+    (void)arg;
+    CHECK(!coir_local_get(&COPIED) && !coir_local_get(&PLAIN));
+    return 0;
+}
+
+static int bequeath(void *arg)
+{
+    (void)arg;
+    int number = 7;
+    coir_fiber fiber;
+    CHECK_EQ(coir_spawn(&fiber, stranger, NULL, &(struct coir_spawn_opts){.inherit = true}), 0);
+    run_join(fiber);
+    CHECK_EQ(coir_local_set(&COPIED, strdup("copied")), 0);
+    CHECK_EQ(coir_local_set(&BORROWED, strdup("borrowed")), 0);
+    CHECK_EQ(coir_local_set(&PRIVATE, &number), 0);
+    CHECK_EQ(coir_local_set(&PLAIN, &number), 0);
+    run_join(run_spawn(stranger, NULL));
+    CHECK_EQ(coir_spawn(&fiber, heir, &number, &(struct coir_spawn_opts){.inherit = true}), 0);
+    run_join(fiber);
+    CHECK_STR(run_log, "copied");
+    CHECK(coir_local_get(&PLAIN) == &number);
+    run_join(run_spawn(stranger, NULL));
+    return 0;
+}
+
+/* proves: V2 */
+TEST(test_local_values_are_inherited_on_request)
+{
+    run_virtual(bequeath, NULL);
+    CHECK_STR(run_log, "copied borrowed copied");
+}
+
+static int set_and_fail(void *arg)
+{
+    CHECK_EQ(coir_local_set(&COPIED, strdup("child")), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(10)), -ECANCELED);
+    run_note(arg);
+    return -ECANCELED;
+}
+
+static int set_and_stop(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_fiber fiber = run_spawn(set_and_fail, "stopped");
+    CHECK_EQ(coir_yield(), 0);
+    CHECK_EQ(coir_cancel(fiber), 0);
+    CHECK_EQ(run_join(fiber), -ECANCELED);
+    run_note("joined");
+    return coir_scope_close(&scope);
+}
+
+/* proves: V1 */
+TEST(test_local_values_of_a_stopped_fiber_are_destroyed_before_its_join)
+{
+    run_virtual(set_and_stop, NULL);
+    CHECK_STR(run_log, "stopped child joined");
+}

@@ -1,0 +1,291 @@
+/* Scopes: children, the first failure, deadlines, nesting, and mistakes. */
+#include "scopes.h"
+
+static int grandchild(void *arg)
+{
+    spawn_alone(sleep_ms, arg);
+    return 0;
+}
+
+static int close_waits(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(sleep_ms, &ms[MS_10]);
+    coir_fiber handle = run_spawn(sleep_ms, &ms[MS_20]);
+    spawn_alone(grandchild, &ms[MS_30]);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(now_ms(), 30);
+    CHECK_EQ(run_join(handle), 0);
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    return coir_scope_close(&scope);
+}
+
+/* proves: C4 */
+TEST(test_a_scope_is_closed_when_all_that_was_spawned_in_it_has_ended)
+{
+    run_virtual(close_waits, NULL);
+    CHECK_STR(run_log, "slept slept slept");
+}
+
+static int spawn_into(void *arg)
+{
+    coir_scope inner;
+    CHECK_EQ(coir_scope_open(&inner, NULL), 0);
+    struct coir_spawn_opts opts = {.scope = arg};
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_30], &opts), 0);
+    CHECK_EQ(coir_scope_close(&inner), 0);
+    CHECK_EQ(now_ms(), 0);
+    return 0;
+}
+
+static int named_scope(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(spawn_into, &scope);
+    spawn_alone(own_scope, &ms[MS_10]);
+    struct coir_spawn_opts detached = {.detached = true};
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_100], &detached), 0);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(now_ms(), 30);
+    return 0;
+}
+
+/* proves: C4 */
+TEST(test_a_child_belongs_to_the_innermost_scope_or_the_one_that_is_named)
+{
+    run_virtual(named_scope, NULL);
+    CHECK_STR(run_log, "slept slept slept");
+}
+
+static int first_failure(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(sleep_ms, &ms[MS_100]);
+    spawn_alone(fail_after, &ms[MS_2]);
+    spawn_alone(own_scope, &ms[MS_100]);
+    CHECK_EQ(coir_sleep(COIR_MS(50)), -ECANCELED);
+    CHECK_EQ(now_ms(), 2);
+    CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(now_ms(), 3);
+    return 0;
+}
+
+/* proves: C5, C6 */
+TEST(test_the_first_child_to_fail_stops_its_scope)
+{
+    run_virtual(first_failure, NULL);
+    CHECK_STR(run_log, "ECANCELED ECANCELED");
+}
+
+static int two_failures(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    int minus[] = {-EIO, -EPERM, -ECANCELED, 5};
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        spawn_alone(number, &minus[i]);
+    CHECK_EQ(coir_scope_close(&scope), -EIO);
+
+    /* Nobody told it to stop, so it has failed. */
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(number, &minus[2]);
+    spawn_alone(sleep_ms, &ms[MS_10]);
+    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    CHECK_EQ(now_ms(), 0);
+
+    /* It was told, and its siblings go on. */
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_fiber told = run_spawn(sleep_ms, &ms[MS_10]);
+    spawn_alone(sleep_ms, &ms[MS_20]);
+    CHECK_EQ(coir_cancel(told), 0);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(now_ms(), 20);
+
+    /* It was told, but fails in its own way. */
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    told = run_spawn(number, &minus[0]);
+    CHECK_EQ(coir_cancel(told), 0);
+    CHECK_EQ(coir_scope_close(&scope), -EIO);
+    return 0;
+}
+
+/* proves: C5 */
+TEST(test_a_child_that_was_told_to_stop_and_says_so_has_not_failed)
+{
+    run_virtual(two_failures, NULL);
+    CHECK_STR(run_log, "ECANCELED ECANCELED slept");
+}
+
+static int deadlines(void *arg)
+{
+    (void)arg;
+    coir_scope outer, inner;
+    open_for(&outer, COIR_MS(20));
+    spawn_alone(sleep_ms, &ms[MS_100]);
+
+    open_for(&inner, COIR_MS(10));
+    CHECK_EQ(coir_sleep(COIR_MS(100)), -ECANCELED);
+    CHECK_EQ(coir_park(coir_after(1)), -ECANCELED);
+    CHECK_EQ(now_ms(), 10);
+    CHECK_EQ(coir_scope_close(&inner), -ETIMEDOUT);
+
+    open_for(&inner, COIR_MS(5)); /* ends before its deadline */
+    CHECK_EQ(coir_sleep(COIR_MS(4)), 0);
+    CHECK_EQ(coir_scope_close(&inner), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(4)), 0);
+
+    open_for(&inner, COIR_MS(500));
+    CHECK_EQ(coir_sleep(COIR_MS(100)), -ECANCELED);
+    CHECK_EQ(now_ms(), 20);
+    CHECK_EQ(coir_scope_close(&inner), -ECANCELED);
+    CHECK_EQ(coir_scope_close(&outer), -ETIMEDOUT);
+    CHECK_EQ(now_ms(), 20);
+    return coir_sleep(COIR_MS(1000));
+}
+
+/* proves: C5, C7 */
+TEST(test_a_deadline_stops_what_is_inside_and_ends_with_its_scope)
+{
+    run_virtual(deadlines, NULL);
+    CHECK_STR(run_log, "ECANCELED");
+}
+
+/* The scope's deadline was armed first, then the call's. */
+static int same_instant(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    uint64_t until = coir_after(COIR_MS(10));
+    CHECK_EQ(coir_scope_open(&scope, &(struct coir_scope_opts){.until = until}), 0);
+    CHECK_EQ(coir_park(until), -ECANCELED);
+    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+    coir_fiber sleeper = run_spawn(sleep_ms, &ms[MS_10]);
+    coir_yield();
+    open_for(&scope, COIR_MS(10));
+    spawn_alone(sleep_ms, &ms[MS_10]);
+    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+    CHECK_EQ(run_join(sleeper), 0);
+    return 0;
+}
+
+/* proves: C1, C3 */
+TEST(test_of_two_deadlines_at_one_instant_the_one_armed_first_wins)
+{
+    run_virtual(same_instant, NULL);
+    CHECK_STR(run_log, "slept ECANCELED");
+}
+
+/* A chain of fibers, each with a scope in which the next one lives. */
+enum { DEPTH = 100000 };
+
+static int nest(void *arg)
+{
+    int *left = arg;
+    coir_scope scope;
+    if (--*left == 0)
+        return coir_sleep(COIR_MS(1000)) == -ECANCELED ? 0 : 1;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
+    CHECK_EQ(coir_spawn(NULL, nest, left, &opts), 0);
+    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    return -ECANCELED;
+}
+
+static int cancel_deep(void *arg)
+{
+    int left = *(int *)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(nest, &left);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(left, 0);
+    CHECK_EQ(coir_scope_cancel(&scope), 0);
+    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    CHECK_EQ(now_ms(), 1);
+    return 0;
+}
+
+/* The fiber that cancels has a stack of 64 KiB with a guard. proves: C6 */
+TEST(test_a_deep_tree_is_cancelled_from_its_root)
+{
+    int depth = getenv("COIR_TEST_SLOW") ? DEPTH / 10 : DEPTH;
+    run_virtual(cancel_deep, &depth);
+}
+
+static int end_with_a_scope_open(void *arg)
+{
+    (void)arg;
+    static coir_scope scope;
+    return coir_scope_open(&scope, NULL);
+}
+
+/* proves: C10 */
+TEST_DIES(test_ending_with_a_scope_open_stops, SIGABRT, "the fiber ended with a scope open")
+{
+    coir_run(end_with_a_scope_open, NULL, NULL, NULL);
+}
+
+static int close_the_outer(void *arg)
+{
+    (void)arg;
+    coir_scope outer, inner;
+    coir_scope_open(&outer, NULL);
+    coir_scope_open(&inner, NULL);
+    return coir_scope_close(&outer);
+}
+
+/* proves: C10 */
+TEST_DIES(test_closing_an_outer_scope_stops, SIGABRT, "coir_scope_close: not the innermost scope")
+{
+    coir_run(close_the_outer, NULL, NULL, NULL);
+}
+
+static int close_a_strangers(void *arg)
+{
+    return coir_scope_close(arg);
+}
+
+static int lend_a_scope(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    coir_scope_open(&scope, NULL);
+    spawn_alone(close_a_strangers, &scope);
+    return coir_scope_close(&scope);
+}
+
+/* proves: C10 */
+TEST_DIES(test_closing_the_scope_of_another_fiber_stops, SIGABRT, "not the innermost scope")
+{
+    coir_run(lend_a_scope, NULL, NULL, NULL);
+}
+
+static int use_a_closed_one(void *arg)
+{
+    coir_scope scope;
+    coir_scope_open(&scope, NULL);
+    coir_scope_close(&scope);
+    if (arg)
+        return coir_spawn(NULL, number, arg, &(struct coir_spawn_opts){.scope = &scope});
+    return coir_scope_cancel(&scope);
+}
+
+/* proves: C10 */
+TEST_DIES(test_cancelling_a_closed_scope_stops, SIGABRT, "coir_scope_cancel: the scope is not open")
+{
+    coir_run(use_a_closed_one, NULL, NULL, NULL);
+}
+
+/* proves: C10 */
+TEST_DIES(test_spawning_into_a_closed_scope_stops, SIGABRT, "coir_spawn: the scope is not open")
+{
+    coir_run(use_a_closed_one, &ms[MS_1], NULL, NULL);
+}
