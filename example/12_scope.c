@@ -1,0 +1,54 @@
+/* A scope: three parts of one job, of which the second fails. The others are told to stop, and have
+ * ended when the scope is closed, which hands over the first failure. */
+#include <coir.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+static int parse(void *arg)
+{
+    (void)arg;
+    coir_sleep(COIR_MS(5));
+    puts("  parse: the input is broken");
+    return -EINVAL;
+}
+
+static int work(void *arg)
+{
+    const char *name = arg;
+    for (int step = 1; step <= 3; step++) {
+        int slept = coir_sleep(COIR_MS(3));
+        if (slept < 0) {
+            printf("  %s: stopped before step %d\n", name, step);
+            return slept; /* having been told, it has not failed */
+        }
+    }
+    printf("  %s: done\n", name);
+    return 0;
+}
+
+static int job(void *arg)
+{
+    static char load[] = "load", render[] = "render", second_part[] = "parse";
+    coir_scope scope;
+    int (*second)(void *) = arg ? parse : work;
+    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(1))};
+    if (coir_scope_open(&scope, &opts) < 0)
+        return 1;
+    coir_spawn(NULL, work, load, NULL);
+    coir_spawn(NULL, second, second_part, NULL);
+    coir_spawn(NULL, work, render, NULL);
+    int result = coir_scope_close(&scope);
+    printf("job: %s @ %d ms\n", coir_error_name(result), (int)(coir_now() / 1000000));
+    return 0;
+}
+
+int main(void)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    int result = 1;
+    if (coir_run(job, NULL, &opts, &result) < 0 || result != 0)
+        return 1;
+    char broken;
+    return coir_run(job, &broken, &opts, &result) < 0 || result != 0;
+}
