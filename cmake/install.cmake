@@ -14,6 +14,7 @@ install(TARGETS ${libraries} EXPORT coir
     ARCHIVE COMPONENT dev
     LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
 install(FILES include/coir.h TYPE INCLUDE COMPONENT dev)
+install(FILES doc/coir.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coir)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/coir-config-version.cmake

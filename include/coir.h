@@ -47,13 +47,19 @@ extern "C" {
 #define COIR_API
 #endif
 
+/* Major, minor, patch. Before 1.0 a new minor version may change the binary interface. */
 #define COIR_VERSION "0.1.0"
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* The deadline that does not come. */
 #define COIR_NEVER UINT64_MAX
+
+/* Microseconds, as a length in nanoseconds. */
 #define COIR_US(n) ((int64_t)((n) * INT64_C(1000)))
+/* Milliseconds. */
 #define COIR_MS(n) ((int64_t)((n) * INT64_C(1000000)))
+/* Seconds. */
 #define COIR_SEC(n) ((int64_t)((n) * INT64_C(1000000000)))
 
 /* The scheduler's clock, in nanoseconds: since boot (monotonic), or since 0 (virtual). Needs a
@@ -65,35 +71,40 @@ COIR_API uint64_t coir_after(int64_t length_ns);
 
 /* ---- schedulers ------------------------------------------------------------------------------ */
 
+/* A scheduler: the fibers of one thread, and their world. */
 typedef struct coir_sched coir_sched;
 
+/* What time is. */
 enum coir_clock {
     COIR_CLOCK_MONOTONIC, /* the kernel's; deadlines are met in real time */
     COIR_CLOCK_VIRTUAL    /* starts at 0, jumps to the next deadline when nothing else can happen */
 };
 
+/* By which means the kernel is asked about descriptors. */
 enum coir_world {
     COIR_WORLD_DEFAULT, /* what the environment's COIR_WORLD names (epoll, kqueue, poll), else the
                            first of these that the system has */
-    COIR_WORLD_EPOLL,
-    COIR_WORLD_KQUEUE,
-    COIR_WORLD_POLL
+    COIR_WORLD_EPOLL,   /* Linux */
+    COIR_WORLD_KQUEUE,  /* macOS and the BSDs */
+    COIR_WORLD_POLL     /* everywhere; for thousands of descriptors it is slow */
 };
 
+/* What an overflow of a fiber's stack meets. */
 enum coir_guard {
     COIR_GUARD_PAGE,  /* an overflow faults at once and is reported */
     COIR_GUARD_CANARY /* no guard page, one more page of memory; found when the fiber ends */
 };
 
+/* How a scheduler is made. */
 struct coir_sched_opts {
-    enum coir_clock clock;
-    enum coir_world world;
+    enum coir_clock clock;   /* default the kernel's */
+    enum coir_world world;   /* default what fits the system */
     size_t stack_size;       /* of fibers that name none, in bytes; default 64 KiB */
     enum coir_guard guard;   /* of all fibers */
     uint64_t livelock_limit; /* virtual clock: yields while a timer waits; default 16 million */
     bool keep_signals;       /* do not touch SIGSEGV, SIGBUS (overflow reports) and SIGPIPE */
     void (*report)(const char *line, void *arg); /* takes report lines; default standard error */
-    void *report_arg;
+    void *report_arg;        /* its second argument */
 };
 
 /* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended (the end of fn
@@ -115,7 +126,12 @@ COIR_API int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *op
  * there, and run may be called again. */
 COIR_API int coir_sched_run(coir_sched *sched);
 
-enum { COIR_STEP_DONE, COIR_STEP_READY, COIR_STEP_WAITING };
+/* What coir_sched_step says is left to do. */
+enum {
+    COIR_STEP_DONE,   /* nothing: all fibers have ended */
+    COIR_STEP_READY,  /* something, now */
+    COIR_STEP_WAITING /* something, later */
+};
 
 /* One turn without waiting: serves what is due and ready, then runs at most `budget` fibers (<= 0:
  * a default). Returns COIR_STEP_DONE: all fibers have ended; COIR_STEP_READY: call again at once;
@@ -138,12 +154,13 @@ COIR_API void coir_sched_free(coir_sched *sched);
 /* A handle is a value: copy it freely, use it as late as you like. Once its fiber is gone it is
  * answered with -ESRCH. {0, 0} is never a fiber. */
 typedef struct coir_fiber {
-    uint32_t slot;
-    uint32_t generation;
+    uint32_t slot;       /* which place in the scheduler's table */
+    uint32_t generation; /* which of the fibers that had it */
 } coir_fiber;
 
 struct coir_scope;
 
+/* How a fiber is made. */
 struct coir_spawn_opts {
     const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
     size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
@@ -235,9 +252,10 @@ COIR_API int coir_wake(coir_fiber handle);
  * and what its own fiber does until it closes the scope, are told to stop, with all that they have
  * spawned. A child that was told, and returns -ECANCELED, has not failed. */
 typedef struct coir_scope {
-    uint64_t opaque[14];
+    uint64_t opaque[14]; /* coir's */
 } coir_scope;
 
+/* How a scope is opened. */
 struct coir_scope_opts {
     uint64_t until; /* its deadline; 0: none. It comes true when the loop has its turn */
     bool shield;    /* what stops the code around it does not stop it: for clean-up that must block.
@@ -272,8 +290,8 @@ COIR_API int coir_scope_cancel(coir_scope *scope);
  * opts.inherit, that fiber's own value of its spawner's, in the spawner; without it the new fiber
  * has the same pointer, and does not destroy it. */
 typedef struct coir_local {
-    void (*destroy)(void *value);
-    void *(*inherit)(void *value);
+    void (*destroy)(void *value);  /* gives the value back */
+    void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */
 } coir_local;
 
 /* Sets the running fiber's value of a key; NULL takes it away. Returns 0, -ENOMEM. */
@@ -284,6 +302,7 @@ COIR_API void *coir_local_get(const coir_local *key);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
+/* What a descriptor is ready for: bits of a mask. */
 enum {
     COIR_IN = 1,  /* a read would not block: data, end of file, or an error to fetch */
     COIR_OUT = 2, /* a write would not block: room, or an error to fetch */
@@ -329,6 +348,7 @@ COIR_API int coir_close(int fd);
 
 /* ---- looking inside -------------------------------------------------------------------------- */
 
+/* Numbers of a scheduler. */
 struct coir_stats {
     uint64_t spawned;    /* fibers made since the scheduler was */
     uint64_t ended;      /* of them, those that have ended */

@@ -1,0 +1,75 @@
+#!/bin/bash
+# The documents are whole: the API page has every declaration, the man page names every function and
+# its example runs, the tour passes every file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+passed=0 failed=0 skipped=0
+output=build/doc
+mkdir -p "$output"
+
+ok() {
+    echo "ok $*"
+    passed=$((passed + 1))
+}
+
+# fail NAME: with the details on standard input
+fail() {
+    echo "FAIL $1:"
+    sed 's/^/    /'
+    failed=$((failed + 1))
+}
+
+skip() {
+    echo "skip $1: $2"
+    skipped=$((skipped + 1))
+}
+
+# verdict NAME FINDINGS
+verdict() {
+    if [ -z "$2" ]; then
+        ok "$1"
+    else
+        fail "$1" <<<"$2"
+    fi
+}
+
+# not_in FILE: the words on standard input that FILE does not have
+not_in() {
+    local word
+    while read -r word; do
+        grep -qF -- "$word" "$1" || echo "$1 does not mention $word"
+    done
+}
+
+functions() {
+    grep -oE '\bcoir_[a-z_]+\(' include/coir.h | sort -u | tr -d '('
+}
+
+sources() {
+    sed -n 's/^#include "\(.*\.c\)"/\1/p' src/coir.c
+}
+
+# The program in the man page, as its reader would type it.
+run_example() {
+    local program=$output/man_example
+    awk '/^\.Bd -literal/ { on = 1; next } /^\.Ed/ { on = 0 } on' doc/coir.3 >"$program.c"
+    cc -Wall -Werror -Iinclude -o "$program" "$program.c" src/coir.c "src/ctx/$(uname -m)"*.S
+    [ "$("$program")" = ETIMEDOUT ] || echo "the example does not print ETIMEDOUT"
+}
+
+if command -v doxygen >/dev/null; then
+    verdict "every declaration is documented" "$(doxygen doc/Doxyfile 2>&1)"
+else
+    skip "every declaration is documented" "doxygen is not installed"
+fi
+if command -v mandoc >/dev/null; then
+    verdict "coir(3) has no fault" "$(mandoc -T lint -W warning doc/coir.3 2>&1 || true)"
+else
+    skip "coir(3) has no fault" "mandoc is not installed"
+fi
+verdict "the example of coir(3) runs" "$(run_example 2>&1)"
+verdict "coir(3) names every function" "$(functions | not_in doc/coir.3)"
+verdict "the tour passes every file" "$(sources | not_in doc/tour.md)"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
