@@ -18,7 +18,7 @@ static inline int sleep_ms(void *arg)
     return result;
 }
 
-static int ms[] = {0, 1, 2, 3, 10, 20, 30, 100};
+__attribute__((unused)) static int ms[] = {0, 1, 2, 3, 10, 20, 30, 100};
 enum { MS_0, MS_1, MS_2, MS_3, MS_10, MS_20, MS_30, MS_100 };
 
 static inline uint64_t now_ms(void)

@@ -1,6 +1,5 @@
 /* Several at once: races, waiting for one and for all. */
-#include "run.h"
-#include "../src/sched.h"
+#include "scopes.h"
 
 struct job {
     int length_ms, result;
@@ -13,11 +12,6 @@ static int work(void *arg)
     int slept = coir_sleep(COIR_MS(job->length_ms));
     run_note(slept == 0 ? coir_name() : coir_error_name(slept));
     return slept == 0 ? job->result : slept;
-}
-
-static uint64_t now_ms(void)
-{
-    return coir_now() / 1000000;
 }
 
 static void spawn_jobs(coir_fiber *handles, struct job *jobs, int count)
