@@ -1,11 +1,8 @@
-/* A TCP echo server and its clients in one thread. Sockets are the system's own, handed to coir by
- * coir_adopt; accept is tried again when coir_wait_fd says that somebody knocks. */
-#include <arpa/inet.h>
-#include <coir.h>
+/* A TCP echo server and its clients in one thread, in blocking style. */
+#include <coir_io.h>
+
 #include <netinet/in.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { CLIENTS = 50, MESSAGES = 20 };
 
@@ -24,19 +21,18 @@ static int serve(void *arg)
 
 static int accept_all(void *arg)
 {
-    while (coir_wait_fd(listener, COIR_IN, COIR_NEVER) > 0) {
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0 || coir_adopt(fd) < 0 || coir_spawn(NULL, serve, (void *)(intptr_t)fd, NULL) < 0)
-            close(fd);
-    }
+    int fd;
+    while ((fd = coir_accept(listener, NULL, NULL, COIR_NEVER)) >= 0)
+        if (coir_spawn(NULL, serve, (void *)(intptr_t)fd, NULL) < 0)
+            coir_close(fd);
     return arg != NULL; /* coir_close of the listener ended the wait */
 }
 
 static int call(void *arg)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = coir_socket(AF_INET, SOCK_STREAM, 0);
     char byte = 'x';
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || coir_adopt(fd) < 0)
+    if (coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_NEVER) < 0)
         return 1;
     for (int i = 0; i < MESSAGES; i++)
         if (coir_write(fd, &byte, 1, COIR_NEVER) == 1 && coir_read(fd, &byte, 1, COIR_NEVER) == 1)
@@ -49,15 +45,15 @@ static int run(void *arg)
     coir_fiber client[CLIENTS];
     socklen_t size = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, CLIENTS) < 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &size) < 0 || coir_adopt(listener) < 0 ||
+    listener = coir_socket(AF_INET, SOCK_STREAM, 0);
+    if (coir_bind(listener, (struct sockaddr *)&address, size) < 0 ||
+        coir_listen(listener, CLIENTS) < 0 ||
+        coir_getsockname(listener, (struct sockaddr *)&address, &size) < 0 ||
         coir_spawn(NULL, accept_all, arg, NULL) < 0)
         return 1;
     for (int i = 0; i < CLIENTS; i++)
         coir_spawn(&client[i], call, NULL, NULL);
-    for (int i = 0; i < CLIENTS; i++)
-        coir_join(client[i], NULL, COIR_NEVER);
+    coir_join_all(client, CLIENTS, NULL, COIR_NEVER);
     printf("%d messages echoed\n", echoed);
     return coir_close(listener);
 }

@@ -22,6 +22,7 @@
 
 /* 4: the world, and who waits for a descriptor of it */
 #include "world/posix.c"
+#include "world/calls.c"
 #include "world/epoll.c"
 #include "world/kqueue.c"
 #include "world/poll.c"
@@ -36,6 +37,7 @@
 #include "fiber.c"
 #include "race.c"
 #include "io.c"
+#include "call.c"
 
 /* 7: the loop that serves time and the world */
 #include "loop.c"

@@ -14,15 +14,6 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* The world's half of a call on a descriptor: cr_world.read or .write in one shape. */
-struct io_call {
-    int fd, mask;
-    void *buf;
-    const void *data;
-    size_t size;
-    uint64_t until;
-};
-
 enum { IO_ASK_AGAIN = INT_MIN };
 
 /* A pending operation; its address is its token. */
@@ -187,82 +178,91 @@ static int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, struct cr_o
 }
 
 /* One try in the world. */
-static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
+static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
     struct cr_world *world = &self->sched->world;
-    struct cr_op op = {.wait.fiber = self, .fd = call->fd};
+    struct cr_op op = {.wait.fiber = self, .fd = io->fd};
     uint64_t token = (uint64_t)(uintptr_t)&op;
     int64_t result;
-    if (call->mask == COIR_IN)
-        result = world->read(world, call->fd, call->buf, call->size, token);
+    if (CR_UNLIKELY(io->call))
+        result = world->call(world, io->call, token);
+    else if (io->mask == COIR_IN)
+        result = world->read(world, io->fd, io->buf, io->size, token);
     else
-        result = world->write(world, call->fd, call->data, call->size, entry->kind, token);
-    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, call->until);
+        result = world->write(world, io->fd, io->data, io->size, entry->kind, token);
+    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, io->until);
+}
+
+/* Whether a try might block although the kernel was not asked before. */
+static bool io_might_block(const struct cr_io *io)
+{
+    return !io->call || io->call->kind == CR_CALL_READV || io->call->kind == CR_CALL_WRITEV;
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
-static int64_t io_foreign(struct cr_fiber *self, const struct io_call *call)
+static int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
 {
     struct cr_world *world = &self->sched->world;
     for (;;) {
-        int64_t result = world->ready(world, call->fd, call->mask);
+        bool might_block = io_might_block(io), known = cr_fd_find(&self->sched->fds, io->fd);
+        int64_t result = might_block || !known ? world->ready(world, io->fd, io->mask) : 0;
         if (result < 0)
             return result;
-        struct cr_fd *entry = cr_fd_make(&self->sched->fds, call->fd);
+        struct cr_fd *entry = cr_fd_make(&self->sched->fds, io->fd);
         if (!entry)
             return -ENOMEM;
-        if (result == 0)
+        if (result == 0 && might_block)
             result = -EAGAIN;
-        else if (call->mask == COIR_IN)
-            result = io_try(self, entry, call);
+        else if (io->mask == COIR_IN || io->call)
+            result = io_try(self, entry, io);
         else
-            result = world->write_foreign(world, call->fd, call->data, call->size);
+            result = world->write_foreign(world, io->fd, io->data, io->size);
         if (result != -EAGAIN)
             return result;
-        if (call->until == 0)
+        if (io->until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &CALL_FD, call->fd, call->mask, call->until);
+        int woken = io_wait(self, &CALL_FD, io->fd, io->mask, io->until);
         if (woken < 0 && woken != IO_ASK_AGAIN)
             return woken;
     }
 }
 
-static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct io_call *call)
+static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
     uint32_t generation = entry->generation;
     for (;;) {
-        if (entry->ready & call->mask || call->until == 0) {
-            int64_t result = io_try(self, entry, call);
+        if (entry->ready & io->mask || io->until == 0) {
+            int64_t result = io_try(self, entry, io);
             if (entry->generation != generation)
                 return result == -EAGAIN ? -EBADF : result;
-            if (call->mask == COIR_IN && result > 0 && (size_t)result < call->size &&
+            if (io->mask == COIR_IN && result > 0 && (size_t)result < io->size &&
                 entry->kind & CR_FD_SHORT_EMPTIES && !(entry->ready & (COIR_HUP | CR_URGENT)))
                 entry->ready &= (uint8_t)~COIR_IN;
             if (result != -EAGAIN)
                 return result;
-            entry->ready &= (uint8_t)~call->mask;
+            entry->ready &= (uint8_t)~io->mask;
         }
-        if (call->until == 0)
+        if (io->until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &CALL_FD, call->fd, call->mask, call->until);
+        int woken = io_wait(self, &CALL_FD, io->fd, io->mask, io->until);
         if (woken < 0 && woken != IO_ASK_AGAIN)
             return woken;
     }
 }
 
-static ssize_t io_call(struct cr_fiber *self, const struct io_call *call)
+int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
 {
-    int spent = io_spend(self, call->fd, call->mask);
+    int spent = io_spend(self, io->fd, io->mask);
     if (CR_UNLIKELY(self->stop))
         return cr_sched_refuse(self);
     if (CR_UNLIKELY(spent < 0))
         return spent;
-    struct cr_fd *entry = cr_fd_find(&self->sched->fds, call->fd);
-    int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, entry, call)
-                                                      : io_foreign(self, call);
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
+    int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, entry, io)
+                                                      : io_foreign(self, io);
     if (result > 0)
         self->sched->progress = true;
-    return (ssize_t)result;
+    return result;
 }
 
 ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
@@ -272,7 +272,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_read", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_read", CR_CALLER, "the size is negative");
-    return io_call(self, &(struct io_call){fd, COIR_IN, buf, NULL, size, until});
+    return (ssize_t)cr_io_call(self, &(struct cr_io){fd, COIR_IN, buf, NULL, size, until, NULL});
 }
 
 ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
@@ -282,7 +282,7 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_write", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_write", CR_CALLER, "the size is negative");
-    return io_call(self, &(struct io_call){fd, COIR_OUT, NULL, buf, size, until});
+    return (ssize_t)cr_io_call(self, &(struct cr_io){fd, COIR_OUT, NULL, buf, size, until, NULL});
 }
 
 int coir_adopt(int fd)
@@ -314,10 +314,46 @@ int coir_adopt(int fd)
     return 0;
 }
 
+int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until)
+{
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
+    if (entry)
+        entry->ready &= (uint8_t)~mask;
+    int woken = io_wait(self, &CALL_FD, fd, mask, until);
+    return woken < 0 && woken != IO_ASK_AGAIN ? woken : 0;
+}
+
 static void io_wake_all(struct cr_list *ring)
 {
     while (!cr_list_empty(ring))
         cr_sched_wake(CR_CONTAINER(ring->next, struct cr_wait, link)->fiber, -EBADF);
+}
+
+/* The number stands for another file, or none, from now on. */
+static void io_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
+{
+    if (entry->attached)
+        cr_fd_detach(&sched->world, entry, fd);
+    entry->generation++;
+    entry->owned = false;
+    entry->kind = entry->ready = 0;
+    io_wake_all(&entry->waiters);
+    io_wake_all(&entry->operations);
+}
+
+int cr_io_own(struct coir_sched *sched, int fd, int kind)
+{
+    struct cr_fd *entry = cr_fd_make(&sched->fds, fd);
+    if (!entry) {
+        sched->world.close(&sched->world, fd);
+        return -ENOMEM;
+    }
+    if (entry->owned || entry->attached)
+        io_forget(sched, entry, fd);
+    entry->kind = (uint8_t)kind;
+    entry->ready = COIR_IN | COIR_OUT;
+    entry->owned = true;
+    return fd;
 }
 
 int coir_close(int fd)
@@ -326,14 +362,7 @@ int coir_close(int fd)
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_close", CR_CALLER);
     struct cr_fd *entry = fd >= 0 ? cr_fd_find(&sched->fds, fd) : NULL;
-    if (entry) {
-        if (entry->attached)
-            cr_fd_detach(&sched->world, entry, fd);
-        entry->generation++;
-        entry->owned = false;
-        entry->kind = entry->ready = 0;
-        io_wake_all(&entry->waiters);
-        io_wake_all(&entry->operations);
-    }
+    if (entry)
+        io_forget(sched, entry, fd);
     return sched->world.close(&sched->world, fd);
 }

@@ -1,10 +1,31 @@
-/* What the loop hands to io.c: the end of an operation that a world said was pending. The token is
- * the address of its record, on the stack of the fiber that waits for it. */
+/* Calls on descriptors, for those who make them (io.c, call.c) and for the loop. A call is tried
+ * first and waits after that, unless what is remembered says that it is in vain. */
 #ifndef CR_IO_H
 #define CR_IO_H
 
-#include "base.h"
+#include "sched.h"
 
+/* One call: read (mask IN) or write (OUT), or another one of the world's. */
+struct cr_io {
+    int fd, mask;
+    void *buf;
+    const void *data;
+    size_t size; /* 0 in a call whose short result proves nothing */
+    uint64_t until;
+    const struct cr_call *call; /* NULL: read or write */
+};
+
+/* Makes a call as soon as it can be made: its result, or an error. */
+CR_HIDDEN int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io);
+
+/* Waits for a descriptor on behalf of a call: 0, or an error. */
+CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until);
+
+/* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
+CR_HIDDEN int cr_io_own(struct coir_sched *sched, int fd, int kind);
+
+/* The end of an operation that a world said was pending. The token is the address of its record, on
+ * the stack of the fiber that waits for it. */
 CR_HIDDEN void cr_io_complete(uint64_t token, int64_t value);
 
 #endif

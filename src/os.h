@@ -51,6 +51,12 @@ CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespe
 
 CR_HIDDEN bool cr_os_is_tcp(int fd);
 
+/* As the calls of these names; what they make is non-blocking and closed on exec. */
+CR_HIDDEN int cr_os_socket(int domain, int type, int protocol);
+CR_HIDDEN int cr_os_socketpair(int domain, int type, int protocol, int fds[2]);
+CR_HIDDEN int cr_os_pipe(int fds[2]);
+CR_HIDDEN int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size);
+
 /* Keeps SIGPIPE away from all that is sent on a socket, where flags of each call cannot. */
 CR_HIDDEN void cr_os_no_sigpipe(int fd);
 

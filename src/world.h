@@ -3,9 +3,8 @@
  * of a test) copies it and replaces entries.
  *
  * A call never blocks. It returns a result >= 0; -EAGAIN: wait for readiness and call again;
- * another
- * -ECODE; or CR_PENDING: an operation is under way, and its result comes as an event with the
- * call's token. A pending operation owns its buffer until that event, also after `cancel`.
+ * another -ECODE; or CR_PENDING: an operation is under way, and its result comes as an event with
+ * the call's token. A pending operation owns its buffer until that event, also after `cancel`.
  *
  * wait() opens what it needs, and so does attach(); before the first of them no descriptor is open.
  *
@@ -18,6 +17,8 @@
 #include "base.h"
 
 #include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #define CR_PENDING INT64_MIN
 
@@ -34,6 +35,53 @@ enum { CR_URGENT = 16 }; /* beside COIR_IN …: a stream has urgent data, so a r
 enum cr_fd_kind {
     CR_FD_SOCKET = 1,
     CR_FD_SHORT_EMPTIES = 2 /* a short read proves that nothing is left, until the next edge */
+};
+
+/* A call on a descriptor beside read and write. Each kind has the arguments of the POSIX call of
+ * its name, which mostly are named alike. */
+enum cr_call_kind {
+    CR_CALL_SOCKET,
+    CR_CALL_SOCKETPAIR,
+    CR_CALL_PIPE,
+    CR_CALL_DUP,
+    CR_CALL_BIND,
+    CR_CALL_LISTEN,
+    CR_CALL_SHUTDOWN,
+    CR_CALL_GETSOCKOPT,
+    CR_CALL_SETSOCKOPT,
+    CR_CALL_GETSOCKNAME,
+    CR_CALL_GETPEERNAME,
+    CR_CALL_ACCEPT,
+    CR_CALL_CONNECT,
+    CR_CALL_RECV,
+    CR_CALL_SEND,
+    CR_CALL_RECVFROM,
+    CR_CALL_SENDTO,
+    CR_CALL_RECVMSG,
+    CR_CALL_SENDMSG,
+    CR_CALL_READV,
+    CR_CALL_WRITEV,
+    CR_CALL_KINDS
+};
+
+struct cr_call {
+    enum cr_call_kind kind;
+    int fd;
+    union {
+        int flags, domain, backlog, how, level, count;
+    };
+    union {
+        int type, name;
+    };
+    int protocol;
+    socklen_t in_size;      /* of the address or option that is handed in */
+    socklen_t *size_out;    /* of the one that is handed out */
+    struct sockaddr *addr;
+    void *buf;
+    size_t size;
+    struct msghdr *message;
+    const struct iovec *parts;
+    int *fds; /* two, handed out */
 };
 
 struct cr_world {
@@ -61,6 +109,9 @@ struct cr_world {
                      uint64_t token);
     /* As write, for a descriptor that may be blocking: never waits, so may write less. */
     int64_t (*write_foreign)(struct cr_world *world, int fd, const void *buf, size_t size);
+    /* What is made is non-blocking and closed on exec; no kind waits, whatever the flags of the
+     * descriptor, but accept and connect on one that was not adopted. */
+    int64_t (*call)(struct cr_world *world, const struct cr_call *call, uint64_t token);
     int (*close)(struct cr_world *world, int fd);
     /* Asks a pending operation to end soon; its event still comes. */
     void (*cancel)(struct cr_world *world, uint64_t token);
@@ -89,6 +140,7 @@ struct timespec;
 CR_HIDDEN struct timespec *cr_posix_left(struct cr_world *world, uint64_t until,
                                          struct timespec *left);
 CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
+CR_HIDDEN int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64_t token);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
 

@@ -43,7 +43,7 @@ not_in() {
 }
 
 functions() {
-    grep -oE '\bcoir_[a-z_]+\(' include/coir.h | sort -u | tr -d '('
+    sed -nE 's/^COIR_API .*[ *](coir_[a-z_]+)\(.*/\1/p' include/*.h
 }
 
 sources() {

@@ -8,12 +8,15 @@
 
 #if !defined(__linux__) || defined(COIR_OS_BSD)
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <time.h>
+#include <unistd.h>
 
 /* OpenBSD kills a process whose stack pointer is elsewhere. FreeBSD means memory that grows by the
  * page as one stack does, which a slab of many cannot; the others mean nothing by it. */
@@ -72,6 +75,60 @@ bool cr_os_is_tcp(int fd)
     int value;
     socklen_t size = sizeof value;
     return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0;
+}
+
+/* In two steps, since not all systems can do it in one: another thread's exec between them inherits
+ * the descriptor. */
+static int bsd_own(int fd)
+{
+    if (fd < 0)
+        return fd;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0) {
+        cr_os_no_sigpipe(fd);
+        return fd;
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int bsd_own_both(int fds[2])
+{
+    if (bsd_own(fds[0]) < 0) {
+        int error = errno;
+        close(fds[1]);
+        errno = error;
+        return -1;
+    }
+    if (bsd_own(fds[1]) >= 0)
+        return 0;
+    int error = errno;
+    close(fds[0]);
+    errno = error;
+    return -1;
+}
+
+int cr_os_socket(int domain, int type, int protocol)
+{
+    return bsd_own(socket(domain, type, protocol));
+}
+
+int cr_os_socketpair(int domain, int type, int protocol, int fds[2])
+{
+    return socketpair(domain, type, protocol, fds) < 0 ? -1 : bsd_own_both(fds);
+}
+
+int cr_os_pipe(int fds[2])
+{
+    return pipe(fds) < 0 ? -1 : bsd_own_both(fds);
+}
+
+int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
+{
+    return bsd_own(accept(fd, addr, size));
 }
 
 #ifdef SO_NOSIGPIPE

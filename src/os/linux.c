@@ -5,6 +5,7 @@
 #if defined(__linux__) && !defined(COIR_OS_BSD)
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -88,6 +89,26 @@ bool cr_os_is_tcp(int fd)
     socklen_t size = sizeof protocol;
     return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
            protocol == IPPROTO_TCP;
+}
+
+int cr_os_socket(int domain, int type, int protocol)
+{
+    return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+}
+
+int cr_os_socketpair(int domain, int type, int protocol, int fds[2])
+{
+    return socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol, fds);
+}
+
+int cr_os_pipe(int fds[2])
+{
+    return pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+}
+
+int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
+{
+    return accept4(fd, addr, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 void cr_os_no_sigpipe(int fd)

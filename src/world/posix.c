@@ -163,6 +163,7 @@ void cr_posix_init(struct cr_world *world)
         .read = posix_read,
         .write = posix_write,
         .write_foreign = posix_write_foreign,
+        .call = cr_calls_make,
         .close = posix_close_fd,
         .cancel = posix_cancel,
         .queue = -1,
