@@ -61,6 +61,41 @@ TEST(test_a_child_belongs_to_the_innermost_scope_or_the_one_that_is_named)
     CHECK_STR(run_log, "slept slept slept");
 }
 
+static int yield_once(void *arg)
+{
+    (void)arg;
+    return coir_yield();
+}
+
+static int spawn_late(void *arg)
+{
+    CHECK_EQ(coir_yield(), 0);
+    struct coir_spawn_opts opts = {.scope = arg};
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_10], &opts), 0);
+    return 0;
+}
+
+/* The last child ends, then another fiber spawns into the scope, then its owner goes on. */
+static int spawned_into_late(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    struct coir_spawn_opts detached = {.detached = true};
+    spawn_alone(yield_once, NULL);
+    CHECK_EQ(coir_spawn(NULL, spawn_late, &scope, &detached), 0);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(now_ms(), 10);
+    return 0;
+}
+
+/* proves: C4 */
+TEST(test_regress_a_scope_spawned_into_after_its_last_child_is_not_closed)
+{
+    run_virtual(spawned_into_late, NULL);
+    CHECK_STR(run_log, "slept");
+}
+
 static int first_failure(void *arg)
 {
     (void)arg;
