@@ -50,7 +50,7 @@ static void fiber_end_watches(struct cr_fiber *self, int result)
 }
 
 /* Hands the result to those who wait for it, or leaves it in the slot for the first who will. */
-static void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
+CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
     bool taken = !cr_list_empty(&self->joiners);
     while (!cr_list_empty(&self->joiners)) {
@@ -72,8 +72,9 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
     cr_fatal_mistake("fork", function, "a forked child returned from its parent's fiber");
 }
 
-/* What the end of a marked fiber has to do before others see its result. */
-static CR_COLD void fiber_end_marked(struct cr_fiber *self, int result)
+/* The end of a marked fiber. Those who wait for it get its result even if it stops them: the end
+ * came before the stop. */
+static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
     void *function = (void *)(uintptr_t)self->fn;
     if (self->scope != self->home)
@@ -81,6 +82,7 @@ static CR_COLD void fiber_end_marked(struct cr_fiber *self, int result)
     if (self->locals)
         cr_local_end(self);
     fiber_end_watches(self, result);
+    fiber_leave_result(sched, self, result);
     if (self->scope)
         cr_scope_leave(self, result);
     self->marks = 0;
@@ -98,8 +100,9 @@ static void fiber_main(void *arg)
         fiber_escaped(self);
     CR_ASSERT(!self->wait);
     if (CR_UNLIKELY(self->marks))
-        fiber_end_marked(self, result);
-    fiber_leave_result(sched, self, result);
+        fiber_end_marked(sched, self, result);
+    else
+        fiber_leave_result(sched, self, result);
     if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
         cr_timer_remove(&sched->timers, &self->timer);
     if (CR_UNLIKELY(self->class->is_canary) && cr_stack_overflowed(self->class, fiber_top(self)))

@@ -119,6 +119,33 @@ TEST(test_the_first_child_to_fail_stops_its_scope)
     CHECK_STR(run_log, "ECANCELED ECANCELED");
 }
 
+/* Each way of waiting tells of the end that stops the scope; the next call is refused. */
+static int join_the_failure(void *arg)
+{
+    coir_scope scope;
+    int way = *(int *)arg, result = 0;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_fiber fiber = run_spawn(fail_after, &ms[MS_2]);
+    if (way == 1)
+        CHECK_EQ(coir_join(fiber, &result, COIR_NEVER), 0);
+    else if (way == 2)
+        CHECK_EQ(coir_join_any(&fiber, 1, &result, COIR_NEVER), 0);
+    else
+        CHECK_EQ(coir_join_all(&fiber, 1, &result, COIR_NEVER), 0);
+    CHECK_EQ(result, -EPROTO - 2);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), -ECANCELED);
+    CHECK_EQ(coir_join(fiber, NULL, 0), -ESRCH);
+    CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
+    return 0;
+}
+
+/* proves: C3, C5 */
+TEST(test_regress_a_joiner_is_told_of_the_failure_that_stops_its_scope)
+{
+    for (int i = MS_1; i <= MS_3; i++)
+        run_virtual(join_the_failure, &ms[i]);
+}
+
 static int two_failures(void *arg)
 {
     (void)arg;
