@@ -77,10 +77,10 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
 static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
     void *function = (void *)(uintptr_t)self->fn;
-    if (self->scope != self->home)
-        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
     if (self->locals)
         cr_local_end(self);
+    if (self->scope != self->home)
+        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
     fiber_end_watches(self, result);
     fiber_leave_result(sched, self, result);
     if (self->scope)
@@ -211,10 +211,13 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
         return stop;
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
-    if (!class || !fiber_reserve(sched, class))
-        return -ENOMEM;
     if (opts && opts->inherit && cr_sched_self && !cr_local_inherit(cr_sched_self, &locals))
         return -ENOMEM;
+    if (!class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
+        if (locals)
+            cr_local_drop(locals);
+        return -ENOMEM;
+    }
     struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
     if (locals) {
         fiber->locals = locals;
