@@ -287,8 +287,8 @@ COIR_API int coir_scope_cancel(coir_scope *scope);
  * The members may be NULL. `destroy` is called with the value when its fiber ends (in the fiber,
  * after its function returned and before others see its result, the last set first), and by
  * coir_local_set with the value that it replaces. `inherit` makes, for a fiber spawned with
- * opts.inherit, that fiber's own value of its spawner's, in the spawner; without it the new fiber
- * has the same pointer, and does not destroy it. */
+ * opts.inherit, that fiber's own value of its spawner's, in the spawner, and may not park; without
+ * it the new fiber has the same pointer, and does not destroy it. */
 typedef struct coir_local {
     void (*destroy)(void *value);  /* gives the value back */
     void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */

@@ -50,7 +50,7 @@ static void fiber_end_watches(struct cr_fiber *self, int result)
 }
 
 /* Hands the result to those who wait for it, or leaves it in the slot for the first who will. */
-static void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
+CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
     bool taken = !cr_list_empty(&self->joiners);
     while (!cr_list_empty(&self->joiners)) {
@@ -72,15 +72,17 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
     cr_fatal_mistake("fork", function, "a forked child returned from its parent's fiber");
 }
 
-/* What the end of a marked fiber has to do before others see its result. */
-static CR_COLD void fiber_end_marked(struct cr_fiber *self, int result)
+/* The end of a marked fiber. Those who wait for it get its result even if it stops them: the end
+ * came before the stop. */
+static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
     void *function = (void *)(uintptr_t)self->fn;
-    if (self->scope != self->home)
-        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
     if (self->locals)
         cr_local_end(self);
+    if (self->scope != self->home)
+        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
     fiber_end_watches(self, result);
+    fiber_leave_result(sched, self, result);
     if (self->scope)
         cr_scope_leave(self, result);
     self->marks = 0;
@@ -98,8 +100,9 @@ static void fiber_main(void *arg)
         fiber_escaped(self);
     CR_ASSERT(!self->wait);
     if (CR_UNLIKELY(self->marks))
-        fiber_end_marked(self, result);
-    fiber_leave_result(sched, self, result);
+        fiber_end_marked(sched, self, result);
+    else
+        fiber_leave_result(sched, self, result);
     if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
         cr_timer_remove(&sched->timers, &self->timer);
     if (CR_UNLIKELY(self->class->is_canary) && cr_stack_overflowed(self->class, fiber_top(self)))
@@ -190,7 +193,7 @@ static int fiber_place(struct coir_sched *sched, const struct coir_spawn_opts *o
     *scope = self ? self->scope : NULL;
     if (opts && opts->scope && !opts->detached) {
         *scope = cr_scope_check(opts->scope, "coir_spawn", caller);
-        stop = (*scope)->stop;
+        stop = stop ? stop : (*scope)->stop;
     }
     return *scope ? stop : sched->freeing ? -ECANCELED : stop;
 }
@@ -208,10 +211,13 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
         return stop;
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
-    if (!class || !fiber_reserve(sched, class))
-        return -ENOMEM;
     if (opts && opts->inherit && cr_sched_self && !cr_local_inherit(cr_sched_self, &locals))
         return -ENOMEM;
+    if (!class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
+        if (locals)
+            cr_local_drop(locals);
+        return -ENOMEM;
+    }
     struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
     if (locals) {
         fiber->locals = locals;

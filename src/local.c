@@ -5,6 +5,7 @@
 #include "debug/debug.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { LOCALS_LEAST = 4 };
 
@@ -101,10 +102,12 @@ bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals)
     struct cr_locals *copy = malloc(local_size(from->capacity));
     if (!copy)
         return false;
+    size_t count = from->count;
     copy->count = 0;
     copy->capacity = from->capacity;
-    for (size_t i = 0; i < from->count; i++) {
-        struct local local = from->at[i];
+    memcpy(copy->at, from->at, count * sizeof *copy->at); /* `inherit` may set the spawner's */
+    for (size_t i = 0; i < count; i++) {
+        struct local local = copy->at[i];
         local.borrowed = !local.key->inherit;
         if (!local.borrowed)
             local.value = local.key->inherit(local.value);
@@ -113,6 +116,13 @@ bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals)
     }
     *locals = copy;
     return true;
+}
+
+void cr_local_drop(struct cr_locals *locals)
+{
+    while (locals->count > 0)
+        local_remove(locals, &locals->at[locals->count - 1]);
+    free(locals);
 }
 
 void cr_local_end(struct cr_fiber *self)

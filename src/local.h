@@ -8,6 +8,9 @@
 /* Makes a new fiber's values of its spawner's; false when memory ran out. */
 CR_HIDDEN bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals);
 
+/* Destroys them again, when nothing becomes of the fiber. */
+CR_HIDDEN void cr_local_drop(struct cr_locals *locals);
+
 /* Destroys the running fiber's values, the last set first. */
 CR_HIDDEN void cr_local_end(struct cr_fiber *self);
 

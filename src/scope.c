@@ -205,7 +205,8 @@ int coir_scope_close(coir_scope *memory)
     struct cr_scope *scope = scope_of(memory);
     if (CR_UNLIKELY(!self || self->scope != scope || scope == self->home))
         return scope_not_innermost(self, CR_CALLER);
-    if (!cr_list_empty(&scope->children)) {
+    /* Between the end of the last child and here, others may have spawned into it. */
+    while (CR_UNLIKELY(!cr_list_empty(&scope->children))) {
         struct cr_wait wait = {.kind = &CLOSE};
         cr_list_init(&wait.link);
         cr_sched_park_firmly(self, &wait);

@@ -6,8 +6,9 @@
  *     TEST_FAILS(test_…, "why") { CHECK(…); }              is known to fail; passing is a failure
  *
  * A program includes this file once and gets its main: an argument selects the tests whose names
- * contain it. What a test prints is shown when it fails. A limit other than 20 seconds: define
- * TEST_SECONDS before the include. COIR_TEST_SLOW in the environment makes limits ten times longer.
+ * contain it. What a test prints is shown when it fails; the rest of a line "note: …" (not its
+ * first) also when it passes. A limit other than 20 seconds: define TEST_SECONDS before the
+ * include. COIR_TEST_SLOW in the environment makes limits ten times longer.
  *
  * CHECK and SKIP may stand in any function, also on a small fiber stack: they format into a short
  * buffer and leave by _exit. */
@@ -233,7 +234,11 @@ static inline int test_run(const struct test *t)
         test_print_indented(output);
         return TEST_FAILED;
     }
-    printf("ok %s\n", t->name);
+    const char *note = strstr(output, "\nnote: ");
+    if (note)
+        printf("ok %s: %.*s\n", t->name, (int)strcspn(note + 7, "\n"), note + 7);
+    else
+        printf("ok %s\n", t->name);
     return TEST_PASSED;
 }
 

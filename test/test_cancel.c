@@ -119,6 +119,34 @@ TEST(test_a_fiber_may_cancel_itself_and_spawns_nothing_then)
     CHECK_STR(run_log, "slept");
 }
 
+static int spawn_elsewhere(void *arg)
+{
+    struct coir_spawn_opts opts = {.scope = arg};
+    coir_scope shield;
+    CHECK_EQ(coir_cancel(coir_self()), 0);
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_1], &opts), -ECANCELED);
+    CHECK_EQ(coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true}), 0);
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_1], &opts), 0);
+    return coir_scope_close(&shield);
+}
+
+static int lend_a_scope(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    spawn_alone(spawn_elsewhere, &scope);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    return 0;
+}
+
+/* proves: C9 */
+TEST(test_regress_a_stopped_fiber_spawns_nothing_into_the_scope_of_another)
+{
+    run_virtual(lend_a_scope, NULL);
+    CHECK_STR(run_log, "slept");
+}
+
 static coir_fiber canceller, cancelled;
 
 static int cancel_the_other(void *arg)

@@ -66,6 +66,34 @@ static int race(void *arg)
     return 0;
 }
 
+static int copies;
+
+static void *make_copy(void *value)
+{
+    copies++;
+    return value;
+}
+
+static void destroy_copy(void *value)
+{
+    (void)value;
+    copies--;
+}
+
+static const coir_local COPY = {.inherit = make_copy, .destroy = destroy_copy};
+
+static int bequeath(void *arg)
+{
+    int zero = 0;
+    (void)arg;
+    CHECK_EQ(FAULT_TRY(coir_local_set(&COPY, &one)), 0);
+    copies++;
+    for (int i = 0; i < COUNT; i++)
+        spawn(sleep_and_set, &zero, true);
+    CHECK_EQ(copies, COUNT + 1); /* a spawn that failed has left none */
+    return coir_sleep(COIR_MS(2));
+}
+
 static int run(int (*fn)(void *))
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
@@ -87,6 +115,20 @@ static int races(void)
     CHECK_EQ(run(race), 0);
     CHECK_EQ(destroyed, 1 + COUNT);
     return 0;
+}
+
+static int bequests(void)
+{
+    copies = 0;
+    CHECK_EQ(run(bequeath), 0);
+    CHECK_EQ(copies, 0);
+    return 0;
+}
+
+/* proves: F1, V2 */
+TEST(test_fault_in_bequests)
+{
+    fault_each("bequests", bequests);
 }
 
 /* proves: C11, F1 */

@@ -40,6 +40,11 @@ static void body_empty(void)
 {
 }
 
+static void body_note(void)
+{
+    printf("so far\nnote: seven of them\nand more\n");
+}
+
 static void body_check(void)
 {
     printf("before the check\n");
@@ -108,6 +113,12 @@ TEST(test_harness_hides_what_a_passing_test_prints)
         harness_run((struct test){.name = "exit", .body = body_exit_3, .status = 3});
     check_reported(status, "ok exit\n", "1 passed, 0 failed, 0 skipped\n");
     CHECK_STR(report, "ok exit\n1 passed, 0 failed, 0 skipped\n");
+}
+
+TEST(test_harness_shows_the_note_of_a_passing_test)
+{
+    int status = harness_run((struct test){.name = "note", .body = body_note});
+    check_reported(status, "ok note: seven of them\n", "1 passed, 0 failed, 0 skipped\n");
 }
 
 TEST(test_harness_notices_a_failing_check_and_shows_the_output)

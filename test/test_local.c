@@ -154,3 +154,96 @@ TEST(test_local_values_of_a_stopped_fiber_are_destroyed_before_its_join)
     run_virtual(set_and_stop, NULL);
     CHECK_STR(run_log, "stopped child joined");
 }
+
+/* A callback that itself uses coir, as often as it takes for slots, timers and values to grow. */
+static int in_callback;
+
+static int count_it(void *arg)
+{
+    (void)arg;
+    in_callback++;
+    return 0;
+}
+
+static void *spawn_and_set(void *value)
+{
+    static int set;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(coir_spawn(NULL, count_it, NULL, NULL), 0);
+    for (int i = 0; i < 4 && set < KEYS; i++, set++)
+        CHECK_EQ(coir_local_set(&keys[set], &in_callback), 0);
+    return value;
+}
+
+static const coir_local BUSY = {.inherit = spawn_and_set};
+
+static int inherit_busily(void *arg)
+{
+    (void)arg;
+    int heirs = 0;
+    CHECK_EQ(coir_local_set(&BUSY, &heirs), 0);
+    for (; heirs < 20; heirs++)
+        CHECK_EQ(coir_spawn(NULL, count_it, NULL, &(struct coir_spawn_opts){.inherit = true}), 0);
+    CHECK_EQ(coir_sleep(1), 0);
+    CHECK_EQ(in_callback, 20 + 20 * 10);
+    return 0;
+}
+
+/* proves: V2 */
+TEST(test_regress_an_inherit_that_spawns_and_sets_takes_nothing_of_the_heir)
+{
+    run_virtual(inherit_busily, NULL);
+}
+
+static void rest_and_note(void *value)
+{
+    CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
+    run_note(value);
+}
+
+static const coir_local SLOW = {.destroy = rest_and_note};
+
+static int set_slow(void *arg)
+{
+    CHECK_EQ(coir_local_set(&SLOW, arg), 0);
+    return 3;
+}
+
+static int wait_for_slow(void *arg)
+{
+    char text[] = "destroyed";
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_fiber fiber = run_spawn(set_slow, text);
+    CHECK_EQ(run_join(fiber), 3);
+    CHECK_EQ(coir_now(), COIR_MS(5));
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: V1 */
+TEST(test_a_fiber_lives_as_long_as_the_destroying_of_its_values_takes)
+{
+    run_virtual(wait_for_slow, NULL);
+    CHECK_STR(run_log, "destroyed");
+}
+
+static void open_a_scope(void *value)
+{
+    CHECK_EQ(coir_scope_open(value, NULL), 0);
+}
+
+static const coir_local OPENING = {.destroy = open_a_scope};
+
+static int set_opening(void *arg)
+{
+    return coir_local_set(&OPENING, arg);
+}
+
+/* proves: C10 */
+TEST_DIES(test_regress_a_scope_that_the_destroying_of_a_value_leaves_open_stops, SIGABRT,
+          "the fiber ended with a scope open")
+{
+    static coir_scope scope;
+    run_virtual(set_opening, &scope);
+}

@@ -61,6 +61,41 @@ TEST(test_a_child_belongs_to_the_innermost_scope_or_the_one_that_is_named)
     CHECK_STR(run_log, "slept slept slept");
 }
 
+static int yield_once(void *arg)
+{
+    (void)arg;
+    return coir_yield();
+}
+
+static int spawn_late(void *arg)
+{
+    CHECK_EQ(coir_yield(), 0);
+    struct coir_spawn_opts opts = {.scope = arg};
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_10], &opts), 0);
+    return 0;
+}
+
+/* The last child ends, then another fiber spawns into the scope, then its owner goes on. */
+static int spawned_into_late(void *arg)
+{
+    (void)arg;
+    coir_scope scope;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    struct coir_spawn_opts detached = {.detached = true};
+    spawn_alone(yield_once, NULL);
+    CHECK_EQ(coir_spawn(NULL, spawn_late, &scope, &detached), 0);
+    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(now_ms(), 10);
+    return 0;
+}
+
+/* proves: C4 */
+TEST(test_regress_a_scope_spawned_into_after_its_last_child_is_not_closed)
+{
+    run_virtual(spawned_into_late, NULL);
+    CHECK_STR(run_log, "slept");
+}
+
 static int first_failure(void *arg)
 {
     (void)arg;
@@ -82,6 +117,33 @@ TEST(test_the_first_child_to_fail_stops_its_scope)
 {
     run_virtual(first_failure, NULL);
     CHECK_STR(run_log, "ECANCELED ECANCELED");
+}
+
+/* Each way of waiting tells of the end that stops the scope; the next call is refused. */
+static int join_the_failure(void *arg)
+{
+    coir_scope scope;
+    int way = *(int *)arg, result = 0;
+    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_fiber fiber = run_spawn(fail_after, &ms[MS_2]);
+    if (way == 1)
+        CHECK_EQ(coir_join(fiber, &result, COIR_NEVER), 0);
+    else if (way == 2)
+        CHECK_EQ(coir_join_any(&fiber, 1, &result, COIR_NEVER), 0);
+    else
+        CHECK_EQ(coir_join_all(&fiber, 1, &result, COIR_NEVER), 0);
+    CHECK_EQ(result, -EPROTO - 2);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), -ECANCELED);
+    CHECK_EQ(coir_join(fiber, NULL, 0), -ESRCH);
+    CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
+    return 0;
+}
+
+/* proves: C3, C5 */
+TEST(test_regress_a_joiner_is_told_of_the_failure_that_stops_its_scope)
+{
+    for (int i = MS_1; i <= MS_3; i++)
+        run_virtual(join_the_failure, &ms[i]);
 }
 
 static int two_failures(void *arg)

@@ -1,0 +1,436 @@
+/* Runs programs (program.h) in the library, under every choice of who is next, and compares each
+ * such schedule with the model (model.h): the same operations in the same order and at the same
+ * times with the same results, the same queue in each turn, and nothing left at the end. */
+#ifndef TEST_INTERLEAVE_H
+#define TEST_INTERLEAVE_H
+
+#include "model_run.h"
+#include "run.h"
+#include "../src/scope.h"
+
+#include <sys/mman.h>
+
+/* Schedules of one program: so many by depth-first search, and if these were not all, so many drawn
+ * besides. */
+enum { SEARCHED_MOST = 240, DRAWN = 60, STACK = 16 * 1024 };
+
+static struct real {
+    const struct program *program;
+    const struct model *model;
+    coir_sched *sched;
+    struct cr_fiber *record[FIBERS]; /* of those that were seen in the queue */
+    bool alive[FIBERS];
+    coir_fiber handle[FIBERS];
+    coir_scope scope[FIBERS][OPS];
+    int depth[FIBERS], next, turns;
+    uint64_t base;
+} real;
+
+/* Where the worker is, for when it dies: in memory that is shared with it. */
+static struct {
+    uint64_t number, schedules;
+    uint8_t choice[CHOICES];
+    struct trace trace;
+} *progress;
+
+static struct line *real_line(int kind, int f)
+{
+    struct line *line = trace_add(&progress->trace, (uint8_t)kind, f);
+    line->time = (uint16_t)(coir_now() - real.base);
+    return line;
+}
+
+static uint64_t real_until(int until)
+{
+    return until == ONCE ? 0 : until == NEVER ? COIR_NEVER : real.base + (uint64_t)until;
+}
+
+static int real_main(void *arg);
+
+static int real_spawn(const struct op *op)
+{
+    struct coir_spawn_opts opts = {.detached = op->how & DETACHED};
+    if (real.next == real.program->count)
+        return SKIPPED;
+    if (op->how & NAMED) {
+        if (op->other >= real.depth[op->who])
+            return SKIPPED;
+        opts.scope = &real.scope[op->who][op->other];
+    }
+    coir_fiber *handle = op->how & BARE ? NULL : &real.handle[real.next];
+    int result = coir_spawn(handle, real_main, &real.handle[real.next], op->how ? &opts : NULL);
+    if (result == 0)
+        real.alive[real.next++] = true;
+    return result;
+}
+
+static int real_open(int f, const struct op *op)
+{
+    struct coir_scope_opts opts = {.until = real_until(op->until), .shield = op->how};
+    bool plain = !opts.until && !opts.shield;
+    int result = coir_scope_open(&real.scope[f][real.depth[f]], plain ? NULL : &opts);
+    real.depth[f] += result == 0;
+    return result;
+}
+
+static int real_close(int f)
+{
+    if (real.depth[f] == 0)
+        return SKIPPED;
+    int result = coir_scope_close(&real.scope[f][real.depth[f] - 1]);
+    real.depth[f]--;
+    return result;
+}
+
+static int real_scope_cancel(const struct op *op)
+{
+    if (op->other >= real.depth[op->who])
+        return SKIPPED;
+    return coir_scope_cancel(&real.scope[op->who][op->other]);
+}
+
+static int real_join_all(const coir_fiber *both, uint64_t until, int *value)
+{
+    int values[2] = {UNTOUCHED, UNTOUCHED};
+    int result = coir_join_all(both, 2, values, until);
+    *value = result == 0 || values[0] != values[1] ? values[0] * 1000 + values[1] : values[0];
+    return result;
+}
+
+static int real_do(int f, const struct op *op, int *value)
+{
+    uint64_t until = real_until(op->until);
+    coir_fiber both[] = {real.handle[op->who], real.handle[op->other]};
+    switch (op->kind) {
+    case YIELD: return coir_yield();
+    case PARK: return coir_park(until);
+    case SLEEP: return coir_sleep(op->until);
+    case WAKE: return coir_wake(both[0]);
+    case SPAWN: return real_spawn(op);
+    case JOIN: return coir_join(both[0], value, until);
+    case JOIN_ANY: return coir_join_any(both, 2, value, until);
+    case JOIN_ALL: return real_join_all(both, until, value);
+    case RACE: return coir_race(both, 2, value, until);
+    case CANCEL: return coir_cancel(both[0]);
+    case OPEN: return real_open(f, op);
+    case CLOSE: return real_close(f);
+    default: return real_scope_cancel(op);
+    }
+}
+
+static int real_ending(int f, int last)
+{
+    static const int RESULTS[] = {[SUCCEED] = 10, [FAIL] = -200, [SAY_STOPPED] = STOPPED};
+    int ending = real.program->ending[f];
+    if (ending == SAY_LAST)
+        return last < 0 && last != SKIPPED ? last : 0;
+    return RESULTS[ending] + (ending == SUCCEED ? f : ending == FAIL ? -f : 0);
+}
+
+static int real_main(void *arg)
+{
+    static const struct op close = {.kind = CLOSE};
+    int f = (int)((coir_fiber *)arg - real.handle), last = 0;
+    if (real.handle[f].generation == 0)
+        real.handle[f] = coir_self();
+    real_line(BEGIN, f);
+    for (int i = 0; i < real.program->ops[f] || real.depth[f] > 0; i++) {
+        const struct op *op = i < real.program->ops[f] ? &real.program->op[f][i] : &close;
+        int value = UNTOUCHED;
+        last = real_do(f, op, &value);
+        struct line *line = real_line(op->kind, f);
+        line->result = last;
+        line->value = value;
+    }
+    int result = real_ending(f, last);
+    real_line(END, f)->result = result;
+    real.alive[f] = false;
+    return result;
+}
+
+/* ---- turns */
+
+/* What the queue is, and whether that may be: where the model's differs, it is in an order that is
+ * not promised. */
+static int real_queue(const struct coir_sched *sched, int turn)
+{
+    int digits = 0, promised = 0, i = 0;
+    bool same = turn < real.model->turns;
+    for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next, i++) {
+        int f = (int)((coir_fiber *)fiber->arg - real.handle), batch = -1;
+        real.record[f] = fiber;
+        digits |= (f + 1) << 3 * i;
+        if (!same || i >= real.model->turn[turn].ready)
+            continue;
+        for (int j = 0; j < real.model->turn[turn].ready; j++)
+            if (real.model->turn[turn].queue[j] == f)
+                batch = real.model->turn[turn].batch[j];
+        promised |= (real.model->turn[turn].queue[i] + 1) << 3 * i;
+        same &= batch == real.model->turn[turn].batch[i];
+    }
+    return same && i == real.model->turn[turn].ready ? promised : digits;
+}
+
+static struct cr_fiber **real_pick(struct coir_sched *sched)
+{
+    int turn = real.turns < TURNS - 1 ? real.turns++ : TURNS - 1;
+    int queue = real_queue(sched, turn), value = 0;
+    struct cr_fiber **link = &sched->ready;
+    int wanted = turn < real.model->turns ? real.model->turn[turn].fiber : -1;
+    while (*link && (coir_fiber *)(*link)->arg != &real.handle[wanted])
+        link = &(*link)->next;
+    if (wanted < 0 || !*link)
+        link = &sched->ready;
+    for (int f = 0; f < real.next; f++) {
+        const struct cr_fiber *fiber = real.record[f];
+        if (!real.alive[f])
+            continue;
+        value |= (fiber->stop != 0) << (2 * FIBERS + f) | (fiber->wait != NULL) << (FIBERS + f) |
+                 (fiber->timer.deadline_ns != UINT64_MAX) << f;
+    }
+    struct line *line = real_line(TURN, (int)((coir_fiber *)(*link)->arg - real.handle));
+    line->result = queue;
+    line->value = value;
+    return link;
+}
+
+static void real_ignore(const char *line, void *arg)
+{
+    (void)line;
+    (void)arg;
+}
+
+static void real_make(void)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .stack_size = STACK};
+    opts.report = real_ignore;
+    CHECK_EQ(coir_sched_new(&real.sched, &opts), 0);
+    real.sched->pick = real_pick;
+}
+
+static void real_abandon(void)
+{
+    int left = 0;
+    for (int f = 0; f < FIBERS; f++)
+        left += real.alive[f];
+    if (left > 0)
+        trace_add(&progress->trace, ABANDONED, 0)->result = left;
+}
+
+static void real_free(void)
+{
+    coir_sched_free(real.sched);
+    real.sched = NULL;
+}
+
+/* Everything that is left stands still: all is stopped. False when that makes nothing ready. */
+static bool real_stop_all(void)
+{
+    real_line(STANDSTILL, 0);
+    for (int f = 0; f < real.next; f++)
+        if (real.alive[f])
+            cr_scope_stop(real.record[f]);
+    for (int f = 0; f < real.next; f++)
+        for (int d = 0; d < real.depth[f]; d++)
+            CHECK_EQ(coir_scope_cancel(&real.scope[f][d]), 0);
+    return real.sched->ready;
+}
+
+/* Nothing is left of what has ended; the results that nobody took are as the model says. */
+static void real_check_left(void)
+{
+    struct coir_sched *sched = real.sched;
+    for (int f = 0; f < real.program->count; f++) {
+        int result = -ESRCH, joined = coir_join(real.handle[f], &result, 0);
+        real_line(LEFT, f)->result = joined < 0 ? joined : result;
+    }
+    uint32_t unused = 0;
+    for (uint32_t i = sched->slots.free; i != 0; i = (uint32_t)sched->slots.at[i].result)
+        unused++;
+    CHECK_EQ(unused, sched->slots.count ? sched->slots.count - 1 : 0);
+    CHECK(sched->live == 0 && !sched->ready && sched->ready_end == &sched->ready);
+    CHECK(sched->timers.count == 0 && sched->timers.room == sched->timers.capacity);
+    CHECK(sched->shields == 0 && !cr_sched_self);
+    for (int f = 0; f < real.next && !CR_SAN_ADDRESS; f++) {
+        const struct cr_fiber *fiber = real.record[f];
+        CHECK(cr_list_empty(&fiber->joiners) && !fiber->wait && !fiber->scope && !fiber->home);
+        CHECK(!fiber->stop && !fiber->marks && fiber->timer.place == CR_TIMER_OUT);
+    }
+}
+
+/* Runs the program as the model did. */
+static void real_run(const struct program *program, const struct model *model)
+{
+    if (!real.sched)
+        real_make();
+    real.program = program;
+    real.model = model;
+    memset(real.alive, 0, sizeof real.alive);
+    memset(real.handle, 0, sizeof real.handle);
+    memset(real.depth, 0, sizeof real.depth);
+    real.next = real.turns = progress->trace.count = 0;
+    real.base = coir_now();
+    while (real.next < program->initial)
+        CHECK_EQ(real_spawn(&(struct op){.kind = SPAWN}), 0);
+    for (int turn = 1; real.sched->live > 0 && turn < TURNS; turn++) {
+        if (turn == program->free_at) {
+            real_line(FREED, 0);
+            real_free();
+            real_abandon();
+            return;
+        }
+        if (coir_sched_deadline(real.sched) != COIR_NEVER) {
+            CHECK(coir_sched_step(real.sched, 1) >= 0);
+        } else if (!real_stop_all()) {
+            real_abandon();
+            real_free();
+            return;
+        }
+    }
+    if (real.sched->live == 0)
+        real_check_left();
+}
+
+/* ---- all schedules of a program */
+
+static bool same_trace(const struct trace *a, const struct trace *b)
+{
+    return a->count == b->count && memcmp(a->at, b->at, (size_t)a->count * sizeof *a->at) == 0;
+}
+
+/* The next schedule in depth-first order; false: that was the last. */
+static bool next_schedule(struct model *m)
+{
+    while (m->choices > 0 && m->choice[m->choices - 1] + 1 >= m->ways[m->choices - 1])
+        m->choices--;
+    memset(m->choice + m->choices, 0, sizeof m->choice - (size_t)m->choices);
+    if (m->choices == 0)
+        return false;
+    m->choice[m->choices - 1]++;
+    return true;
+}
+
+/* True when the library did as the model. */
+static bool check_schedule(struct model *m, const struct program *program)
+{
+    model_run(m, program);
+    CHECK(m->trace.count < LINES - 1 && m->turns < TURNS - 1);
+    memcpy(progress->choice, m->choice, sizeof m->choice);
+    real_run(program, m);
+    progress->schedules++;
+    return same_trace(&m->trace, &progress->trace);
+}
+
+static bool check_program(const struct program *program, struct model *m)
+{
+    uint64_t state = program->number;
+    memset(m->choice, 0, sizeof m->choice);
+    bool more = true;
+    for (int i = 0; more && i < SEARCHED_MOST; i++) {
+        if (!check_schedule(m, program))
+            return false;
+        more = next_schedule(m);
+    }
+    for (int i = 0; more && i < DRAWN; i++) {
+        for (int j = 0; j < CHOICES; j++)
+            m->choice[j] = (uint8_t)draw(&state, 6);
+        if (!check_schedule(m, program))
+            return false;
+    }
+    return true;
+}
+
+static struct model the_model;
+
+/* In a process of its own, since the library may die of it, or not end. */
+static bool goes_wrong(const struct program *program)
+{
+    int status = 0;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(getenv("COIR_TEST_SLOW") ? 20 : 2);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        close(STDERR_FILENO);
+        real.sched = NULL;
+        _exit(check_program(program, &the_model) ? 0 : 1);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    return status != 0;
+}
+
+static bool without(struct program *program, int f, int i)
+{
+    struct program less = *program;
+    less.ops[f]--;
+    memmove(&less.op[f][i], &less.op[f][i + 1], (size_t)(OPS - i - 1) * sizeof less.op[f][0]);
+    if (!goes_wrong(&less))
+        return false;
+    *program = less;
+    return true;
+}
+
+/* Leaves out what is not needed for it to go wrong. */
+static void minimise(struct program *program)
+{
+    for (bool smaller = true; smaller;) {
+        smaller = false;
+        for (int f = 0; f < program->count; f++)
+            for (int i = program->ops[f]; i-- > 0;)
+                smaller |= without(program, f, i);
+    }
+}
+
+/* Shows the smallest program that goes wrong, the schedule, and where library and model part. */
+static void show_failure(uint64_t number)
+{
+    struct program program = draw_program(number);
+    minimise(&program);
+    print_program(&program);
+    if (!goes_wrong(&program)) {
+        fprintf(stderr, "  goes wrong only after others\n");
+        return;
+    }
+    fprintf(stderr, "  choices");
+    memcpy(the_model.choice, progress->choice, sizeof the_model.choice);
+    model_run(&the_model, &program);
+    for (int i = 0; i < the_model.choices; i++)
+        fprintf(stderr, " %d", the_model.choice[i]);
+    fputc('\n', stderr);
+    print_traces(&the_model.trace, &progress->trace);
+}
+
+/* Programs from `first` on until so many schedules were run. */
+static void work_through(uint64_t first, uint64_t schedules, unsigned seconds)
+{
+    alarm(seconds);
+    for (progress->number = first; progress->schedules < schedules; progress->number++) {
+        struct program program = draw_program(progress->number);
+        if (!check_program(&program, &the_model))
+            _exit(1);
+    }
+    if (real.sched)
+        real_free();
+    _exit(0);
+}
+
+static void interleave(uint64_t first, uint64_t schedules, unsigned seconds)
+{
+    int status = 0;
+    progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                    0);
+    CHECK(progress != MAP_FAILED);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        work_through(first, schedules, seconds);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    fprintf(stderr, "\nnote: schedules %llu of %llu programs\n",
+            (unsigned long long)progress->schedules,
+            (unsigned long long)(progress->number - first));
+    if (status != 0)
+        show_failure(progress->number);
+    CHECK_EQ(status, 0);
+}
+
+#endif
