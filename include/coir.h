@@ -316,17 +316,16 @@ enum {
  * polled (a regular file). Any number of fibers may wait for one descriptor. A descriptor that coir
  * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
  * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
- * -ETIMEDOUT,
- * -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait -EMFILE or
- * -ENFILE, for a wait that must register. Parks. */
+ * -ETIMEDOUT, -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait
+ * -EMFILE or -ENFILE, for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, uint64_t until);
 
 /* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
- * readiness from now on, so that later waits cost no registration. Its kind is looked up once, and
- * a later dup2 over the number is not noticed. Non-blocking is a flag of the open file, so others
- * that share it (a shell its terminal) see it too, and it stays. Other calls (accept, connect,
- * sendmsg …) may be made on the descriptor: on EAGAIN or EINPROGRESS coir_wait_fd, and again. Give
- * it back by coir_close. Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE,
+ * readiness from now on, so that later waits cost no registration. Its kind is looked up here, and
+ * a later dup2 over the number is not noticed before it is adopted again. Non-blocking is a flag of
+ * the open file, so others that share it (a shell its terminal) see it too, and it stays. Any other
+ * call may be made on the descriptor: on EAGAIN or EINPROGRESS coir_wait_fd, and again. Give it
+ * back by coir_close. Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE,
  * -ENOSPC. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_adopt(int fd);
 

@@ -135,10 +135,16 @@ int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size)
     return (int)call_now(&call, "coir_getpeername", CR_CALLER);
 }
 
+static int call_adopt(int fd)
+{
+    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
+    return entry && entry->owned ? 0 : coir_adopt(fd);
+}
+
 int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
 {
     struct cr_call call = {CR_CALL_ACCEPT, fd, .addr = addr, .size_out = size};
-    int result = cr_sched_self ? coir_adopt(fd) : 0;
+    int result = cr_sched_self ? call_adopt(fd) : 0;
     if (result < 0)
         return result;
     do
@@ -208,7 +214,7 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
     if (CR_UNLIKELY(self->stop))
         return cr_sched_refuse(self);
     struct cr_world *world = &self->sched->world;
-    int result = coir_adopt(fd);
+    int result = call_adopt(fd);
     if (result == 0)
         result = (int)world->call(world, &call, 0);
     if (result == -EAGAIN)

@@ -285,44 +285,6 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
     return (ssize_t)cr_io_call(self, &(struct cr_io){fd, COIR_OUT, NULL, buf, size, until, NULL});
 }
 
-int coir_adopt(int fd)
-{
-    struct coir_sched *sched = cr_sched_here;
-    if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_adopt", CR_CALLER);
-    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
-    int ready = entry ? 0 : sched->world.ready(&sched->world, fd, COIR_IN);
-    if (ready < 0)
-        return ready;
-    if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
-        return -ENOMEM;
-    if (entry->owned)
-        return 0;
-    bool waited_for = entry->attached;
-    int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);
-    if (attached < 0 && attached != -EPERM)
-        return attached;
-    int kind = sched->world.adopt(&sched->world, fd);
-    if (kind < 0) {
-        if (entry->attached && !waited_for)
-            cr_fd_detach(&sched->world, entry, fd);
-        return kind;
-    }
-    entry->kind = (uint8_t)kind;
-    entry->ready |= COIR_IN | COIR_OUT;
-    entry->owned = true;
-    return 0;
-}
-
-int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until)
-{
-    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
-    if (entry)
-        entry->ready &= (uint8_t)~mask;
-    int woken = io_wait(self, &CALL_FD, fd, mask, until);
-    return woken < 0 && woken != IO_ASK_AGAIN ? woken : 0;
-}
-
 static void io_wake_all(struct cr_list *ring)
 {
     while (!cr_list_empty(ring))
@@ -354,6 +316,45 @@ int cr_io_own(struct coir_sched *sched, int fd, int kind)
     entry->ready = COIR_IN | COIR_OUT;
     entry->owned = true;
     return fd;
+}
+
+int coir_adopt(int fd)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_adopt", CR_CALLER);
+    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
+    int ready = entry ? 0 : sched->world.ready(&sched->world, fd, COIR_IN);
+    if (ready < 0)
+        return ready;
+    if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
+        return -ENOMEM;
+    if (entry->owned && entry->attached &&
+        sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
+        io_forget(sched, entry, fd);
+    bool waited_for = entry->attached;
+    int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);
+    if (attached < 0 && attached != -EPERM)
+        return attached;
+    int kind = sched->world.adopt(&sched->world, fd);
+    if (kind < 0) {
+        if (entry->attached && !waited_for)
+            cr_fd_detach(&sched->world, entry, fd);
+        return kind;
+    }
+    entry->kind = (uint8_t)kind;
+    entry->ready |= COIR_IN | COIR_OUT;
+    entry->owned = true;
+    return 0;
+}
+
+int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until)
+{
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
+    if (entry)
+        entry->ready &= (uint8_t)~mask;
+    int woken = io_wait(self, &CALL_FD, fd, mask, until);
+    return woken < 0 && woken != IO_ASK_AGAIN ? woken : 0;
 }
 
 int coir_close(int fd)

@@ -99,6 +99,8 @@ struct cr_world {
     int (*attach)(struct cr_world *world, int fd, uint64_t token);
     void (*detach)(struct cr_world *world, int fd, int place);
     void (*arm)(struct cr_world *world, int fd, int place, int mask);
+    /* Whether the kernel has dropped a registration, because its file is gone. */
+    bool (*lost)(struct cr_world *world, int fd, uint64_t token);
 
     /* Asks the kernel what of `mask` a descriptor is ready for, with HUP and ERR; or an error. */
     int (*ready)(struct cr_world *world, int fd, int mask);

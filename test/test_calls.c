@@ -374,3 +374,35 @@ TEST(test_a_number_that_coir_makes_anew_frees_those_who_wait_for_its_old_file)
 {
     run_monotonic(reuse, NULL);
 }
+
+/* Closed by close, its number given to another file, and adopted again. */
+static int adopt_again(void *arg)
+{
+    struct link link = connect_tcp();
+    struct fds_pair pipe = fds_pipe(0);
+    bool told = strcmp(test_world_name(), "poll") != 0;
+    (void)arg;
+    coir_fiber fiber = run_spawn(wait_for_byte, &link.server);
+    fds_until_parked(fiber);
+    CHECK_EQ(coir_adopt(link.server), 0); /* nothing has happened to it */
+    CHECK_EQ(coir_yield(), 0);
+    CHECK(fds_fiber(fiber)->wait);
+    if (!told)
+        CHECK_EQ(coir_cancel(fiber), 0);
+    CHECK_EQ(dup2(pipe.in, link.server), link.server);
+    CHECK_EQ(coir_adopt(link.server), 0);
+    CHECK_EQ(run_join(fiber), told ? -EBADF : -ECANCELED);
+    fiber = run_spawn(wait_for_byte, &link.server);
+    fds_until_parked(fiber);
+    fds_put(pipe.out, "x");
+    CHECK_EQ(run_join(fiber), 1);
+    fds_close(pipe);
+    close_link(link);
+    return 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_an_adopted_number_that_was_reused_never_wakes)
+{
+    run_monotonic(adopt_again, NULL);
+}

@@ -26,15 +26,14 @@ static int epoll_open(struct cr_world *world)
     return world->queue < 0 ? -errno : 0;
 }
 
+enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
+
 static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
 {
     int result = epoll_open(world);
     if (result < 0)
         return result;
-    struct epoll_event interest = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-        .data.u64 = token,
-    };
+    struct epoll_event interest = {.events = (uint32_t)INTEREST, .data.u64 = token};
     return epoll_ctl(world->queue, EPOLL_CTL_ADD, fd, &interest) == 0 ? 0 : -errno;
 }
 
@@ -50,6 +49,13 @@ static void epoll_arm(struct cr_world *world, int fd, int place, int mask)
     (void)fd;
     (void)place;
     (void)mask;
+}
+
+/* The kernel knows a registration by the file and its number together. */
+static bool epoll_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    struct epoll_event same = {.events = (uint32_t)INTEREST, .data.u64 = token};
+    return epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, &same) != 0;
 }
 
 /* A kernel before 5.11 has no nanoseconds in epoll_wait (and some sandboxes forbid what they do not
@@ -106,6 +112,7 @@ int cr_epoll_init(struct cr_world *world)
     world->attach = epoll_attach;
     world->detach = epoll_detach;
     world->arm = epoll_arm;
+    world->lost = epoll_lost;
     world->fini = epoll_fini;
     return 0;
 }

@@ -146,6 +146,18 @@ static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
     return result;
 }
 
+static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    int errors[FILTERS_MOST];
+    struct kevent same = {
+        .ident = (uintptr_t)fd,
+        .flags = EV_ENABLE | EV_RECEIPT,
+        .udata = kqueue_from_token(token),
+    };
+    kqueue_change(world->queue, &same, errors);
+    return errors[FILTER_READ] != 0 && errors[FILTER_WRITE] != 0;
+}
+
 static void kqueue_arm(struct cr_world *world, int fd, int place, int mask)
 {
     (void)world;
@@ -228,6 +240,7 @@ int cr_kqueue_init(struct cr_world *world)
     world->attach = kqueue_attach;
     world->detach = kqueue_detach;
     world->arm = kqueue_arm;
+    world->lost = kqueue_lost;
     world->adopt = kqueue_adopt;
     world->fini = kqueue_fini;
     return 0;

@@ -148,6 +148,15 @@ static int posix_close_fd(struct cr_world *world, int fd)
     return close(fd) == 0 || errno == EINTR ? 0 : -errno;
 }
 
+/* poll has no registrations to lose. */
+static bool posix_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    (void)world;
+    (void)fd;
+    (void)token;
+    return false;
+}
+
 static void posix_cancel(struct cr_world *world, uint64_t token)
 {
     (void)world;
@@ -166,6 +175,7 @@ void cr_posix_init(struct cr_world *world)
         .call = cr_calls_make,
         .close = posix_close_fd,
         .cancel = posix_cancel,
+        .lost = posix_lost,
         .queue = -1,
     };
 }
