@@ -65,10 +65,10 @@ static const struct row {
     [WRITE_ADOPTED] = {"coir_write, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2},
                                                {1, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5},
                                                {STOP, 2}}},
-    [YIELD] = {"coir_yield", {{0, 0}, {NO}, {NO}, {STOP, 0}, {STOP, 0}, {NO}, {NO}, {NO}, {NO},
-                              {STOP, 0}}},
+    [YIELD] = {"coir_yield", {{0, 0}, {NO, 0}, {NO, 0}, {STOP, 0}, {STOP, 0}, {NO, 0}, {NO, 0},
+                              {NO, 0}, {NO, 0}, {STOP, 0}}},
     /* Its scope is open, and can be stopped, until it returns. */
-    [CLOSE] = {"coir_scope_close", {{0, 5}, {TIME, 3}, {NO}, {STOP, 0}, {STOP, 2}, {STOP, 5},
+    [CLOSE] = {"coir_scope_close", {{0, 5}, {TIME, 3}, {NO, 0}, {STOP, 0}, {STOP, 2}, {STOP, 5},
                                     {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
 };
 
