@@ -245,8 +245,9 @@ TEST(test_of_two_deadlines_at_one_instant_the_one_armed_first_wins)
     CHECK_STR(run_log, "slept ECANCELED");
 }
 
-/* A chain of fibers, each with a scope in which the next one lives. */
-enum { DEPTH = 100000 };
+/* A chain of fibers, each with a scope in which the next one lives: as many as can be where each
+ * guard takes two mappings of 65530. */
+enum { DEPTH = 30000 };
 
 static int nest(void *arg)
 {
