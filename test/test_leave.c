@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 static int ends[2];
+static coir_scope left_open; /* by the fiber that forks */
 
 static int wait_for_byte(void *arg)
 {
@@ -30,7 +31,11 @@ static int nothing(void *arg)
 /* Every call, in a forked child; the number of the first that is not refused. */
 static int all_are_refused(void)
 {
+    static const coir_local KEY = {0};
+    const coir_fiber fiber = {1, 1};
     char byte;
+    coir_scope scope;
+    struct coir_spawn_opts opts = {.scope = &left_open, .inherit = true};
     struct coir_stats stats = {.spawned = 1};
     int call = 0;
 #define REFUSED(expression)                                                                        \
@@ -39,9 +44,18 @@ static int all_are_refused(void)
     REFUSED(coir_yield());
     REFUSED(coir_sleep(1));
     REFUSED(coir_park(COIR_NEVER));
-    REFUSED(coir_wake((coir_fiber){1, 1}));
-    REFUSED(coir_join((coir_fiber){1, 1}, NULL, COIR_NEVER));
+    REFUSED(coir_wake(fiber));
+    REFUSED(coir_cancel(fiber));
+    REFUSED(coir_join(fiber, NULL, COIR_NEVER));
+    REFUSED(coir_join_all(&fiber, 1, NULL, COIR_NEVER));
+    REFUSED(coir_join_any(&fiber, 1, NULL, COIR_NEVER));
+    REFUSED(coir_race(&fiber, 1, NULL, COIR_NEVER));
     REFUSED(coir_spawn(NULL, nothing, NULL, NULL));
+    REFUSED(coir_spawn(NULL, nothing, NULL, &opts));
+    REFUSED(coir_scope_open(&scope, NULL));
+    REFUSED(coir_scope_cancel(&left_open));
+    REFUSED(coir_scope_close(&left_open));
+    REFUSED(coir_local_set(&KEY, &byte));
     REFUSED(coir_wait_fd(ends[0], COIR_IN, COIR_NEVER));
     REFUSED(coir_read(ends[0], &byte, 1, COIR_NEVER));
     REFUSED(coir_write(ends[1], "x", 1, COIR_NEVER));
@@ -51,6 +65,7 @@ static int all_are_refused(void)
     coir_stats(&stats);
     coir_dump(STDERR_FILENO);
     bool quiet = stats.spawned == 0 && coir_now() == 0 && coir_after(5) == 0;
+    quiet &= !coir_local_get(&KEY);
     return quiet && coir_self().generation == 0 && coir_name()[0] == '\0' ? 0 : 99;
 }
 
@@ -67,6 +82,8 @@ static int fork_and_look(void *arg)
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(coir_adopt(ends[0]), 0);
     uint64_t until = coir_after(COIR_MS(30));
+    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(60))};
+    CHECK_EQ(coir_scope_open(&left_open, &opts), 0);
     coir_fiber reader = run_spawn(wait_for_byte, NULL), parked = run_spawn(park, NULL);
     coir_fiber timed = run_spawn(park, &until);
     coir_yield();
@@ -82,9 +99,10 @@ static int fork_and_look(void *arg)
     CHECK_EQ(exit_status_of(child), 0);
     CHECK_EQ(write(ends[1], "b", 1), 1);
     CHECK_EQ(run_join(reader), 'b');
-    CHECK_EQ(run_join(timed), -ETIMEDOUT);
-    CHECK_EQ(coir_wake(parked), 1);
-    return run_join(parked);
+    CHECK_EQ(coir_join(timed, NULL, COIR_NEVER), 0);
+    CHECK_EQ(coir_scope_close(&left_open), -ETIMEDOUT);
+    CHECK_EQ(run_join(parked), -ECANCELED);
+    return 0;
 }
 
 /* proves: L1, L2 */

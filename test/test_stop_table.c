@@ -65,10 +65,10 @@ static const struct row {
     [WRITE_ADOPTED] = {"coir_write, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2},
                                                {1, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5},
                                                {STOP, 2}}},
-    [YIELD] = {"coir_yield", {{0, 0}, {NO}, {NO}, {STOP, 0}, {STOP, 0}, {NO}, {NO}, {NO}, {NO},
-                              {STOP, 0}}},
+    [YIELD] = {"coir_yield", {{0, 0}, {NO, 0}, {NO, 0}, {STOP, 0}, {STOP, 0}, {NO, 0}, {NO, 0},
+                              {NO, 0}, {NO, 0}, {STOP, 0}}},
     /* Its scope is open, and can be stopped, until it returns. */
-    [CLOSE] = {"coir_scope_close", {{0, 5}, {TIME, 3}, {NO}, {STOP, 0}, {STOP, 2}, {STOP, 5},
+    [CLOSE] = {"coir_scope_close", {{0, 5}, {TIME, 3}, {NO, 0}, {STOP, 0}, {STOP, 2}, {STOP, 5},
                                     {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
 };
 
@@ -154,7 +154,7 @@ static int tell_time(void *arg)
 static int close_a_scope(uint64_t until)
 {
     coir_scope scope;
-    struct coir_scope_opts opts = {.until = when == OWN_DEADLINE ? until : 0};
+    struct coir_scope_opts opts = {.until = until};
     CHECK_EQ(coir_scope_open(&scope, &opts), 0);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_spawn(NULL, end_at_5, &result, NULL), 0);
@@ -191,6 +191,17 @@ static int make_the_call(uint64_t until)
     return outcome;
 }
 
+/* The results that the call has taken are gone; others are not. */
+static void check_taken(int outcome)
+{
+    bool both = call == RACE || (call == JOIN_ALL && outcome == 0);
+    bool first = both || ((call == JOIN || call == JOIN_ANY) && outcome == 0);
+    if (call > RACE)
+        return;
+    CHECK_EQ(cr_slot_find(&cr_sched_here->slots, targets[0]) == NULL, first);
+    CHECK_EQ(cr_slot_find(&cr_sched_here->slots, targets[1]) == NULL, both);
+}
+
 /* Right after the call, while others still live: nothing of it is on any ring. */
 static void check_call_left_nothing(void)
 {
@@ -221,6 +232,7 @@ static int make_it(void *arg)
     result = make_the_call(until);
     at_ms = now_ms();
     check_call_left_nothing();
+    check_taken(result);
     if (scoped)
         CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
     return 0;
@@ -280,6 +292,7 @@ static void run_case(void)
         while (!is_time_to_free && call != YIELD);
     } else {
         CHECK_EQ(coir_sched_run(sched), 0);
+        CHECK(now_ms() <= AT_END);
         check_nothing_left(sched);
     }
     coir_sched_free(sched);
