@@ -293,6 +293,9 @@ func sleepers() {
 			time.Sleep(nap)
 			all.Done()
 		}(time.Duration(random(&seed) % 1000000000))
+		if i%batch == 0 {
+			runtime.Gosched()
+		}
 	}
 	all.Wait()
 }
@@ -334,7 +337,11 @@ func main() {
 		count, _ = strconv.Atoi(os.Args[2])
 	}
 	if count <= 0 || benches[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go NAME COUNT")
+		fmt.Fprint(os.Stderr, "usage: go NAME COUNT\nnames:")
+		for name := range benches {
+			fmt.Fprint(os.Stderr, " ", name)
+		}
+		fmt.Fprintln(os.Stderr)
 		os.Exit(2)
 	}
 	runtime.GOMAXPROCS(1)
