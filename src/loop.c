@@ -11,7 +11,7 @@
 #include "debug/debug.h"
 #include "sched.h"
 
-enum { EVENTS_MOST = 128, BUDGET = 256, CROWD = 16, GATHER_NS = 250 * 1000 };
+enum { EVENTS_MOST = 128, BUDGET = 256, CROWD = 16, GATHER_NS = 500 * 1000 };
 
 static const uint64_t LIVELOCK_SWITCHES = 16 * 1000 * 1000;
 
@@ -45,7 +45,7 @@ static void loop_dispatch(struct coir_sched *sched, const struct cr_event *event
 }
 
 /* Where timers are due in crowds (tens of thousands a second), to wake for the first of them each
- * time would cost more than to serve them all: then a wait lasts a quarter of a millisecond, unless
+ * time would cost more than to serve them all: then a wait lasts half a millisecond, unless
  * a descriptor ends it. Returns until when; 0 where there is no crowd, or it has passed. */
 static uint64_t loop_gather(struct coir_sched *sched, uint64_t deadline)
 {
