@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import textwrap
 
 NOISY_SPREAD = 0.5
 
@@ -25,7 +26,7 @@ TARGETS = (
 
 # The picture: what is drawn, and of whom, in which colour. They hold on white and on black.
 DRAWN = ("yield_2", "yield_1000", "yield_deep", "yield_deep_10k", "spawn_end", "spawn_join",
-         "park_wake", "timer_1m", "timer_any_1m", "sleepers_100k")
+         "park_wake", "timer_1m", "timer_last_1m", "sleepers_100k")
 COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": "#b05cc6",
            "libevent": "#d64f6a", "libuv": "#8c8c3a"}
 GREY = "#808080"
@@ -145,6 +146,9 @@ def table(results, peers, spreads):
                f"{result['instructions']:.0f}" if "instructions" in result else ""]
         row += [cell(result["peers"].get(peer.name), name) for peer in peers]
         if spreads:
+            if name.startswith("parked"): # the bytes are shown, and they do not spread
+                rows.append(row)
+                continue
             figures = [result, None, *(result["peers"].get(peer.name) for peer in peers)]
             for i, figure in enumerate(figures):
                 row[i + 1] += f" ±{figure['spread'] / 2:.0%}" if figure else ""
@@ -163,6 +167,10 @@ def replace_section(path, text):
         file.write(after)
 
 
+def paragraph(text):
+    return textwrap.fill(text, 98, break_on_hyphens=False) + "\n"
+
+
 def machine():
     cpu = ""
     if os.path.exists("/proc/cpuinfo"):
@@ -179,13 +187,18 @@ def write_readme(results, peers, runs, root, build):
     load = " and ".join(f"{value:.1f}" for value in os.getloadavg()[1:])
     head = (f"Measured on {datetime.date.today()}, medians of {runs} interleaved runs; load {load} "
             "in the last 5 and 15 minutes.\n")
-    warnings = "".join(line + "\n" for line in noise(results, {p.name: p.label for p in peers}))
+    figures = [figure for result in results.values()
+               for figure in (result, *result["peers"].values())]
+    count = sum(map(noisy, figures))
+    if count:
+        head += (f"{count} of {len(figures)} figures are noisy (spread above {NOISY_SPREAD:.0%}) "
+                 "and marked ~: take their ratios for orders of magnitude.\n")
     replace_section(os.path.join(root, "README.md"),
-                    f"{head}\n{table(results, shown, False)}\n")
+                    f"{paragraph(head)}\n{table(results, shown, False)}\n")
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in peers if peer.version)
     replace_section(os.path.join(root, "bench", "README.md"),
-                    f"{head}\nThe machine: {machine()}.\nThe peers: {versions}.\n\n"
-                    f"{table(results, peers, True)}\n{warnings}\n")
+                    f"{paragraph(head)}\n{paragraph(f'The machine: {machine()}.')}"
+                    f"{paragraph(f'The peers: {versions}.')}\n{table(results, peers, True)}\n")
     draw(results, shown, os.path.join(root, "doc", "bench.svg"), build)
 
 
@@ -206,6 +219,7 @@ def draw(results, peers, path, build):
         set style histogram clustered gap 1
         set style fill solid 1 noborder
         set boxwidth 0.9
+        set rmargin 7
         set logscale y
         set yrange [0.5:*]
         set border 3 linecolor rgb '{GREY}'
