@@ -1,33 +1,17 @@
-/* The core's operations, one measurement for each call: `core NAME COUNT` does COUNT operations and
- * prints how long one took, in nanoseconds, and for the memory ones how many bytes one fiber holds.
- * tool/bench runs it, also under callgrind with two counts, whose difference is exact. */
+/* coir's operations, one measurement for each call; bench.h has the command line. tool/bench runs
+ * it, also under callgrind with two counts, whose difference is exact. */
 #include <coir.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "bench.h"
+
 #include <unistd.h>
 
-enum { BATCH = 100 };
-
-static long count;
-static uint64_t started_ns, ended_ns;
-static double bytes;
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+enum { BATCH = 100, CROWD_STACK = 16 * 1024 };
 
 static void must(int result)
 {
-    if (result < 0) {
-        fprintf(stderr, "core: %s\n", coir_error_name(result));
-        exit(1);
-    }
+    if (result < 0)
+        bench_must(0, coir_error_name(result));
 }
 
 static coir_fiber spawn(int (*fn)(void *), void *arg, size_t stack_size)
@@ -48,7 +32,7 @@ static int __attribute__((noinline)) call_this(long i)
 static int run_call(void *arg)
 {
     (void)arg;
-    for (long i = 0; i < count; i++)
+    for (long i = 0; i < bench_count; i++)
         call_this(i);
     return 0;
 }
@@ -56,7 +40,7 @@ static int run_call(void *arg)
 static int run_syscall(void *arg)
 {
     (void)arg;
-    for (long i = 0; i < count; i++)
+    for (long i = 0; i < bench_count; i++)
         getppid();
     return 0;
 }
@@ -73,44 +57,31 @@ static int yield_flat(void *arg)
     return 0;
 }
 
-/* Three callers that are not inlined, as in real programs. */
-static int __attribute__((noinline)) deep_1(int (*block)(void))
-{
-    int result = block();
-    __asm__ volatile("" ::: "memory");
-    return result + 1;
-}
-
-static int __attribute__((noinline)) deep_2(int (*block)(void))
-{
-    int result = deep_1(block);
-    __asm__ volatile("" ::: "memory");
-    return result + 1;
-}
-
-static int __attribute__((noinline)) deep_3(int (*block)(void))
-{
-    int result = deep_2(block);
-    __asm__ volatile("" ::: "memory");
-    return result + 1;
-}
-
 static int yield_deep(void *arg)
 {
     (void)arg;
     for (long i = 0; i < turns; i++)
-        deep_3(coir_yield);
+        bench_deep_3(coir_yield);
+    return 0;
+}
+
+static int yield_touched(void *arg)
+{
+    (void)arg;
+    bench_use_stack();
+    for (long i = 0; i < turns; i++)
+        bench_touch_3(coir_yield);
     return 0;
 }
 
 static int run_wide(int (*fn)(void *), long fibers)
 {
     width = fibers;
-    turns = count / width;
+    turns = bench_count / width;
     coir_fiber *all = calloc((size_t)width, sizeof *all);
     for (long i = 0; i < width; i++)
         all[i] = spawn(fn, NULL, 0);
-    started_ns = clock_ns();
+    bench_started_ns = bench_clock();
     for (long i = 0; i < width; i++)
         must(coir_join(all[i], NULL, COIR_NEVER));
     free(all);
@@ -135,6 +106,12 @@ static int run_yield_deep(void *arg)
     return run_wide(yield_deep, 1000);
 }
 
+static int run_yield_deep_10k(void *arg)
+{
+    (void)arg;
+    return run_wide(yield_touched, 10000);
+}
+
 /* Births and ends. */
 
 static int end(void *arg)
@@ -146,7 +123,7 @@ static int end(void *arg)
 static int run_spawn_end(void *arg)
 {
     (void)arg;
-    for (long i = 0; i < count; i += BATCH) {
+    for (long i = 0; i < bench_count; i += BATCH) {
         for (int k = 0; k < BATCH; k++)
             must(coir_spawn(NULL, end, NULL, NULL));
         coir_yield();
@@ -157,7 +134,7 @@ static int run_spawn_end(void *arg)
 static int run_spawn_join(void *arg)
 {
     (void)arg;
-    for (long i = 0; i < count; i++) {
+    for (long i = 0; i < bench_count; i++) {
         coir_fiber fiber;
         must(coir_spawn(&fiber, end, NULL, NULL));
         must(coir_join(fiber, NULL, COIR_NEVER));
@@ -191,7 +168,7 @@ static int park_deep(void *arg)
     coir_fiber other = partner[1 - (long)arg];
     for (long i = 0; i < turns; i++) {
         coir_wake(other);
-        deep_3(block_on_park);
+        bench_deep_3(block_on_park);
     }
     coir_wake(other);
     return 0;
@@ -199,10 +176,10 @@ static int park_deep(void *arg)
 
 static int run_park(int (*fn)(void *))
 {
-    turns = count / 2;
+    turns = bench_count / 2;
     for (long i = 0; i < 2; i++)
         partner[i] = spawn(fn, (void *)i, 0);
-    started_ns = clock_ns();
+    bench_started_ns = bench_clock();
     for (int i = 0; i < 2; i++)
         must(coir_join(partner[i], NULL, COIR_NEVER));
     return 0;
@@ -227,24 +204,44 @@ static int run_park_deep(void *arg)
     return run_park(park_deep);
 }
 
+/* Ten thousand in a ring: each is woken by the one before it, wakes the next and parks. */
+
+static coir_fiber *ring;
+
+static int park_touched(void *arg)
+{
+    long self = (long)arg;
+    coir_fiber next = ring[(self + 1) % width];
+    bench_use_stack();
+    for (long i = 0; i < turns; i++) {
+        bench_touch_3(block_on_park);
+        coir_wake(next);
+    }
+    return 0;
+}
+
+static int run_park_deep_10k(void *arg)
+{
+    (void)arg;
+    width = 10000;
+    turns = bench_count / width;
+    ring = calloc((size_t)width, sizeof *ring);
+    for (long i = 0; i < width; i++)
+        ring[i] = spawn(park_touched, (void *)i, 0);
+    coir_yield();
+    bench_started_ns = bench_clock();
+    coir_wake(ring[0]);
+    for (long i = 0; i < width; i++)
+        must(coir_join(ring[i], NULL, COIR_NEVER));
+    free(ring);
+    return 0;
+}
+
 /* Timers and parked fibers, in crowds. */
 
 static int park_once(void *arg)
 {
     return coir_park((uint64_t)(uintptr_t)arg);
-}
-
-static size_t memory_bytes(void)
-{
-    char line[256];
-    size_t kib = 0, part;
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "VmRSS: %zu", &part) == 1 || sscanf(line, "VmPTE: %zu", &part) == 1)
-            kib += part;
-    if (status)
-        fclose(status);
-    return kib * 1024;
 }
 
 /* Parks a crowd until spread-out far deadlines, or for ever. */
@@ -253,9 +250,8 @@ static coir_fiber *crowd_make(long size, bool timers)
     coir_fiber *crowd = calloc((size_t)size, sizeof *crowd);
     uint64_t now = coir_now(), seed = 1;
     for (long i = 0; i < size; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        uint64_t until = timers ? now + COIR_SEC(3600) + (seed >> 20) : COIR_NEVER;
-        crowd[i] = spawn(park_once, (void *)(uintptr_t)until, 16 * 1024);
+        uint64_t until = timers ? now + bench_far_ns(&seed) : COIR_NEVER;
+        crowd[i] = spawn(park_once, (void *)(uintptr_t)until, CROWD_STACK);
     }
     coir_yield();
     return crowd;
@@ -271,12 +267,12 @@ static void crowd_end(coir_fiber *crowd, long size)
 }
 
 /* One operation arms a timer and cancels it: a park with a deadline that a wake ends. */
-static int run_timer(long size)
+static int run_timers(long size, int (*fn)(void *arg), int64_t length_ns)
 {
     coir_fiber *crowd = crowd_make(size, true);
-    park_until = coir_after(COIR_SEC(1800));
-    run_park(park_flat);
-    ended_ns = clock_ns();
+    park_until = coir_after(length_ns);
+    run_park(fn);
+    bench_ended_ns = bench_clock();
     crowd_end(crowd, size);
     return 0;
 }
@@ -284,24 +280,50 @@ static int run_timer(long size)
 static int run_timer_100k(void *arg)
 {
     (void)arg;
-    return run_timer(100000);
+    return run_timers(100000, park_flat, COIR_SEC(1800));
 }
 
 static int run_timer_1m(void *arg)
 {
     (void)arg;
-    return run_timer(1000000);
+    return run_timers(1000000, park_flat, COIR_SEC(1800));
+}
+
+/* Later than all that are pending, as the time limit of a connection is that just did something. */
+static int run_timer_last_1m(void *arg)
+{
+    (void)arg;
+    return run_timers(1000000, park_flat, COIR_SEC(12 * 3600));
+}
+
+/* Anywhere among those that are pending, another place each time. */
+static int park_anywhere(void *arg)
+{
+    coir_fiber other = partner[1 - (long)arg];
+    uint64_t now = coir_now(), seed = (uint64_t)(long)arg + 2;
+    for (long i = 0; i < turns; i++) {
+        coir_wake(other);
+        coir_park(now + bench_far_ns(&seed));
+    }
+    coir_wake(other);
+    return 0;
+}
+
+static int run_timer_any_1m(void *arg)
+{
+    (void)arg;
+    return run_timers(1000000, park_anywhere, 0);
 }
 
 /* One operation is the life of a parked fiber: spawned, parked, woken, joined. */
 static int run_parked(long size)
 {
-    size_t before = memory_bytes();
-    started_ns = clock_ns();
+    size_t before = bench_memory();
+    bench_started_ns = bench_clock();
     coir_fiber *crowd = crowd_make(size, false);
-    bytes = (double)(memory_bytes() - before) / (double)size - sizeof *crowd;
+    bench_bytes = (double)(bench_memory() - before) / (double)size - sizeof *crowd;
     crowd_end(crowd, size);
-    count = size;
+    bench_count = size;
     return 0;
 }
 
@@ -317,10 +339,38 @@ static int run_parked_1m(void *arg)
     return run_parked(1000000);
 }
 
-static const struct {
-    const char *name;
-    int (*run)(void *arg);
-} BENCHES[] = {
+/* Each sleeps once. */
+static int sleep_once(void *arg)
+{
+    return coir_sleep((int64_t)(uintptr_t)arg);
+}
+
+static int run_sleepers_100k(void *arg)
+{
+    (void)arg;
+    struct coir_spawn_opts opts = {.stack_size = CROWD_STACK};
+    uint64_t seed = 1;
+    for (long i = 0; i < bench_count; i++) {
+        must(coir_spawn(NULL, sleep_once, (void *)(uintptr_t)bench_nap_ns(&seed), &opts));
+        if (i % BATCH == 0)
+            coir_yield();
+    }
+    return 0;
+}
+
+static int run_wake_late(void *arg)
+{
+    (void)arg;
+    for (long i = 0; i < bench_count; i++) {
+        uint64_t began = bench_clock();
+        must(coir_sleep(BENCH_NAP_NS));
+        bench_nap_note(i, began);
+    }
+    bench_nap_median();
+    return 0;
+}
+
+static const struct bench BENCHES[] = {
     {"call", run_call},
     {"syscall", run_syscall},
     {"yield_2", run_yield_2},
@@ -331,30 +381,21 @@ static const struct {
     {"park_wake", run_park_wake},
     {"park_deadline", run_park_deadline},
     {"park_deep", run_park_deep},
+    {"yield_deep_10k", run_yield_deep_10k},
+    {"park_deep_10k", run_park_deep_10k},
     {"timer_100k", run_timer_100k},
     {"timer_1m", run_timer_1m},
+    {"timer_last_1m", run_timer_last_1m},
+    {"timer_any_1m", run_timer_any_1m},
     {"parked_100k", run_parked_100k},
     {"parked_1m", run_parked_1m},
+    {"sleepers_100k", run_sleepers_100k},
+    {"wake_late", run_wake_late},
 };
 
-int main(int argc, char **argv)
+static void inside(int (*run)(void *arg))
 {
-    count = argc == 3 ? atol(argv[2]) : 0;
-    for (size_t i = 0; count > 0 && i < sizeof BENCHES / sizeof *BENCHES; i++) {
-        if (strcmp(argv[1], BENCHES[i].name) != 0)
-            continue;
-        started_ns = clock_ns();
-        must(coir_run(BENCHES[i].run, NULL, NULL, NULL));
-        if (!ended_ns)
-            ended_ns = clock_ns();
-        printf("ns %.3f\n", (double)(ended_ns - started_ns) / (double)count);
-        if (bytes > 0)
-            printf("bytes %.0f\n", bytes);
-        return 0;
-    }
-    fprintf(stderr, "usage: core NAME COUNT\nnames:");
-    for (size_t i = 0; i < sizeof BENCHES / sizeof *BENCHES; i++)
-        fprintf(stderr, " %s", BENCHES[i].name);
-    fprintf(stderr, "\n");
-    return 2;
+    must(coir_run(run, NULL, NULL, NULL));
 }
+
+BENCH_MAIN(BENCHES, inside)

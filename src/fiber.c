@@ -10,6 +10,8 @@
 #include "local.h"
 #include "scope.h"
 
+#include <stdatomic.h>
+
 struct join_wait {
     struct cr_wait wait;
     int result;
@@ -154,6 +156,9 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
 {
     char *top = cr_stack_take(class);
     struct cr_fiber *fiber = (struct cr_fiber *)(void *)top - 1;
+    fiber->fn = fn;
+    fiber->arg = arg;
+    atomic_signal_fence(memory_order_seq_cst); /* a page that is read first faults twice */
     if (CR_UNLIKELY(!fiber->sched))
         fiber_init(fiber, sched, class);
     coir_fiber self = cr_slot_take(&sched->slots, fiber);
@@ -161,8 +166,6 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
         *handle = self;
     fiber->slot = self.slot;
     fiber->dropped = !handle;
-    fiber->fn = fn;
-    fiber->arg = arg;
     fiber->number = sched->spawned++;
     fiber->name[0] = '\0';
     if (CR_SAN_ADDRESS) {

@@ -1,5 +1,6 @@
 /* The loop, one turn in this order:
- *   1. nothing is ready: return spare stacks to the system, find the earliest deadline
+ *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; find
+ *      the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
  *   3. all timers that are due, in order; then all descriptors
  *   4. run fibers until none is ready or the budget is spent
@@ -10,7 +11,7 @@
 #include "debug/debug.h"
 #include "sched.h"
 
-enum { EVENTS_MOST = 128, BUDGET = 256 };
+enum { EVENTS_MOST = 128, BUDGET = 256, CROWD = 16, GATHER_NS = 500 * 1000 };
 
 static const uint64_t LIVELOCK_SWITCHES = 16 * 1000 * 1000;
 
@@ -24,7 +25,9 @@ static void loop_fire(struct coir_sched *sched)
 {
     struct cr_timer *timer = cr_timer_first(&sched->timers);
     uint64_t now = timer ? sched->world.now(&sched->world) : 0;
+    sched->fired = 0;
     while (timer && timer->deadline_ns <= now) {
+        sched->fired++;
         timer->fire(timer);
         timer = cr_timer_first(&sched->timers);
     }
@@ -40,6 +43,17 @@ static void loop_dispatch(struct coir_sched *sched, const struct cr_event *event
     }
 }
 
+/* Where timers are due in crowds (tens of thousands a second), to wake for the first of them each
+ * time would cost more than to serve them all: then a wait lasts half a millisecond, unless
+ * a descriptor ends it. Returns until when; 0 where there is no crowd, or it has passed. */
+static uint64_t loop_gather(struct coir_sched *sched, uint64_t deadline)
+{
+    if (sched->fired < CROWD || sched->world.is_virtual)
+        return 0;
+    uint64_t least = sched->world.now(&sched->world) + GATHER_NS;
+    return deadline < least ? least : 0;
+}
+
 /* Until when the world may wait, 0: not at all. */
 static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *until)
 {
@@ -50,10 +64,11 @@ static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *un
     bool forever = deadline == COIR_NEVER;
     if (may_wait && forever && sched->world.waiting == 0)
         return -EDEADLK;
-    if (cr_stack_trim(&sched->stacks))
+    uint64_t gathered = loop_gather(sched, deadline);
+    if (!gathered && cr_stack_trim(&sched->stacks))
         return 0;
     if (may_wait || (sched->world.is_virtual && !forever))
-        *until = deadline;
+        *until = gathered ? gathered : deadline;
     return 0;
 }
 
@@ -132,17 +147,23 @@ static int loop_own(coir_sched *sched, const char *function, void *caller)
     return 0;
 }
 
+int cr_loop_run(struct coir_sched *sched)
+{
+    int result = 0;
+    while (result == 0 && sched->live > 0)
+        result = cr_loop_turn(sched, true, 0);
+    if (result == -EDEADLK)
+        cr_report_deadlock(sched);
+    return result;
+}
+
 int coir_sched_run(coir_sched *sched)
 {
     if (loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
         return -ECHILD;
-    int result = 0;
-    while (result == 0 && sched->live > 0)
-        result = cr_loop_turn(sched, true, 0);
+    int result = cr_loop_run(sched);
     while (cr_stack_trim(&sched->stacks))
         continue;
-    if (result == -EDEADLK)
-        cr_report_deadlock(sched);
     return result;
 }
 

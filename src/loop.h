@@ -13,4 +13,7 @@ struct coir_sched;
  * of them are parked; -ELOOP in a livelock; or the world's error. */
 CR_HIDDEN int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget);
 
+/* Runs until all fibers have ended (0), or an error as coir_run says, reported. */
+CR_HIDDEN int cr_loop_run(struct coir_sched *sched);
+
 #endif

@@ -165,7 +165,7 @@ int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts
         return outcome;
     outcome = coir_spawn(NULL, run_first, &first, NULL);
     if (outcome == 0)
-        outcome = coir_sched_run(sched);
+        outcome = cr_loop_run(sched);
     if (outcome == 0 && result)
         *result = first.result;
     run_free(sched);

@@ -71,6 +71,7 @@ struct coir_sched {
     struct cr_world world;
     struct cr_san san;
     uint64_t spawned, live;
+    uint64_t fired; /* timers in the last turn that looked for due ones */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
     uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
     struct coir_sched_opts opts;

@@ -271,6 +271,37 @@ TEST(test_idle_loops_give_spare_stacks_back)
     run_virtual(give_back, NULL);
 }
 
+static int touch_and_sleep(void *arg)
+{
+    touch(40 * KIB);
+    return coir_sleep(COIR_US((intptr_t)arg));
+}
+
+/* While timers are due in crowds nothing is given back, but it is when the last has been. */
+static int give_back_after_a_crowd(void *arg)
+{
+    (void)arg;
+    long before = resident_kib();
+    for (intptr_t i = 0; i < CROWD; i++)
+        crowd[i] = run_spawn(touch_and_sleep, (void *)(i / 64 * 200));
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(coir_join(crowd[i], NULL, COIR_NEVER), 0);
+    coir_sleep(COIR_MS(20));
+    CHECK(resident_kib() - before < CROWD * (sysconf(_SC_PAGESIZE) / KIB));
+    return 0;
+}
+
+/* proves: S5 */
+TEST(test_idle_loops_give_spare_stacks_back_after_a_crowd_of_timers)
+{
+    test_skip_under_valgrind();
+    if (CR_SAN_ADDRESS)
+        SKIP("the sanitizer keeps memory of its own for each stack");
+    int result = -1;
+    CHECK_EQ(coir_run(give_back_after_a_crowd, NULL, NULL, &result), 0);
+    CHECK_EQ(result, 0);
+}
+
 static int give_back_guarded(void *arg)
 {
     (void)arg;
