@@ -142,6 +142,39 @@ static int run_spawn_join(void *arg)
     return 0;
 }
 
+/* Scopes: opened and closed with nothing in them, with a deadline, with one child. */
+
+static int scopes(const struct coir_scope_opts *opts, int (*child)(void *arg))
+{
+    for (long i = 0; i < bench_count; i++) {
+        coir_scope scope;
+        must(coir_scope_open(&scope, opts));
+        if (child)
+            must(coir_spawn(NULL, child, NULL, NULL));
+        must(coir_scope_close(&scope));
+    }
+    return 0;
+}
+
+static int run_scope_empty(void *arg)
+{
+    (void)arg;
+    return scopes(NULL, NULL);
+}
+
+static int run_scope_deadline(void *arg)
+{
+    (void)arg;
+    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(3600))};
+    return scopes(&opts, NULL);
+}
+
+static int run_scope_join(void *arg)
+{
+    (void)arg;
+    return scopes(NULL, end);
+}
+
 /* Park and wake: two fibers wake each other; one operation is a wake, a park and a switch. */
 
 static coir_fiber partner[2];
@@ -378,6 +411,9 @@ static const struct bench BENCHES[] = {
     {"yield_deep", run_yield_deep},
     {"spawn_end", run_spawn_end},
     {"spawn_join", run_spawn_join},
+    {"scope_empty", run_scope_empty},
+    {"scope_deadline", run_scope_deadline},
+    {"scope_join", run_scope_join},
     {"park_wake", run_park_wake},
     {"park_deadline", run_park_deadline},
     {"park_deep", run_park_deep},

@@ -196,7 +196,7 @@ static int fiber_place(struct coir_sched *sched, const struct coir_spawn_opts *o
     *scope = self ? self->scope : NULL;
     if (opts && opts->scope && !opts->detached) {
         *scope = cr_scope_check(opts->scope, "coir_spawn", caller);
-        stop = stop ? stop : (*scope)->stop;
+        stop = stop ? stop : (*scope)->special.stop;
     }
     return *scope ? stop : sched->freeing ? -ECANCELED : stop;
 }

@@ -31,11 +31,11 @@ static void scope_stop_inside(struct cr_fiber *fiber, struct cr_scope *entry,
 {
     struct cr_scope *end = entry ? entry->outer : fiber->home, *first = fiber->scope;
     for (struct cr_scope *scope = fiber->scope; scope != end; scope = scope->outer)
-        if (scope->shield && scope != entry)
+        if (scope->special.shield && scope != entry)
             first = scope->outer;
     for (struct cr_scope *scope = first; scope != end; scope = scope->outer)
-        if (!scope->stop) {
-            scope->stop = -ECANCELED;
+        if (!scope->special.stop) {
+            scope->special.stop = -ECANCELED;
             scope->next_stopped = *stopped;
             *stopped = scope;
         }
@@ -74,7 +74,7 @@ void cr_scope_stop(struct cr_fiber *fiber)
 static void scope_stop(struct cr_scope *scope)
 {
     struct cr_scope *stopped = NULL;
-    if (scope->stop)
+    if (scope->special.stop)
         return;
     scope_stop_inside(scope->owner, scope, &stopped);
     scope_tell_children(stopped);
@@ -87,8 +87,8 @@ void cr_scope_break_shields(struct coir_sched *sched)
         if (!fiber)
             continue;
         for (struct cr_scope *scope = fiber->scope; scope != fiber->home; scope = scope->outer) {
-            sched->shields -= scope->shield;
-            scope->shield = false;
+            sched->shields -= scope->special.shield;
+            scope->special.shield = false;
         }
         fiber->marks &= (uint8_t)~CR_MARK_TOLD;
         cr_scope_stop(fiber);
@@ -99,9 +99,9 @@ static void scope_expire(struct cr_timer *timer)
 {
     struct cr_scope *scope = CR_CONTAINER(timer, struct cr_scope, timer);
     cr_timer_disarm(timer);
-    if (scope->stop)
+    if (scope->special.stop)
         return;
-    scope->expired = true;
+    scope->special.expired = true;
     scope_stop(scope);
 }
 
@@ -129,26 +129,55 @@ void cr_scope_leave(struct cr_fiber *fiber, int result)
         cr_sched_wake(scope->owner, 0);
 }
 
-static CR_COLD int scope_arm(struct coir_sched *sched, struct cr_scope *scope, uint64_t until)
-{
-    if (sched->live >= sched->timers.room && !cr_timer_grow(&sched->timers))
-        return -ENOMEM;
-    sched->timers.room--;
-    scope->timed = true;
-    cr_timer_arm(&sched->timers, &scope->timer, until);
-    return 0;
-}
-
-static CR_COLD void scope_disarm(struct coir_sched *sched, struct cr_scope *scope)
-{
-    sched->timers.room++;
-    if (scope->timer.place != CR_TIMER_OUT)
-        cr_timer_remove(&sched->timers, &scope->timer);
-}
-
 static struct cr_scope *scope_of(struct coir_scope *scope)
 {
     return (struct cr_scope *)(void *)scope;
+}
+
+CR_INLINE void scope_push(struct cr_fiber *self, struct cr_scope *scope)
+{
+    scope->owner = self;
+    self->scope = scope;
+    self->marks |= CR_MARK_SCOPED;
+}
+
+CR_INLINE int scope_open_shield(struct cr_fiber *self, struct cr_scope *scope, bool shield)
+{
+    if (shield) {
+        scope->special.shield = true;
+        scope->special.stop = self->stop = 0;
+        self->sched->shields++;
+    }
+    scope_push(self, scope);
+    return 0;
+}
+
+static CR_COLD int scope_open_slowly(struct cr_fiber *self, struct cr_scope *scope,
+                                     const struct coir_scope_opts *opts)
+{
+    struct cr_timers *timers = &self->sched->timers;
+    if (self->sched->live >= timers->room && !cr_timer_grow(timers))
+        return -ENOMEM;
+    timers->room--;
+    cr_timer_init(&scope->timer, scope_expire);
+    cr_timer_arm(timers, &scope->timer, opts->until);
+    scope->special.timed = true;
+    return scope_open_shield(self, scope, opts->shield);
+}
+
+static __attribute__((noinline)) int scope_open_with(struct cr_fiber *self, struct cr_scope *scope,
+                                                     const struct coir_scope_opts *opts)
+{
+    struct cr_timers *timers = &self->sched->timers;
+    if (opts->until != 0 && opts->until != COIR_NEVER) {
+        if (self->sched->live >= timers->room ||
+            !cr_timer_push(timers, &scope->timer, opts->until))
+            return scope_open_slowly(self, scope, opts);
+        timers->room--;
+        scope->timer.fire = scope_expire;
+        scope->special.timed = true;
+    }
+    return scope_open_shield(self, scope, opts->shield);
 }
 
 int coir_scope_open(coir_scope *memory, const struct coir_scope_opts *opts)
@@ -160,22 +189,11 @@ int coir_scope_open(coir_scope *memory, const struct coir_scope_opts *opts)
     scope->outer = self->scope;
     scope->owner = NULL;
     cr_list_init(&scope->children);
-    scope->stop = self->stop;
+    scope->special = (struct cr_scope_special){.stop = self->stop};
     scope->failure = 0;
-    scope->shield = scope->timed = scope->expired = false;
-    if (opts && opts->until) {
-        cr_timer_init(&scope->timer, scope_expire);
-        if (opts->until != COIR_NEVER && scope_arm(self->sched, scope, opts->until) < 0)
-            return -ENOMEM;
-    }
-    if (opts && opts->shield) {
-        scope->shield = true;
-        scope->stop = self->stop = 0;
-        self->sched->shields++;
-    }
-    scope->owner = self;
-    self->scope = scope;
-    self->marks |= CR_MARK_SCOPED;
+    if (opts)
+        return scope_open_with(self, scope, opts);
+    scope_push(self, scope);
     return 0;
 }
 
@@ -188,15 +206,72 @@ static CR_COLD int scope_not_innermost(struct cr_fiber *self, void *caller)
 
 CR_INLINE void scope_pop(struct cr_fiber *self, struct cr_scope *scope)
 {
-    struct cr_scope *outer = scope->outer;
     scope->owner = NULL;
-    self->scope = outer;
-    if (outer != self->home)
-        self->stop = outer->stop;
+    self->scope = scope->outer;
+    if (!scope->outer)
+        self->marks &= (uint8_t)~CR_MARK_SCOPED;
+}
+
+/* What the fiber finds outside. */
+static CR_COLD int scope_close_stopped(struct cr_fiber *self, const struct cr_scope *scope)
+{
+    struct cr_scope_special special = scope->special;
+    if (self->scope != self->home)
+        self->stop = self->scope->special.stop;
     else
         self->stop = self->marks & CR_MARK_TOLD ? -ECANCELED : 0;
-    if (!outer)
-        self->marks &= (uint8_t)~CR_MARK_SCOPED;
+    self->sched->shields -= special.shield;
+    if (!special.stop)
+        return 0;
+    return scope->failure ? scope->failure : special.expired ? -ETIMEDOUT : -ECANCELED;
+}
+
+CR_INLINE int scope_close_untimed(struct cr_fiber *self, struct cr_scope *scope)
+{
+    scope_pop(self, scope);
+    if (CR_LIKELY(!scope->special.stop && !scope->special.shield))
+        return 0;
+    return scope_close_stopped(self, scope);
+}
+
+static CR_COLD int scope_close_slowly(struct cr_fiber *self, struct cr_scope *scope)
+{
+    if (scope->timer.place != CR_TIMER_OUT)
+        cr_timer_remove(&self->sched->timers, &scope->timer);
+    return scope_close_untimed(self, scope);
+}
+
+/* Of a scope with a deadline, a shield, or that was stopped. */
+static __attribute__((noinline)) int scope_close_special(struct cr_fiber *self,
+                                                         struct cr_scope *scope)
+{
+    struct cr_timers *timers = &self->sched->timers;
+    if (scope->special.timed) {
+        timers->room++;
+        if (!cr_timer_pop(timers, &scope->timer))
+            return scope_close_slowly(self, scope);
+    }
+    return scope_close_untimed(self, scope);
+}
+
+/* Outside of a scope that is neither stopped nor a shield nothing is stopped either. */
+CR_INLINE int scope_close(struct cr_fiber *self, struct cr_scope *scope)
+{
+    if (!cr_scope_is_plain(scope))
+        return scope_close_special(self, scope);
+    scope_pop(self, scope);
+    return 0;
+}
+
+/* Between the end of the last child and its return, others may have spawned into the scope. */
+static __attribute__((noinline)) int scope_join(struct cr_fiber *self, struct cr_scope *scope)
+{
+    while (!cr_list_empty(&scope->children)) {
+        struct cr_wait wait = {.kind = &CLOSE};
+        cr_list_init(&wait.link);
+        cr_sched_park_firmly(self, &wait);
+    }
+    return scope_close(self, scope);
 }
 
 int coir_scope_close(coir_scope *memory)
@@ -205,19 +280,9 @@ int coir_scope_close(coir_scope *memory)
     struct cr_scope *scope = scope_of(memory);
     if (CR_UNLIKELY(!self || self->scope != scope || scope == self->home))
         return scope_not_innermost(self, CR_CALLER);
-    /* Between the end of the last child and here, others may have spawned into it. */
-    while (CR_UNLIKELY(!cr_list_empty(&scope->children))) {
-        struct cr_wait wait = {.kind = &CLOSE};
-        cr_list_init(&wait.link);
-        cr_sched_park_firmly(self, &wait);
-    }
-    if (scope->timed)
-        scope_disarm(self->sched, scope);
-    self->sched->shields -= scope->shield;
-    scope_pop(self, scope);
-    if (CR_LIKELY(!scope->stop))
-        return 0;
-    return scope->failure ? scope->failure : scope->expired ? -ETIMEDOUT : -ECANCELED;
+    if (cr_list_empty(&scope->children))
+        return scope_close(self, scope);
+    return scope_join(self, scope);
 }
 
 struct cr_scope *cr_scope_check(struct coir_scope *memory, const char *function, void *caller)

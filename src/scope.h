@@ -18,15 +18,28 @@
 
 #include "sched.h"
 
+#include <string.h>
+
 struct cr_scope {
     struct cr_scope *outer;
     struct cr_fiber *owner;
     struct cr_list children;
     struct cr_timer timer;
     struct cr_scope *next_stopped; /* while a stop is on its way */
-    int stop, failure;
-    bool shield, timed, expired;
+    struct cr_scope_special {
+        int stop;
+        bool shield, timed, expired;
+    } special; /* all 0 in a scope that is closed without further ado */
+    int failure;
 };
+
+CR_INLINE bool cr_scope_is_plain(const struct cr_scope *scope)
+{
+    uint64_t special;
+    _Static_assert(sizeof special == sizeof scope->special, "it is looked at as one word");
+    memcpy(&special, &scope->special, sizeof special);
+    return special == 0;
+}
 
 /* Hangs a new fiber into a scope, and takes one that ends off it. */
 CR_HIDDEN void cr_scope_enter(struct cr_scope *scope, struct cr_fiber *fiber);

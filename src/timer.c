@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { ARITY = 4, HEAP_LEAST = 64 };
+enum { HEAP_LEAST = 64 };
 
 static bool timer_before(const struct cr_timer_entry *a, const struct cr_timer_entry *b)
 {
@@ -22,7 +22,7 @@ static void timer_place(struct cr_timers *timers, size_t place, struct cr_timer_
 static void timer_sift_up(struct cr_timers *timers, size_t place, struct cr_timer_entry entry)
 {
     while (place > 0) {
-        size_t parent = (place - 1) / ARITY;
+        size_t parent = (place - 1) / CR_TIMER_ARITY;
         if (!timer_before(&entry, &timers->heap[parent]))
             break;
         timer_place(timers, place, timers->heap[parent]);
@@ -34,7 +34,7 @@ static void timer_sift_up(struct cr_timers *timers, size_t place, struct cr_time
 static void timer_sift_down(struct cr_timers *timers, size_t place, struct cr_timer_entry entry)
 {
     for (;;) {
-        size_t child = place * ARITY + 1, end = child + ARITY, least = child;
+        size_t child = place * CR_TIMER_ARITY + 1, end = child + CR_TIMER_ARITY, least = child;
         if (child >= timers->count)
             break;
         if (end > timers->count)

@@ -17,6 +17,8 @@
 
 #define CR_TIMER_OUT SIZE_MAX
 
+enum { CR_TIMER_ARITY = 4 };
+
 struct cr_timer {
     uint64_t deadline_ns; /* UINT64_MAX: not armed */
     uint64_t order;
@@ -44,7 +46,7 @@ CR_HIDDEN void cr_timer_fini(struct cr_timers *timers);
 /* Enters a timer into the heap, or moves its entry to an earlier place. */
 CR_HIDDEN void cr_timer_enter(struct cr_timers *timers, struct cr_timer *timer);
 
-/* Takes a timer out of the heap, before its memory goes. */
+/* Takes a timer out of the heap. */
 CR_HIDDEN void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer);
 
 /* The armed timer with the earliest deadline, NULL when none is armed. */
@@ -64,6 +66,30 @@ CR_INLINE void cr_timer_arm(struct cr_timers *timers, struct cr_timer *timer, ui
     if (CR_UNLIKELY(timer->place == CR_TIMER_OUT ||
                     deadline_ns < timers->heap[timer->place].deadline_ns))
         cr_timer_enter(timers, timer);
+}
+
+/* The same for a timer that is not in the heap and belongs at its end, as most do; else false. */
+CR_INLINE bool cr_timer_push(struct cr_timers *timers, struct cr_timer *timer, uint64_t deadline_ns)
+{
+    size_t place = timers->count;
+    if (place > 0 && timers->heap[(place - 1) / CR_TIMER_ARITY].deadline_ns > deadline_ns)
+        return false;
+    uint64_t order = ++timers->order;
+    timers->heap[place] = (struct cr_timer_entry){deadline_ns, order, timer};
+    timers->count = place + 1;
+    timer->deadline_ns = deadline_ns;
+    timer->order = order;
+    timer->place = place;
+    return true;
+}
+
+/* Takes the last timer out of the heap; false when it is not the last, or not there. */
+CR_INLINE bool cr_timer_pop(struct cr_timers *timers, struct cr_timer *timer)
+{
+    if (timer->place + 1 != timers->count || timers->count == 0)
+        return false;
+    timers->count--;
+    return true;
 }
 
 CR_INLINE void cr_timer_disarm(struct cr_timer *timer)

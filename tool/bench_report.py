@@ -16,6 +16,7 @@ TARGETS = (
     ("yield_1000", "ns", 0.25, ("go",)),
     ("yield_deep", "ns", 0.25, ("go",)),
     ("spawn_end", "ns", 0.35, ("st", "boost_fiber", "go")),
+    ("scope_join", "ns", 0.4, ("go",)),
     ("timer_1m", "ns", 1.0, ("libev",)),
     ("timer_last_1m", "ns", 1.0, ("libev",)),
     ("timer_any_1m", "ns", 1.0, ("libev",)),
@@ -26,7 +27,7 @@ TARGETS = (
 
 # The picture: what is drawn, and of whom, in which colour. They hold on white and on black.
 DRAWN = ("yield_2", "yield_1000", "yield_deep", "yield_deep_10k", "spawn_end", "spawn_join",
-         "park_wake", "timer_1m", "timer_last_1m", "sleepers_100k")
+         "scope_join", "park_wake", "timer_1m", "timer_last_1m", "sleepers_100k")
 COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": "#b05cc6",
            "libevent": "#d64f6a", "libuv": "#8c8c3a"}
 GREY = "#808080"

@@ -318,6 +318,7 @@ var benches = map[string]func(){
 	"yield_deep_10k": func() { wide(10000, yieldTouched) },
 	"spawn_end":      spawnEnd,
 	"spawn_join":     spawnJoin,
+	"scope_join":     spawnJoin,
 	"park_wake":      func() { pair(parkFlat) },
 	"park_deadline":  func() { pair(parkDeadline) },
 	"park_deep":      func() { pair(parkDeep) },
