@@ -18,8 +18,6 @@ TARGETS = (
     ("spawn_end", "ns", 0.35, ("st", "boost_fiber", "go")),
     ("scope_join", "ns", 0.4, ("go",)),
     ("timer_1m", "ns", 1.0, ("libev",)),
-    ("timer_last_1m", "ns", 1.0, ("libev",)),
-    ("timer_any_1m", "ns", 1.0, ("libev",)),
     ("sleepers_100k", "cpu_ms", 0.8, ("go",)),
     ("wake_late", "ns", 1.2, ("bare",)),
     ("parked_1m", "bytes", 4.5 * 1024, ()),
