@@ -52,9 +52,9 @@ COIR_API int coir_getsockname(int fd, struct sockaddr *addr, socklen_t *size);
 COIR_API int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size);
 
 /* Takes the next connection: its descriptor. `addr` and `size` may be NULL. A connection that was
- * aborted before it was taken is passed over. Other errors are accept(2)'s; after -EMFILE, -ENFILE,
- * -ENOBUFS and -ENOMEM the connection is still there, so wait a little before the next try.
- * Parks. */
+ * aborted before it was taken is passed over. Other errors are accept(2)'s; after -EMFILE, -ENFILE
+ * and -ENOBUFS the connection is still there, so wait a little before the next try; after -ENOMEM
+ * it is there or closed. Parks. */
 COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until);
 
 /* Connects a socket: 0, or what connect(2) says. After -ETIMEDOUT by `until`, or -ECANCELED, the
