@@ -93,7 +93,8 @@ COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64
 COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until);
 
 /* Reads or writes all of `size` bytes. Returns `size`; less after an end of file, an error, a stop
- * or `until`: then that many bytes were moved, and the next call tells why (an end of file: 0).
+ * or `until`: then that many bytes were moved, and the next call, with the same `until`, tells why
+ * (an end of file: 0).
  * An error when none was. */
 COIR_API ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until);
 /* See coir_read_full. */
