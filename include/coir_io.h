@@ -30,7 +30,8 @@ COIR_API int coir_socketpair(int domain, int type, int protocol, int fds[2]);
 /* A pipe: fds[0] is read, fds[1] written. Returns 0, or what pipe(2) says, or -ENOMEM. */
 COIR_API int coir_pipe(int fds[2]);
 
-/* Another number for the same open file. Returns it, or what dup(2) says, or -ENOMEM. */
+/* Another number for the same open file, which becomes non-blocking for all its numbers. Returns
+ * it, or what dup(2) says, or -ENOMEM. */
 COIR_API int coir_dup(int fd);
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -59,8 +60,9 @@ COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_
 
 /* Connects a socket: 0, or what connect(2) says. After -ETIMEDOUT by `until`, or -ECANCELED, the
  * attempt goes on in the kernel: call again to wait on, or coir_close. The kernel's own -ETIMEDOUT
- * has ended it. A Unix socket whose peer's queue is full is tried again after 1 ms, 2 ms … 16 ms.
- * Parks. */
+ * has ended it. Of several fibers in the connect of one socket, one is told why it failed, the
+ * others -ECONNABORTED. A Unix socket whose peer's queue is full is tried again after 1 ms, 2 ms …
+ * 16 ms. Parks. */
 COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t until);
 
 /* ---- data; all park -------------------------------------------------------------------------- */
@@ -71,7 +73,8 @@ COIR_API ssize_t coir_recv(int fd, void *buf, size_t size, int flags, uint64_t u
 /* See coir_recv. */
 COIR_API ssize_t coir_send(int fd, const void *buf, size_t size, int flags, uint64_t until);
 
-/* As recvfrom(2) and sendto(2): the count, or an error. */
+/* As recvfrom(2) and sendto(2): the count, or an error. What is sent by name to a Unix socket whose
+ * queue is full is tried again as coir_connect does. */
 COIR_API ssize_t coir_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *addr,
                                socklen_t *addr_size, uint64_t until);
 /* See coir_recvfrom. */
@@ -86,11 +89,12 @@ COIR_API ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, u
 
 /* As readv(2) and writev(2): the count, or an error. */
 COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until);
-/* See coir_readv. Into a blocking descriptor that is not coir's own, one part at a time. */
+/* See coir_readv. Into a descriptor that is neither coir's own nor a socket, one part at a time. */
 COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until);
 
 /* Reads or writes all of `size` bytes. Returns `size`; less after an end of file, an error, a stop
- * or `until`: then that many bytes were moved, and the next call tells why (an end of file: 0).
+ * or `until`: then that many bytes were moved, and the next call, with the same `until`, tells why
+ * (an end of file: 0).
  * An error when none was. */
 COIR_API ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until);
 /* See coir_read_full. */

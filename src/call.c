@@ -29,7 +29,39 @@ static int64_t call_parking(const struct cr_call *call, int mask, size_t size, u
     if (CR_UNLIKELY(call->size > PTRDIFF_MAX))
         cr_fatal_mistake(function, caller, "the size is negative");
     struct cr_io io = {.fd = call->fd, .mask = mask, .size = size, .until = until, .call = call};
+    io.aside = mask == COIR_IN && call->kind != CR_CALL_READV && call->flags != 0;
     return cr_io_call(self, &io);
+}
+
+/* Before the next try at a Unix socket whose queue is full, since readiness does not tell when it
+ * has room again: 0, or an error. */
+static int call_pause(struct cr_fiber *self, int fd, int *pause_ms, uint64_t until)
+{
+    uint64_t pause = coir_after(COIR_MS(*pause_ms));
+    int outcome = cr_io_pause(self, fd, pause < until ? pause : until);
+    if (outcome != -ETIMEDOUT || pause >= until)
+        return outcome;
+    *pause_ms = *pause_ms < BACKOFF_MOST_MS ? 2 * *pause_ms : *pause_ms;
+    return 0;
+}
+
+/* A call that sends, to `addr` where there is one. A socket that sends by name is always writable,
+ * so a full queue would be tried without end. */
+static int64_t call_sending(const struct cr_call *call, const struct sockaddr *addr, socklen_t size,
+                            uint64_t until, const char *function, void *caller)
+{
+    bool by_name = addr && size >= sizeof *addr && addr->sa_family == AF_UNIX;
+    int pause_ms = 1;
+    if (!by_name || until == 0 || !cr_sched_self)
+        return call_parking(call, COIR_OUT, 0, until, function, caller);
+    int64_t result;
+    do {
+        result = call_parking(call, COIR_OUT, 0, 0, function, caller);
+        if (result != -ETIMEDOUT)
+            return result;
+        result = call_pause(cr_sched_self, call->fd, &pause_ms, until);
+    } while (result == 0);
+    return result;
 }
 
 static int call_kind(int domain, int type, int protocol)
@@ -143,10 +175,13 @@ static int call_adopt(int fd)
 
 int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
 {
+    struct cr_fiber *self = cr_sched_self;
     struct cr_call call = {CR_CALL_ACCEPT, fd, .addr = addr, .size_out = size};
-    int result = cr_sched_self ? call_adopt(fd) : 0;
-    if (result < 0)
-        return result;
+    int result = self && !self->stop ? call_adopt(fd) : 0;
+    if (result < 0) {
+        cr_sched_spend(self);
+        return self->stop ? cr_sched_refuse(self) : result;
+    }
     do
         result = (int)call_parking(&call, COIR_IN, 0, until, "coir_accept", CR_CALLER);
     while (result == -ECONNABORTED);
@@ -156,11 +191,12 @@ int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
     return cr_io_own(cr_sched_here, result, entry ? entry->kind : CR_FD_SOCKET);
 }
 
-/* What has become of a connect that the kernel goes on with: 0, -EINPROGRESS, or why it failed. */
+/* What has become of a connect that the kernel goes on with: 0, -EINPROGRESS, or why it failed.
+ * The kernel tells its error once, so another fiber may have been told. */
 static int connect_outcome(struct cr_world *world, int fd)
 {
     struct sockaddr_storage peer;
-    int error = 0;
+    int error = 0, ready = world->ready(world, fd, COIR_OUT);
     socklen_t size = sizeof error;
     struct cr_call ask_error = {CR_CALL_GETSOCKOPT,
                                 fd,
@@ -168,6 +204,8 @@ static int connect_outcome(struct cr_world *world, int fd)
                                 .name = SO_ERROR,
                                 .buf = &error,
                                 .size_out = &size};
+    if (ready <= 0)
+        return ready < 0 ? ready : -EINPROGRESS;
     int result = (int)world->call(world, &ask_error, 0);
     if (result < 0 || error != 0)
         return result < 0 ? result : -error;
@@ -175,16 +213,9 @@ static int connect_outcome(struct cr_world *world, int fd)
     struct cr_call ask_peer = {
         CR_CALL_GETPEERNAME, fd, .addr = (struct sockaddr *)&peer, .size_out = &size};
     result = (int)world->call(world, &ask_peer, 0);
-    return result == -ENOTCONN ? -EINPROGRESS : result;
+    return result == -ENOTCONN ? -ECONNABORTED : result;
 }
 
-static const struct cr_wait_kind FULL_QUEUE = {
-    .name = "room in the queue of a Unix socket",
-    .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
-};
-
-/* Readiness does not tell when the peer's queue has room again. */
 static int connect_try_again(struct cr_fiber *self, const struct cr_call *call, uint64_t until)
 {
     struct cr_world *world = &self->sched->world;
@@ -192,14 +223,9 @@ static int connect_try_again(struct cr_fiber *self, const struct cr_call *call, 
     if (until == 0)
         return cr_sched_try_once(self);
     while (result == -EAGAIN) {
-        struct cr_wait wait = {.kind = &FULL_QUEUE};
-        uint64_t pause = coir_after(COIR_MS(pause_ms));
-        cr_list_init(&wait.link);
-        int outcome = cr_sched_park(self, &wait, pause < until ? pause : until);
-        if (outcome != -ETIMEDOUT || pause >= until)
-            return outcome;
-        pause_ms = pause_ms < BACKOFF_MOST_MS ? 2 * pause_ms : pause_ms;
-        result = (int)world->call(world, call, 0);
+        result = call_pause(self, call->fd, &pause_ms, until);
+        if (result == 0)
+            result = (int)world->call(world, call, 0);
     }
     return result;
 }
@@ -211,12 +237,14 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
         CR_CALL_CONNECT, fd, .addr = (struct sockaddr *)(uintptr_t)addr, .in_size = size};
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_connect", CR_CALLER);
-    if (CR_UNLIKELY(self->stop))
-        return cr_sched_refuse(self);
     struct cr_world *world = &self->sched->world;
-    int result = call_adopt(fd);
+    int result = cr_io_begin(self, fd, COIR_OUT);
+    if (result == 0)
+        result = call_adopt(fd);
     if (result == 0)
         result = (int)world->call(world, &call, 0);
+    if (result == 0 || result == -EINPROGRESS)
+        cr_fd_find(&self->sched->fds, fd)->ready &= (uint8_t)~COIR_HUP; /* of before */
     if (result == -EAGAIN)
         result = connect_try_again(self, &call, until);
     while (result == -EINPROGRESS || result == -EALREADY) {
@@ -258,7 +286,7 @@ ssize_t coir_sendto(int fd, const void *buf, size_t size, int flags, const struc
                            .addr = (struct sockaddr *)(uintptr_t)addr,
                            .buf = (void *)(uintptr_t)buf,
                            .size = size};
-    return (ssize_t)call_parking(&call, COIR_OUT, 0, until, "coir_sendto", CR_CALLER);
+    return (ssize_t)call_sending(&call, addr, addr_size, until, "coir_sendto", CR_CALLER);
 }
 
 ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until)
@@ -271,7 +299,9 @@ ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t u
 {
     struct cr_call call = {
         CR_CALL_SENDMSG, fd, .flags = flags, .message = (struct msghdr *)(uintptr_t)message};
-    return (ssize_t)call_parking(&call, COIR_OUT, 0, until, "coir_sendmsg", CR_CALLER);
+    const struct sockaddr *addr = message ? message->msg_name : NULL;
+    return (ssize_t)call_sending(&call, addr, addr ? message->msg_namelen : 0, until,
+                                 "coir_sendmsg", CR_CALLER);
 }
 
 ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
@@ -280,18 +310,20 @@ ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
     return (ssize_t)call_parking(&call, COIR_IN, 0, until, "coir_readv", CR_CALLER);
 }
 
-/* What may block is written part by part; a socket is told not to raise SIGPIPE. */
+/* A socket is told not to wait and not to raise SIGPIPE; what else may block is written part by
+ * part. */
 ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until)
 {
     struct cr_call call = {CR_CALL_WRITEV, fd, .count = count, .parts = parts};
     struct cr_fd *entry = cr_sched_here ? cr_fd_find(&cr_sched_here->fds, fd) : NULL;
-    bool owned = entry && entry->owned;
+    bool owned = entry && entry->owned, some = count > 0 && parts && cr_sched_self;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (__typeof__(message.msg_iovlen))count};
-    if (owned && entry->kind & CR_FD_SOCKET && count > 0)
+    if (some && (!owned || entry->kind & CR_FD_SOCKET))
         call = (struct cr_call){CR_CALL_SENDMSG, fd, .message = &message};
-    if (owned || count <= 0 || !cr_sched_self)
-        return (ssize_t)call_parking(&call, COIR_OUT, 0, until, "coir_writev", CR_CALLER);
+    int64_t result = call_parking(&call, COIR_OUT, 0, until, "coir_writev", CR_CALLER);
+    if (owned || !some || result != -ENOTSOCK)
+        return (ssize_t)result;
     int first = 0;
     while (first < count - 1 && parts[first].iov_len == 0)
         first++;

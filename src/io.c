@@ -120,12 +120,12 @@ static int io_spend(struct cr_fiber *self, int fd, int mask)
         return 0;
     struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
     int ready = entry ? 0 : sched->world.ready(&sched->world, fd, mask);
+    if (ready >= 0 && !entry && !(entry = cr_fd_make(&sched->fds, fd)))
+        ready = -ENOMEM;
+    uint32_t generation = entry ? entry->generation : 0;
+    cr_sched_rest(self);
     if (ready < 0)
         return ready;
-    if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
-        return -ENOMEM;
-    uint32_t generation = entry->generation;
-    cr_sched_rest(self);
     return entry->generation == generation ? 0 : -EBADF;
 }
 
@@ -240,7 +240,8 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
                 entry->ready &= (uint8_t)~COIR_IN;
             if (result != -EAGAIN)
                 return result;
-            entry->ready &= (uint8_t)~io->mask;
+            if (!io->aside)
+                entry->ready &= (uint8_t)~io->mask;
         }
         if (io->until == 0)
             return -ETIMEDOUT;
@@ -250,13 +251,22 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
     }
 }
 
+CR_INLINE int io_begin(struct cr_fiber *self, int fd, int mask)
+{
+    int spent = io_spend(self, fd, mask);
+    return CR_UNLIKELY(self->stop) ? cr_sched_refuse(self) : spent;
+}
+
+int cr_io_begin(struct cr_fiber *self, int fd, int mask)
+{
+    return io_begin(self, fd, mask);
+}
+
 int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
 {
-    int spent = io_spend(self, io->fd, io->mask);
-    if (CR_UNLIKELY(self->stop))
-        return cr_sched_refuse(self);
-    if (CR_UNLIKELY(spent < 0))
-        return spent;
+    int begun = io_begin(self, io->fd, io->mask);
+    if (CR_UNLIKELY(begun < 0))
+        return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
     int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, entry, io)
                                                       : io_foreign(self, io);
@@ -272,7 +282,8 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_read", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_read", CR_CALLER, "the size is negative");
-    return (ssize_t)cr_io_call(self, &(struct cr_io){fd, COIR_IN, buf, NULL, size, until, NULL});
+    return (ssize_t)cr_io_call(self, &(struct cr_io){
+                                      fd, COIR_IN, buf, NULL, size, until, NULL, false});
 }
 
 ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
@@ -282,7 +293,8 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_write", CR_CALLER);
     if (CR_UNLIKELY(size > PTRDIFF_MAX))
         cr_fatal_mistake("coir_write", CR_CALLER, "the size is negative");
-    return (ssize_t)cr_io_call(self, &(struct cr_io){fd, COIR_OUT, NULL, buf, size, until, NULL});
+    return (ssize_t)cr_io_call(self, &(struct cr_io){
+                                      fd, COIR_OUT, NULL, buf, size, until, NULL, false});
 }
 
 static void io_wake_all(struct cr_list *ring)
@@ -355,6 +367,25 @@ int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until)
         entry->ready &= (uint8_t)~mask;
     int woken = io_wait(self, &CALL_FD, fd, mask, until);
     return woken < 0 && woken != IO_ASK_AGAIN ? woken : 0;
+}
+
+static const struct cr_wait_kind PAUSE = {
+    .name = "room in the queue of a Unix socket",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+};
+
+/* Without directions, so no event ends it; coir_close does. */
+int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until)
+{
+    struct cr_fd *entry = cr_fd_make(&self->sched->fds, fd);
+    if (!entry)
+        return -ENOMEM;
+    uint32_t generation = entry->generation;
+    struct cr_fd_wait wait = {.wait.kind = &PAUSE, .fd = fd};
+    cr_list_append(&entry->waiters, &wait.wait.link);
+    int result = cr_sched_park(self, &wait.wait, until);
+    return entry->generation != generation && result == -ETIMEDOUT ? -EBADF : result;
 }
 
 int coir_close(int fd)

@@ -13,10 +13,19 @@ struct cr_io {
     size_t size; /* 0 in a call whose short result proves nothing */
     uint64_t until;
     const struct cr_call *call; /* NULL: read or write */
+    bool aside; /* what it asks for is not what others read, so its EAGAIN proves nothing */
 };
 
 /* Makes a call as soon as it can be made: its result, or an error. */
 CR_HIDDEN int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io);
+
+/* What comes before a try that cr_io_call does not make: counts it, and refuses it to a stopped
+ * fiber. 0, or an error. */
+CR_HIDDEN int cr_io_begin(struct cr_fiber *self, int fd, int mask);
+
+/* Waits where readiness tells nothing: -ETIMEDOUT, or as other waits -EBADF, -ECANCELED,
+ * -ENOMEM. */
+CR_HIDDEN int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until);
 
 /* Waits for a descriptor on behalf of a call: 0, or an error. */
 CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until);
