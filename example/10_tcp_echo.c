@@ -1,13 +1,11 @@
 /* A TCP echo server and its clients in one thread, in blocking style. */
 #include <coir_io.h>
-
 #include <netinet/in.h>
 #include <stdio.h>
 
 enum { CLIENTS = 50, MESSAGES = 20 };
-
-static int listener, echoed;
 static struct sockaddr_in address = {.sin_family = AF_INET};
+static int listener, echoed;
 
 static int serve(void *arg)
 {
@@ -32,11 +30,9 @@ static int call(void *arg)
 {
     int fd = coir_socket(AF_INET, SOCK_STREAM, 0);
     char byte = 'x';
-    if (coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_NEVER) < 0)
-        return 1;
-    for (int i = 0; i < MESSAGES; i++)
-        if (coir_write(fd, &byte, 1, COIR_NEVER) == 1 && coir_read(fd, &byte, 1, COIR_NEVER) == 1)
-            echoed++;
+    if (coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_NEVER) == 0)
+        for (int i = 0; i < MESSAGES && coir_write(fd, &byte, 1, COIR_NEVER) == 1; i++)
+            echoed += coir_read(fd, &byte, 1, COIR_NEVER) == 1;
     return coir_close(fd) < 0 || arg;
 }
 
