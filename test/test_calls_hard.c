@@ -189,7 +189,8 @@ static int parts(void *arg)
     (void)arg;
     CHECK_EQ(coir_writev(socks.out, out, 2, COIR_NEVER), 7);
     CHECK_EQ(coir_read(socks.in, got, sizeof got, COIR_NEVER), 7);
-    CHECK_EQ(coir_writev(pipe.out, NULL, 2, COIR_NEVER), -EFAULT);
+    if (!getenv("COIR_TEST_VALGRIND")) /* which objects to the pointer itself */
+        CHECK_EQ(coir_writev(pipe.out, NULL, 2, COIR_NEVER), -EFAULT);
     CHECK_EQ(coir_writev(pipe.out, out, 2, COIR_NEVER), 4);
     fds_close(socks);
     fds_close(pipe);

@@ -200,13 +200,14 @@ static int room_of(int fd, mode_t mode)
 
 /* "If the read direction of the socket has shutdown, EV_EOF, and the socket error (if any) in
  * fflags." A socket that was never connected has neither end: Linux tells a hang-up of it, without
- * that of the reading direction, which is not an event here. Asking Linux for the error would take
- * it away, so it is always ECONNRESET. */
+ * that of the reading direction, which is not an event here unless an error is pending. Asking
+ * Linux for the error would take it away, so it is always ECONNRESET. */
 static bool tell_socket(struct kevent *event, uint32_t told)
 {
     bool reads = event->filter == EVFILT_READ;
     uint32_t ends = reads ? EPOLLRDHUP : EPOLLHUP;
-    if (!reads && told & EPOLLHUP && !(level(event->ident, POLLRDHUP) & POLLRDHUP))
+    bool never = told & EPOLLHUP && !(told & EPOLLERR);
+    if (!reads && never && !(level(event->ident, POLLRDHUP) & POLLRDHUP))
         return false;
     if (told & ends) {
         event->flags |= EV_EOF;
