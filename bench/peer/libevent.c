@@ -1,6 +1,6 @@
 /* libevent's side of the benchmarks. An operation adds a timer and deletes it, with the precise
  * timers that libevent offers for the asking. */
-#include "../bench.h"
+#include "timers.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -43,46 +43,6 @@ static int timers(long size, uint64_t (*length_ns)(void))
     return 0;
 }
 
-static uint64_t half_an_hour(void)
-{
-    return UINT64_C(1800000000000);
-}
-
-static uint64_t half_a_day(void)
-{
-    return 24 * half_an_hour();
-}
-
-static uint64_t anywhere(void)
-{
-    static uint64_t seed = 2;
-    return bench_far_ns(&seed);
-}
-
-static int run_timer_100k(void *arg)
-{
-    (void)arg;
-    return timers(100000, half_an_hour);
-}
-
-static int run_timer_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, half_an_hour);
-}
-
-static int run_timer_last_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, half_a_day);
-}
-
-static int run_timer_any_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, anywhere);
-}
-
 static int run_wake_late(void *arg)
 {
     (void)arg;
@@ -99,10 +59,7 @@ static int run_wake_late(void *arg)
 }
 
 static const struct bench BENCHES[] = {
-    {"timer_100k", run_timer_100k},
-    {"timer_1m", run_timer_1m},
-    {"timer_last_1m", run_timer_last_1m},
-    {"timer_any_1m", run_timer_any_1m},
+    BENCH_TIMERS,
     {"wake_late", run_wake_late},
 };
 

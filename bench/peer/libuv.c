@@ -1,6 +1,6 @@
 /* libuv's side of the benchmarks. An operation starts a timer and stops it. Its times are whole
  * milliseconds, so it has no 200 µs to be late for. */
-#include "../bench.h"
+#include "timers.h"
 
 #include <uv.h>
 
@@ -29,51 +29,8 @@ static int timers(long size, uint64_t (*length_ns)(void))
     return 0;
 }
 
-static uint64_t half_an_hour(void)
-{
-    return UINT64_C(1800000000000);
-}
-
-static uint64_t half_a_day(void)
-{
-    return 24 * half_an_hour();
-}
-
-static uint64_t anywhere(void)
-{
-    static uint64_t seed = 2;
-    return bench_far_ns(&seed);
-}
-
-static int run_timer_100k(void *arg)
-{
-    (void)arg;
-    return timers(100000, half_an_hour);
-}
-
-static int run_timer_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, half_an_hour);
-}
-
-static int run_timer_last_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, half_a_day);
-}
-
-static int run_timer_any_1m(void *arg)
-{
-    (void)arg;
-    return timers(1000000, anywhere);
-}
-
 static const struct bench BENCHES[] = {
-    {"timer_100k", run_timer_100k},
-    {"timer_1m", run_timer_1m},
-    {"timer_last_1m", run_timer_last_1m},
-    {"timer_any_1m", run_timer_any_1m},
+    BENCH_TIMERS,
 };
 
 static void inside(int (*run)(void *arg))
