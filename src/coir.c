@@ -27,6 +27,7 @@
 #include "world/kqueue.c"
 #include "world/poll.c"
 #include "world/virtual.c"
+#include "world/bell.c"
 #include "fd.c"
 
 /* 5: what fibers have around them: scopes, values of their own */

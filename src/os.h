@@ -57,6 +57,10 @@ CR_HIDDEN int cr_os_socketpair(int domain, int type, int protocol, int fds[2]);
 CR_HIDDEN int cr_os_pipe(int fds[2]);
 CR_HIDDEN int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size);
 
+/* Two ends (or twice the same number): what is written to ends[1], 8 bytes at a time, makes ends[0]
+ * readable until it is read. */
+CR_HIDDEN int cr_os_bell(int ends[2]);
+
 /* Keeps SIGPIPE away from all that is sent on a socket, where flags of each call cannot. */
 CR_HIDDEN void cr_os_no_sigpipe(int fd);
 

@@ -126,6 +126,11 @@ int cr_os_pipe(int fds[2])
     return pipe(fds) < 0 ? -1 : bsd_own_both(fds);
 }
 
+int cr_os_bell(int ends[2])
+{
+    return cr_os_pipe(ends);
+}
+
 int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
 {
     return bsd_own(accept(fd, addr, size));

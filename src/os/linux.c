@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -104,6 +105,12 @@ int cr_os_socketpair(int domain, int type, int protocol, int fds[2])
 int cr_os_pipe(int fds[2])
 {
     return pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+}
+
+int cr_os_bell(int ends[2])
+{
+    ends[0] = ends[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return ends[0] < 0 ? -1 : 0;
 }
 
 int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
