@@ -144,6 +144,13 @@ COIR_API int coir_sched_step(coir_sched *sched, int budget);
  * deadline that a fiber waits for; COIR_NEVER: none does. */
 COIR_API uint64_t coir_sched_deadline(coir_sched *sched);
 
+/* A descriptor for a foreign loop to watch for reading: it is readable while a descriptor that
+ * fibers wait for is ready, or something was posted. So the foreign loop calls coir_sched_step when
+ * it is readable, when coir_sched_deadline comes, and after calls of its own that make fibers ready
+ * (coir_spawn, coir_wake, …). The descriptor is the scheduler's. Returns it; -ENOSYS in the poll
+ * world, which has none; -EMFILE, -ENFILE, -ENOMEM. */
+COIR_API int coir_sched_fd(coir_sched *sched);
+
 /* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return -ECANCELED
  * and they run to their end; one that makes no progress to it is reported and abandoned. Frees all
  * stacks and closes coir's own descriptors. Not callable in a fiber. NULL is ignored. */
@@ -232,6 +239,42 @@ COIR_API int coir_park(uint64_t until);
  * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
  * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
 COIR_API int coir_wake(coir_fiber handle);
+
+/* ---- from other threads ---------------------------------------------------------------------- */
+
+/* Where other threads, and signal handlers, reach a scheduler. A value, as a fiber's handle is. */
+typedef struct coir_mailbox {
+    uint32_t slot;       /* coir's */
+    uint32_t generation; /* coir's */
+} coir_mailbox;
+
+/* A call to be made in the scheduler's thread. The caller owns the memory: set `fn` and `arg`,
+ * leave the rest 0, and let it stay where it is from the post to the call. */
+typedef struct coir_letter {
+    void (*fn)(void *arg);    /* is called by the loop, outside fibers; it may do all but park */
+    void *arg;                /* its argument */
+    struct coir_letter *next; /* coir's */
+    int posted;               /* coir's */
+} coir_letter;
+
+/* Opens the scheduler's mailbox, or gives the one that is open again. While it is open, the
+ * scheduler waits for posts: coir_run and coir_sched_run do not end, though all fibers have.
+ * Returns 0, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC. Callable anywhere in the scheduler's thread. Never
+ * parks. */
+COIR_API int coir_mailbox_open(coir_mailbox *mailbox);
+
+/* Closes it, when called as often as coir_mailbox_open: then calls what was posted, and later posts
+ * are -ESRCH. It waits for posts that other threads are in the middle of. coir_sched_free closes
+ * it after the fibers have ended. Returns 0, or -ESRCH for one that is closed. Callable anywhere in
+ * the scheduler's thread. Never parks. */
+COIR_API int coir_mailbox_close(coir_mailbox mailbox);
+
+/* Posts a letter: the loop's next turn calls letter->fn(letter->arg), after what was posted before.
+ * A letter that is posted again before it is called is called once, after the later post. When the
+ * call begins the letter is its owner's again. Callable in any thread, and in signal handlers; it
+ * allocates nothing, takes no lock, and makes one system call where the scheduler waits, else none.
+ * Returns 0, and the call will be made; -ESRCH when the mailbox is closed, and it will not. */
+COIR_API int coir_post(coir_mailbox mailbox, coir_letter *letter);
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
 

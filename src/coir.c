@@ -39,6 +39,7 @@
 #include "race.c"
 #include "io.c"
 #include "call.c"
+#include "post.c"
 
 /* 7: the loop that serves time and the world */
 #include "loop.c"

@@ -23,6 +23,7 @@ static void leave_in_child(void)
     struct coir_sched *sched = cr_sched_here;
     if (!sched)
         return;
+    cr_post_abandon(&sched->post);
     sched->world.fini(&sched->world);
     cr_sched_here = NULL;
     cr_sched_self = NULL;

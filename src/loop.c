@@ -2,7 +2,7 @@
  *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; find
  *      the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
- *   3. all timers that are due, in order; then all descriptors
+ *   3. all timers that are due, in order; then all descriptors; then what was posted
  *   4. run fibers until none is ready or the budget is spent
  * The only caller of the world's wait. */
 #include "loop.h"
@@ -38,6 +38,8 @@ static void loop_dispatch(struct coir_sched *sched, const struct cr_event *event
     for (int i = 0; i < count; i++) {
         if (events[i].token & 1)
             cr_fd_event(sched, events[i].token, (int)events[i].value);
+        else if (events[i].token == CR_TOKEN_BELL)
+            cr_post_hush(sched);
         else
             cr_io_complete(events[i].token, events[i].value);
     }
@@ -111,7 +113,9 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     int count = loop_wait_until(sched, may_wait, &until);
     if (count < 0)
         return count;
-    if (sched->world.waiting > 0 || until > 0)
+    if (until > 0 && !cr_post_doze(&sched->post))
+        until = 0;
+    if (sched->world.waiting > 0 || until > 0 || sched->embedded)
         count = sched->world.wait(&sched->world, events, EVENTS_MOST, until);
     if (count < 0)
         return count;
@@ -120,6 +124,8 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
         loop_fire(sched);
     sched->progress = progress;
     loop_dispatch(sched, events, count);
+    if (sched->post.box)
+        cr_post_deliver(&sched->post);
     if (!sched->ready)
         return 0;
     int left = sched->pick ? 0 : (budget > 0 ? budget : BUDGET) - 1;
@@ -144,13 +150,15 @@ static int loop_own(coir_sched *sched, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "not this thread's scheduler");
     if (cr_sched_self)
         cr_fatal_mistake(function, caller, "called in a fiber of the scheduler");
+    if (sched->post.calling)
+        cr_fatal_mistake(function, caller, "called in a letter's function");
     return 0;
 }
 
 int cr_loop_run(struct coir_sched *sched)
 {
     int result = 0;
-    while (result == 0 && sched->live > 0)
+    while (result == 0 && (sched->live > 0 || sched->post.box))
         result = cr_loop_turn(sched, true, 0);
     if (result == -EDEADLK)
         cr_report_deadlock(sched);
@@ -174,9 +182,19 @@ int coir_sched_step(coir_sched *sched, int budget)
     int result = cr_loop_turn(sched, false, budget);
     if (result < 0)
         return result;
-    if (sched->live == 0)
+    if (sched->live == 0 && !sched->post.box)
         return COIR_STEP_DONE;
-    return loop_next_turn(sched) == 0 ? COIR_STEP_READY : COIR_STEP_WAITING;
+    bool dozes = loop_next_turn(sched) > 0 && cr_post_doze(&sched->post);
+    return dozes ? COIR_STEP_WAITING : COIR_STEP_READY;
+}
+
+int coir_sched_fd(coir_sched *sched)
+{
+    if (loop_own(sched, "coir_sched_fd", CR_CALLER) < 0)
+        return -ECHILD;
+    int fd = sched->world.open ? sched->world.open(&sched->world) : -ENOSYS;
+    sched->embedded = fd >= 0;
+    return fd;
 }
 
 uint64_t coir_sched_deadline(coir_sched *sched)

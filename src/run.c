@@ -46,6 +46,7 @@ static int run_init(coir_sched *sched)
 {
     const struct coir_sched_opts *opts = &sched->opts;
     sched->ready_end = &sched->ready;
+    cr_post_init(&sched->post);
     cr_stack_init(&sched->stacks);
     sched->class = cr_stack_class(&sched->stacks,
                                   opts->stack_size ? opts->stack_size : STACK_SIZE_DEFAULT,
@@ -85,6 +86,7 @@ static void run_free(coir_sched *sched)
 {
     sched->freeing = true;
     run_stop_all(sched);
+    cr_post_fini(sched);
     sched->world.fini(&sched->world);
     cr_fd_fini(&sched->fds);
     cr_timer_fini(&sched->timers);
@@ -138,6 +140,8 @@ void coir_sched_free(coir_sched *sched)
         cr_fatal_mistake("coir_sched_free", CR_CALLER, "not this thread's scheduler");
     if (cr_sched_self)
         cr_fatal_mistake("coir_sched_free", CR_CALLER, "called in a fiber of the scheduler");
+    if (sched->post.calling)
+        cr_fatal_mistake("coir_sched_free", CR_CALLER, "called in a letter's function");
     run_free(sched);
 }
 

@@ -14,6 +14,7 @@
 #include "ctx/ctx.h"
 #include "fd.h"
 #include "list.h"
+#include "post.h"
 #include "san.h"
 #include "slot.h"
 #include "stack.h"
@@ -69,6 +70,8 @@ struct coir_sched {
     struct cr_stacks stacks;
     struct cr_fds fds;
     struct cr_world world;
+    struct cr_post post;
+    bool embedded; /* a foreign loop watches the world's descriptor */
     struct cr_san san;
     uint64_t spawned, live;
     uint64_t fired; /* timers in the last turn that looked for due ones */

@@ -22,12 +22,14 @@
 
 #define CR_PENDING INT64_MIN
 
-/* A token with its lowest bit set is a descriptor's: generation, number, 1. Else it is the address
- * of a struct cr_op (io.c). */
+/* A token with its lowest bit set is a descriptor's: generation, number, 1. CR_TOKEN_BELL is the
+ * mailbox's. Else it is the address of a struct cr_op (io.c). */
 struct cr_event {
     uint64_t token;
     int64_t value; /* readiness: COIR_IN … and CR_URGENT; or an operation's result */
 };
+
+enum { CR_TOKEN_BELL = 2 };
 
 enum { CR_URGENT = 16 }; /* beside COIR_IN …: a stream has urgent data, so a read may stop short */
 
@@ -94,6 +96,8 @@ struct cr_world {
      * Returns how many, or an error that makes waiting impossible. A signal ends it early: 0. */
     int (*wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
 
+    /* The descriptor that is readable while wait() would find an event; NULL: there is none. */
+    int (*open)(struct cr_world *world);
     /* Returns the world's own number for the registration (>= 0), -EPERM for what cannot be polled,
      * or another error. */
     int (*attach)(struct cr_world *world, int fd, uint64_t token);

@@ -23,7 +23,7 @@ static int epoll_open(struct cr_world *world)
 {
     if (world->queue < 0)
         world->queue = epoll_create1(EPOLL_CLOEXEC);
-    return world->queue < 0 ? -errno : 0;
+    return world->queue < 0 ? -errno : world->queue;
 }
 
 enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
@@ -109,6 +109,7 @@ int cr_epoll_init(struct cr_world *world)
     cr_posix_init(world);
     world->name = "epoll";
     world->wait = epoll_wait_events;
+    world->open = epoll_open;
     world->attach = epoll_attach;
     world->detach = epoll_detach;
     world->arm = epoll_arm;

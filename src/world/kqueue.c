@@ -60,7 +60,7 @@ static uint64_t kqueue_token(const struct kevent *event)
 static int kqueue_open(struct cr_world *world)
 {
     if (world->queue >= 0)
-        return 0;
+        return world->queue;
     int queue = kqueue();
     if (queue < 0)
         return -errno;
@@ -70,7 +70,7 @@ static int kqueue_open(struct cr_world *world)
         return result;
     }
     world->queue = queue;
-    return 0;
+    return queue;
 }
 
 /* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
@@ -237,6 +237,7 @@ int cr_kqueue_init(struct cr_world *world)
     cr_posix_init(world);
     world->name = "kqueue";
     world->wait = kqueue_wait;
+    world->open = kqueue_open;
     world->attach = kqueue_attach;
     world->detach = kqueue_detach;
     world->arm = kqueue_arm;

@@ -40,7 +40,7 @@
 #include <unistd.h>
 
 enum {
-    QUEUES_MOST = 16,
+    QUEUES_MOST = 256,
     QUEUES_OPEN = 2, /* whose inner epolls are open from the start */
     INNERS = 3,
     BATCH = 64,

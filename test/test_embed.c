@@ -1,0 +1,171 @@
+/* A scheduler driven by somebody else's loop: the descriptor, the deadline, and steps. */
+#include "fds.h"
+
+#include "coir_io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+
+enum { PEERS = 200, ROUNDS = 5 };
+
+static coir_sched *sched;
+static int fd;
+
+static bool is_readable(void)
+{
+    return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1;
+}
+
+static void embed(const struct coir_sched_opts *opts)
+{
+    CHECK_EQ(coir_sched_new(&sched, opts), 0);
+    fd = coir_sched_fd(sched);
+    if (fd == -ENOSYS)
+        SKIP("this world has no descriptor to watch");
+    CHECK(fd >= 0);
+}
+
+static int settle(void)
+{
+    int result;
+    do
+        result = coir_sched_step(sched, 0);
+    while (result == COIR_STEP_READY);
+    return result;
+}
+
+/* A foreign loop in five lines. */
+static void drive(void)
+{
+    while (settle() == COIR_STEP_WAITING) {
+        uint64_t until = coir_sched_deadline(sched), now = coir_now();
+        int left_ms = until > now ? (int)((until - now) / 1000000 + 1) : 0;
+        if (until == COIR_NEVER)
+            left_ms = -1;
+        poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, left_ms);
+    }
+}
+
+static struct fds_pair pairs[PEERS];
+static int echoed, slept;
+
+static int echo(void *arg)
+{
+    struct fds_pair *pair = arg;
+    char text[4];
+    for (int i = 0; i < ROUNDS; i++) {
+        CHECK_EQ(coir_read_full(pair->in, text, sizeof text, COIR_NEVER), sizeof text);
+        echoed++;
+    }
+    return 0;
+}
+
+static int send_slowly(void *arg)
+{
+    struct fds_pair *pair = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        CHECK_EQ(coir_sleep(COIR_MS(1) + (pair - pairs) * COIR_US(20)), 0);
+        slept++;
+        CHECK_EQ(coir_write_full(pair->out, "abcd", 4, COIR_NEVER), 4);
+    }
+    return 0;
+}
+
+static void echo_all(const struct coir_sched_opts *opts)
+{
+    embed(opts);
+    for (int i = 0; i < PEERS; i++) {
+        int fds[2];
+        CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        pairs[i] = (struct fds_pair){fds[0], fds[1]};
+        CHECK_EQ(coir_spawn(NULL, echo, &pairs[i], NULL), 0);
+        CHECK_EQ(coir_spawn(NULL, send_slowly, &pairs[i], NULL), 0);
+    }
+    drive();
+    CHECK(echoed == PEERS * ROUNDS && slept == PEERS * ROUNDS);
+    coir_sched_free(sched);
+}
+
+/* proves: E8, E9 */
+TEST(test_embedded_fibers_sleep_and_echo_in_a_foreign_loop)
+{
+    echo_all(&(struct coir_sched_opts){0});
+}
+
+/* proves: E8, E9, T1 */
+TEST(test_embedded_fibers_sleep_and_echo_on_a_virtual_clock)
+{
+    echo_all(&(struct coir_sched_opts){.clock = COIR_CLOCK_VIRTUAL});
+}
+
+/* proves: E9 */
+TEST(test_embedding_descriptor_is_readable_while_there_is_something_to_do)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK);
+    struct fds_waiter waiter = {.fd = pair.in, .mask = COIR_IN, .until = COIR_NEVER};
+    embed(NULL);
+    CHECK(!is_readable());
+    CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    CHECK(!is_readable());
+    fds_put(pair.out, "x");
+    CHECK(is_readable());
+    CHECK_EQ(settle(), COIR_STEP_DONE);
+    CHECK(!is_readable());
+    coir_sched_free(sched);
+}
+
+static int adopt_only(void *arg)
+{
+    return coir_adopt(*(int *)arg);
+}
+
+/* proves: E9 */
+TEST(test_regress_edge_that_nobody_waits_for_keeps_a_foreign_loop_busy)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK);
+    embed(NULL);
+    CHECK_EQ(coir_spawn(NULL, adopt_only, &pair.in, NULL), 0);
+    settle();
+    fds_put(pair.out, "x");
+    settle();
+    CHECK(!is_readable());
+    coir_sched_free(sched);
+}
+
+static coir_mailbox box;
+static int calls;
+
+static void count_call(void *arg)
+{
+    (void)arg;
+    calls++;
+}
+
+static void *post_one(void *arg)
+{
+    CHECK_EQ(coir_post(box, arg), 0);
+    return NULL;
+}
+
+/* proves: E9, X4 */
+TEST(test_post_makes_the_descriptor_of_a_waiting_scheduler_readable)
+{
+    pthread_t thread;
+    coir_letter letter = {.fn = count_call};
+    embed(NULL);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    for (int i = 1; i <= 3; i++) {
+        CHECK_EQ(settle(), COIR_STEP_WAITING);
+        CHECK(!is_readable());
+        CHECK_EQ(pthread_create(&thread, NULL, post_one, &letter), 0);
+        pthread_join(thread, NULL);
+        CHECK(is_readable());
+        CHECK_EQ(settle(), COIR_STEP_WAITING);
+        CHECK_EQ(calls, i);
+    }
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(settle(), COIR_STEP_DONE);
+    coir_sched_free(sched);
+}

@@ -1,0 +1,193 @@
+/* The life of a mailbox: opened, closed, closed by the end of its scheduler or of the process, and
+ * posted to all the while. */
+#include "fds.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { CHURNS = 300 };
+
+static coir_mailbox box;
+static int calls;
+
+static void count_call(void *arg)
+{
+    (void)arg;
+    calls++;
+}
+
+static atomic_bool churn_over;
+static _Atomic uint64_t churn_box;
+static struct churner {
+    coir_letter letter;
+    long posted, called;
+} churners[2];
+
+static void churn_call(void *arg)
+{
+    struct churner *churner = arg;
+    churner->called++;
+}
+
+static void *churn_thread(void *arg)
+{
+    struct churner *churner = arg;
+    while (!atomic_load(&churn_over)) {
+        uint64_t value = atomic_load(&churn_box);
+        coir_mailbox to = {(uint32_t)(value >> 32), (uint32_t)value};
+        int result = coir_post(to, &churner->letter);
+        CHECK(result == 0 || result == -ESRCH);
+        churner->posted += result == 0;
+    }
+    return NULL;
+}
+
+/* Posting goes on while mailboxes are closed and schedulers freed: what was answered with 0 is
+ * called, the rest is refused, and no bell of a freed scheduler is rung. */
+/* proves: X1, X5 */
+TEST(test_posts_to_schedulers_that_are_freed_are_called_or_refused)
+{
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        churners[i].letter = (coir_letter){.fn = churn_call, .arg = &churners[i]};
+        CHECK_EQ(pthread_create(&threads[i], NULL, churn_thread, &churners[i]), 0);
+    }
+    int open_before = fds_open();
+    for (int i = 0; i < CHURNS || churners[0].called < CHURNS || churners[1].called < CHURNS; i++) {
+        coir_sched *sched;
+        CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+        CHECK_EQ(coir_mailbox_open(&box), 0);
+        atomic_store(&churn_box, (uint64_t)box.slot << 32 | box.generation);
+        for (int turn = 0; turn < i % 7; turn++) {
+            sched_yield();
+            CHECK(coir_sched_step(sched, 0) >= 0);
+        }
+        if (i % 2)
+            CHECK_EQ(coir_mailbox_close(box), 0);
+        coir_sched_free(sched);
+    }
+    atomic_store(&churn_over, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(churners[i].letter.posted == 0 && churners[i].called <= churners[i].posted);
+    }
+    CHECK_EQ(fds_open(), open_before);
+}
+
+static void *keep_thread(void *arg)
+{
+    coir_sched *sched;
+    coir_mailbox *mine = arg;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(mine), 0);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    coir_sched_free(sched);
+    return NULL;
+}
+
+static void close_arg(void *arg)
+{
+    coir_mailbox *mine = arg;
+    CHECK_EQ(coir_mailbox_close(*mine), 0);
+}
+
+/* proves: X5 */
+TEST(test_mailboxes_of_a_hundred_threads_are_all_different)
+{
+    enum { MANY = 100 };
+    static coir_mailbox boxes[MANY];
+    static coir_letter letters[MANY];
+    pthread_t threads[MANY];
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, keep_thread, &boxes[i]), 0);
+    for (int i = 0; i < MANY; i++) {
+        while (__atomic_load_n(&boxes[i].generation, __ATOMIC_ACQUIRE) == 0)
+            sched_yield();
+        letters[i] = (coir_letter){.fn = close_arg, .arg = &boxes[i]};
+        for (int j = 0; j < i; j++)
+            CHECK(boxes[i].slot != boxes[j].slot);
+    }
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(coir_post(boxes[i], &letters[i]), 0);
+    for (int i = 0; i < MANY; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* proves: X5 */
+TEST(test_mailbox_is_open_until_it_was_closed_as_often_as_opened)
+{
+    coir_sched *sched;
+    coir_mailbox again;
+    coir_letter letter = {.fn = count_call};
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&again), 0);
+    CHECK(again.slot == box.slot && again.generation == box.generation);
+    CHECK_EQ(coir_mailbox_close(again), 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(coir_mailbox_close(box), -ESRCH);
+    CHECK_EQ(coir_mailbox_open(&again), 0);
+    CHECK(again.slot != box.slot || again.generation != box.generation);
+    CHECK_EQ(coir_post(box, &letter), -ESRCH);
+    CHECK_EQ(coir_post((coir_mailbox){0, 0}, &letter), -ESRCH);
+    CHECK_EQ(coir_post((coir_mailbox){UINT32_MAX, 1}, &letter), -ESRCH);
+    coir_sched_free(sched);
+    CHECK_EQ(coir_post(again, &letter), -ESRCH);
+    CHECK_EQ(calls, 1);
+}
+
+/* proves: F1, X5 */
+TEST(test_mailbox_that_finds_no_descriptor_is_not_open_and_leaves_nothing)
+{
+    coir_sched *sched;
+    coir_letter letter = {.fn = count_call};
+    int first = dup(0), before;
+    close(first);
+    before = fds_open();
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    int result = -EMFILE;
+    for (int room = 0; result < 0; room++) {
+        struct rlimit limit;
+        CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && room < 4);
+        limit.rlim_cur = (rlim_t)(first + room);
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        result = coir_mailbox_open(&box);
+        limit.rlim_cur = limit.rlim_max;
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        CHECK(result == 0 || result == -EMFILE);
+        CHECK_EQ(coir_post(box, &letter), result < 0 ? -ESRCH : 0);
+    }
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    CHECK_EQ(calls, 1);
+    coir_sched_free(sched);
+    CHECK_EQ(fds_open(), before);
+}
+
+/* proves: L1, L2 */
+TEST(test_fork_leaves_the_mailbox_to_the_parent)
+{
+    coir_sched *sched;
+    coir_letter letter = {.fn = count_call};
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    pid_t child = fork();
+    if (child == 0) {
+        coir_mailbox mine;
+        bool refused = coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
+                       coir_mailbox_open(&mine) == -ECHILD;
+        _exit(!refused || coir_sched_new(&sched, NULL) != 0 || coir_mailbox_open(&mine) != 0 ||
+              coir_post(mine, &letter) != 0 || coir_mailbox_close(mine) != 0 || calls != 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK_EQ(calls, 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    CHECK_EQ(calls, 1);
+    coir_sched_free(sched);
+}
