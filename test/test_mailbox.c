@@ -152,7 +152,7 @@ TEST(test_mailbox_that_finds_no_descriptor_is_not_open_and_leaves_nothing)
     int result = -EMFILE;
     for (int room = 0; result < 0; room++) {
         struct rlimit limit;
-        CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && room < 4);
+        CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && room < 64);
         limit.rlim_cur = (rlim_t)(first + room);
         CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
         result = coir_mailbox_open(&box);
