@@ -6,6 +6,7 @@
 #include "../include/coir_io.h"
 #include "debug/debug.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 
 enum { BACKOFF_MOST_MS = 16 };
@@ -167,17 +168,23 @@ int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size)
     return (int)call_now(&call, "coir_getpeername", CR_CALLER);
 }
 
-static int call_adopt(int fd)
+/* Takes possession of a socket whose call would else block. */
+static int call_adopt(struct cr_fiber *self, int fd, int mask)
 {
-    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
-    return entry && entry->owned ? 0 : coir_adopt(fd);
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
+    if (entry && entry->owned && cr_io_is_same(self, entry, fd, mask))
+        return 0;
+    int type;
+    socklen_t size = sizeof type;
+    int result = coir_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    return result < 0 ? result : coir_adopt(fd);
 }
 
 int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
 {
     struct cr_fiber *self = cr_sched_self;
     struct cr_call call = {CR_CALL_ACCEPT, fd, .addr = addr, .size_out = size};
-    int result = self && !self->stop ? call_adopt(fd) : 0;
+    int result = self && !self->stop ? call_adopt(self, fd, COIR_IN) : 0;
     if (result < 0) {
         cr_sched_spend(self);
         return self->stop ? cr_sched_refuse(self) : result;
@@ -240,7 +247,7 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
     struct cr_world *world = &self->sched->world;
     int result = cr_io_begin(self, fd, COIR_OUT);
     if (result == 0)
-        result = call_adopt(fd);
+        result = call_adopt(self, fd, COIR_OUT);
     if (result == 0)
         result = (int)world->call(world, &call, 0);
     if (result == 0 || result == -EINPROGRESS)
@@ -316,7 +323,8 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until
 {
     struct cr_call call = {CR_CALL_WRITEV, fd, .count = count, .parts = parts};
     struct cr_fd *entry = cr_sched_here ? cr_fd_find(&cr_sched_here->fds, fd) : NULL;
-    bool owned = entry && entry->owned, some = count > 0 && parts && cr_sched_self;
+    bool owned = entry && entry->owned;
+    bool some = count > 0 && count <= IOV_MAX && parts && cr_sched_self;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (__typeof__(message.msg_iovlen))count};
     if (some && (!owned || entry->kind & CR_FD_SOCKET))
@@ -333,21 +341,21 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until
 ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
 {
     size_t done = 0;
-    ssize_t result = 1;
-    while (result > 0 && done < size) {
+    ssize_t result;
+    do {
         result = coir_read(fd, (char *)buf + done, size - done, until);
         done += result > 0 ? (size_t)result : 0;
-    }
-    return done > 0 || size == 0 ? (ssize_t)done : result;
+    } while (result > 0 && done < size);
+    return done > 0 ? (ssize_t)done : result;
 }
 
 ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
 {
     size_t done = 0;
-    ssize_t result = 1;
-    while (result > 0 && done < size) {
+    ssize_t result;
+    do {
         result = coir_write(fd, (const char *)buf + done, size - done, until);
         done += result > 0 ? (size_t)result : 0;
-    }
-    return done > 0 || size == 0 ? (ssize_t)done : result;
+    } while (result > 0 && done < size);
+    return done > 0 ? (ssize_t)done : result;
 }

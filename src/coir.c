@@ -40,6 +40,7 @@
 #include "io.c"
 #include "call.c"
 #include "post.c"
+#include "audit.c"
 
 /* 7: the loop that serves time and the world */
 #include "loop.c"

@@ -30,6 +30,11 @@ struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd)
     return entry && entry->waiters.next ? entry : NULL;
 }
 
+int cr_fd_end(const struct cr_fds *fds)
+{
+    return (int)(fds->pages_count * PAGE_ENTRIES);
+}
+
 static bool fd_grow(struct cr_fds *fds, size_t page)
 {
     if (page >= fds->pages_count) {
@@ -75,12 +80,33 @@ void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
     entry->attached = false;
 }
 
+static void fd_wake_all(struct cr_list *ring)
+{
+    while (!cr_list_empty(ring))
+        cr_sched_wake(CR_CONTAINER(ring->next, struct cr_wait, link)->fiber, -EBADF);
+}
+
+void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
+{
+    if (entry->attached)
+        cr_fd_detach(&sched->world, entry, fd);
+    entry->generation++;
+    entry->owned = false;
+    entry->kind = entry->ready = 0;
+    fd_wake_all(&entry->waiters);
+    fd_wake_all(&entry->operations);
+}
+
 void cr_fd_event(struct coir_sched *sched, uint64_t token, int mask)
 {
     int fd = (int)((uint32_t)token >> 1);
     struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
     if (!entry || !entry->attached || cr_fd_token(entry, fd) != token)
         return;
+    if (CR_UNLIKELY(mask & CR_GONE)) {
+        cr_fd_forget(sched, entry, fd);
+        return;
+    }
     entry->ready |= (uint8_t)mask;
     int told = mask | (entry->ready & COIR_HUP), taken = 0;
     struct cr_list *item = entry->waiters.next;

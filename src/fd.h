@@ -26,6 +26,8 @@ struct cr_fd {
     uint8_t kind;  /* enum cr_fd_kind, of an owned one */
     uint8_t ready; /* IN, OUT: a call may succeed; HUP, URGENT: seen since it was attached */
     bool owned, attached;
+    uint32_t last[2]; /* of an owned one: the fibers (their numbers) that called last, in each
+                         direction, and know that it is the file that was registered */
 };
 
 struct cr_fd_wait {
@@ -44,6 +46,9 @@ CR_HIDDEN void cr_fd_fini(struct cr_fds *fds);
 /* The entry of a number >= 0; NULL where there is none yet. */
 CR_HIDDEN struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd);
 
+/* One more than the highest number that may have an entry. */
+CR_HIDDEN int cr_fd_end(const struct cr_fds *fds);
+
 /* The same, made where there is none; NULL when memory ran out. */
 CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd);
 
@@ -53,6 +58,9 @@ CR_HIDDEN void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
 
 /* Takes in an event: remembers what it says and wakes those who wait for it. */
 CR_HIDDEN void cr_fd_event(struct coir_sched *sched, uint64_t token, int mask);
+
+/* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */
+CR_HIDDEN void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd);
 
 CR_INLINE uint64_t cr_fd_token(const struct cr_fd *entry, int fd)
 {

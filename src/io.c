@@ -70,6 +70,23 @@ static const struct cr_wait_kind OPERATION_STOPPED = {
     .describe = io_describe_op,
 };
 
+bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+{
+    struct cr_world *world = &self->sched->world;
+    entry->last[mask >> 1] = (uint32_t)self->number;
+    if (!entry->attached || !world->lost(world, fd, cr_fd_token(entry, fd)))
+        return true;
+    cr_fd_forget(self->sched, entry, fd);
+    return false;
+}
+
+/* The fiber that was the last to call in this direction need not ask. */
+CR_INLINE bool io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+{
+    return CR_LIKELY(entry->last[mask >> 1] == (uint32_t)self->number) ||
+           cr_io_is_same(self, entry, fd, mask);
+}
+
 /* For what cannot be polled, and so is ready: lets others run. */
 static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
 {
@@ -129,17 +146,24 @@ static int io_spend(struct cr_fiber *self, int fd, int mask)
     return entry->generation == generation ? 0 : -EBADF;
 }
 
+CR_INLINE int io_begin(struct cr_fiber *self, int fd, int mask)
+{
+    int spent = io_spend(self, fd, mask);
+    return CR_UNLIKELY(self->stop) ? cr_sched_refuse(self) : spent;
+}
+
 int coir_wait_fd(int fd, int mask, uint64_t until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_wait_fd", CR_CALLER);
     struct cr_world *world = &self->sched->world;
-    if (CR_UNLIKELY(self->stop))
-        return cr_sched_refuse(self);
     if (CR_UNLIKELY(!(mask & (COIR_IN | COIR_OUT)) || mask & ~(COIR_IN | COIR_OUT)))
         return -EINVAL;
-    int ready = io_spend(self, fd, mask);
+    int ready = io_begin(self, fd, mask);
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
+    if (ready == 0 && entry && entry->owned)
+        io_is_same(self, entry, fd, mask);
     while (ready == 0 || ready == IO_ASK_AGAIN) {
         ready = world->ready(world, fd, mask);
         if (ready == 0)
@@ -227,11 +251,20 @@ static int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
     }
 }
 
+/* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
+static bool io_is_nothing(const struct cr_io *io)
+{
+    if (!io->call)
+        return io->size == 0;
+    bool message = io->call->kind == CR_CALL_RECVMSG || io->call->kind == CR_CALL_SENDMSG;
+    return message && !io->call->message;
+}
+
 static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
     uint32_t generation = entry->generation;
     for (;;) {
-        if (entry->ready & io->mask || io->until == 0) {
+        if (entry->ready & io->mask || io->until == 0 || io_is_nothing(io)) {
             int64_t result = io_try(self, entry, io);
             if (entry->generation != generation)
                 return result == -EAGAIN ? -EBADF : result;
@@ -251,12 +284,6 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
     }
 }
 
-CR_INLINE int io_begin(struct cr_fiber *self, int fd, int mask)
-{
-    int spent = io_spend(self, fd, mask);
-    return CR_UNLIKELY(self->stop) ? cr_sched_refuse(self) : spent;
-}
-
 int cr_io_begin(struct cr_fiber *self, int fd, int mask)
 {
     return io_begin(self, fd, mask);
@@ -268,8 +295,8 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
     if (CR_UNLIKELY(begun < 0))
         return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
-    int64_t result = CR_LIKELY(entry && entry->owned) ? io_owned(self, entry, io)
-                                                      : io_foreign(self, io);
+    bool owned = entry && entry->owned && io_is_same(self, entry, io->fd, io->mask);
+    int64_t result = CR_LIKELY(owned) ? io_owned(self, entry, io) : io_foreign(self, io);
     if (result > 0)
         self->sched->progress = true;
     return result;
@@ -297,24 +324,6 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
                                       fd, COIR_OUT, NULL, buf, size, until, NULL, false});
 }
 
-static void io_wake_all(struct cr_list *ring)
-{
-    while (!cr_list_empty(ring))
-        cr_sched_wake(CR_CONTAINER(ring->next, struct cr_wait, link)->fiber, -EBADF);
-}
-
-/* The number stands for another file, or none, from now on. */
-static void io_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
-{
-    if (entry->attached)
-        cr_fd_detach(&sched->world, entry, fd);
-    entry->generation++;
-    entry->owned = false;
-    entry->kind = entry->ready = 0;
-    io_wake_all(&entry->waiters);
-    io_wake_all(&entry->operations);
-}
-
 int cr_io_own(struct coir_sched *sched, int fd, int kind)
 {
     struct cr_fd *entry = cr_fd_make(&sched->fds, fd);
@@ -323,7 +332,7 @@ int cr_io_own(struct coir_sched *sched, int fd, int kind)
         return -ENOMEM;
     }
     if (entry->owned || entry->attached)
-        io_forget(sched, entry, fd);
+        cr_fd_forget(sched, entry, fd);
     entry->kind = (uint8_t)kind;
     entry->ready = COIR_IN | COIR_OUT;
     entry->owned = true;
@@ -343,7 +352,7 @@ int coir_adopt(int fd)
         return -ENOMEM;
     if (entry->owned && entry->attached &&
         sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
-        io_forget(sched, entry, fd);
+        cr_fd_forget(sched, entry, fd);
     bool waited_for = entry->attached;
     int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);
     if (attached < 0 && attached != -EPERM)
@@ -373,6 +382,7 @@ static const struct cr_wait_kind PAUSE = {
     .name = "room in the queue of a Unix socket",
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
+    .on_fd = true,
 };
 
 /* Without directions, so no event ends it; coir_close does. */
@@ -395,6 +405,6 @@ int coir_close(int fd)
         return cr_sched_none("coir_close", CR_CALLER);
     struct cr_fd *entry = fd >= 0 ? cr_fd_find(&sched->fds, fd) : NULL;
     if (entry)
-        io_forget(sched, entry, fd);
+        cr_fd_forget(sched, entry, fd);
     return sched->world.close(&sched->world, fd);
 }

@@ -30,6 +30,10 @@ CR_HIDDEN int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until);
 /* Waits for a descriptor on behalf of a call: 0, or an error. */
 CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until);
 
+/* Whether an owned descriptor is still the file that was registered, as far as the kernel can tell;
+ * else it is forgotten. */
+CR_HIDDEN bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
+
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
 CR_HIDDEN int cr_io_own(struct coir_sched *sched, int fd, int kind);
 

@@ -1,6 +1,6 @@
 /* The loop, one turn in this order:
- *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; find
- *      the earliest deadline
+ *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; audit
+ *      waits; find the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
  *   3. all timers that are due, in order; then all descriptors; then what was posted
  *   4. run fibers until none is ready or the budget is spent
@@ -69,8 +69,13 @@ static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *un
     uint64_t gathered = loop_gather(sched, deadline);
     if (!gathered && cr_stack_trim(&sched->stacks))
         return 0;
+    uint64_t audit = cr_audit_turn(sched);
+    if (sched->ready)
+        return 0;
     if (may_wait || (sched->world.is_virtual && !forever))
         *until = gathered ? gathered : deadline;
+    if (*until > audit)
+        *until = audit;
     return 0;
 }
 
@@ -128,6 +133,7 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
         cr_post_deliver(&sched->post);
     if (!sched->ready)
         return 0;
+    sched->audit.needed = true;
     int left = sched->pick ? 0 : (budget > 0 ? budget : BUDGET) - 1;
     sched->budget = left;
     cr_sched_enter(sched, loop_pick(sched));
@@ -138,8 +144,12 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
 static uint64_t loop_next_turn(struct coir_sched *sched)
 {
     uint64_t deadline = loop_deadline(sched);
-    bool at_once = sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER);
-    return at_once ? 0 : deadline;
+    if (sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER))
+        return 0;
+    uint64_t audit = cr_audit_turn(sched);
+    if (sched->ready)
+        return 0;
+    return audit < deadline ? audit : deadline;
 }
 
 static int loop_own(coir_sched *sched, const char *function, void *caller)

@@ -11,6 +11,7 @@
 #ifndef CR_SCHED_H
 #define CR_SCHED_H
 
+#include "audit.h"
 #include "ctx/ctx.h"
 #include "fd.h"
 #include "list.h"
@@ -71,6 +72,7 @@ struct coir_sched {
     struct cr_fds fds;
     struct cr_world world;
     struct cr_post post;
+    struct cr_audit audit;
     bool embedded; /* a foreign loop watches the world's descriptor */
     struct cr_san san;
     uint64_t spawned, live;

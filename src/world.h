@@ -26,12 +26,14 @@
  * mailbox's. Else it is the address of a struct cr_op (io.c). */
 struct cr_event {
     uint64_t token;
-    int64_t value; /* readiness: COIR_IN … and CR_URGENT; or an operation's result */
+    int64_t value; /* readiness: COIR_IN …, CR_URGENT, CR_GONE; or an operation's result */
 };
 
 enum { CR_TOKEN_BELL = 2 };
 
-enum { CR_URGENT = 16 }; /* beside COIR_IN …: a stream has urgent data, so a read may stop short */
+/* Beside COIR_IN …: a stream has urgent data, so a read may stop short; the number is not open any
+ * more (where the world can tell). */
+enum { CR_URGENT = 16, CR_GONE = 32 };
 
 /* What adopt() finds out about a descriptor. */
 enum cr_fd_kind {

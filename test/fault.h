@@ -57,8 +57,8 @@ enum { FAULT_ABSORBED_BY_KQUEUE = false };
 #endif
 
 /* What each fails with, in either variant; 0: it does not fail there. Never failing: free and
- * munmap (they are counted), and an epoll_ctl that deletes, because no caller could do anything
- * about it. A close that fails has closed. */
+ * munmap (they are counted), an epoll_ctl that deletes, because no caller could do anything about
+ * it, and one that asks whether something is registered. A close that fails has closed. */
 static const struct {
     const char *name;
     int codes[FAULT_VARIANTS];
@@ -238,7 +238,7 @@ FAULT_DECLARE(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), 
 
 FAULT_DECLARE(int, epoll_ctl, int queue, int how, int fd, struct epoll_event *event)
 {
-    if (how != EPOLL_CTL_DEL && fault_here(FAULT_EPOLL_CTL))
+    if (how == EPOLL_CTL_ADD && event->events && fault_here(FAULT_EPOLL_CTL))
         return -1;
     return __real_epoll_ctl(queue, how, fd, event);
 }

@@ -267,3 +267,101 @@ TEST(test_regress_a_datagram_by_name_to_a_full_unix_socket_spins)
 {
     run_monotonic(full_datagrams, NULL);
 }
+
+/* ---- calls that have nothing to wait for ---- */
+
+static int call_for_nothing(void *arg)
+{
+    int fds[2];
+    char byte;
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    uint64_t before = coir_now();
+    CHECK_EQ(coir_read(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_read_full(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_recvmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
+    fds_fill(fds[0]);
+    CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_write_full(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_sendmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
+    CHECK_EQ(coir_now(), before + (uint64_t)COIR_MS(1));
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D14, D17 */
+TEST(test_regress_call_for_no_bytes_or_with_no_message_waits_for_readiness)
+{
+    run_virtual(call_for_nothing, NULL);
+}
+
+static int call_for_nothing_stopped(void *arg)
+{
+    CHECK_EQ(coir_cancel(coir_self()), 0);
+    CHECK_EQ(coir_read_full(0, NULL, 0, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_write_full(0, NULL, 0, COIR_NEVER), -ECANCELED);
+    return arg ? 1 : 0;
+}
+
+/* proves: C1 */
+TEST(test_regress_full_call_for_no_bytes_is_not_refused_to_a_stopped_fiber)
+{
+    run_virtual(call_for_nothing_stopped, NULL);
+}
+
+static int write_too_many_parts(void *arg)
+{
+    static struct iovec parts[1025];
+    struct fds_pair pair = fds_unix(SOCK_STREAM);
+    CHECK_EQ(coir_writev(pair.out, parts, 1025, COIR_NEVER), -EINVAL);
+    CHECK_EQ(coir_adopt(pair.out), 0);
+    CHECK_EQ(coir_writev(pair.out, parts, 1025, COIR_NEVER), -EINVAL);
+    fds_close(pair);
+    return arg ? 1 : 0;
+}
+
+/* proves: D17 */
+TEST(test_regress_writev_of_too_many_parts_says_that_the_message_is_too_long)
+{
+    run_virtual(write_too_many_parts, NULL);
+}
+
+static int accept_from_a_pipe(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    CHECK_EQ(coir_accept(pipe.in, NULL, NULL, COIR_NEVER), -ENOTSOCK);
+    CHECK_EQ(coir_connect(pipe.in, NULL, 0, COIR_NEVER), -ENOTSOCK);
+    CHECK_EQ(fcntl(pipe.in, F_GETFL) & O_NONBLOCK, 0);
+    fds_close(pipe);
+    return arg ? 1 : 0;
+}
+
+/* proves: D6, D17 */
+TEST(test_regress_accept_of_what_is_no_socket_changes_its_flags)
+{
+    run_virtual(accept_from_a_pipe, NULL);
+}
+
+static int try_once_when_due_to_rest(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    cr_sched_here->budget = 0;
+    int result = coir_wait_fd(pipe.in, COIR_IN, 0);
+    fds_close(pipe);
+    return arg ? 1 : result;
+}
+
+static int stop_while_it_rests(void *arg)
+{
+    coir_fiber fiber = run_spawn(try_once_when_due_to_rest, NULL);
+    CHECK_EQ(coir_yield(), 0);
+    CHECK_EQ(coir_cancel(fiber), 0);
+    CHECK_EQ(run_join(fiber), -ECANCELED);
+    return arg ? 1 : 0;
+}
+
+/* proves: C1 */
+TEST(test_regress_wait_that_was_stopped_in_its_rest_says_that_its_time_is_up)
+{
+    run_virtual(stop_while_it_rests, NULL);
+}

@@ -51,11 +51,16 @@ static void epoll_arm(struct cr_world *world, int fd, int place, int mask)
     (void)mask;
 }
 
-/* The kernel knows a registration by the file and its number together. */
+/* The kernel knows a registration by the file and its number together, and refuses a second one.
+ * (To modify it would tell its edge again.) */
 static bool epoll_lost(struct cr_world *world, int fd, uint64_t token)
 {
-    struct epoll_event same = {.events = (uint32_t)INTEREST, .data.u64 = token};
-    return epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, &same) != 0;
+    (void)token;
+    struct epoll_event nothing = {0};
+    int result = epoll_ctl(world->queue, EPOLL_CTL_ADD, fd, &nothing);
+    if (result == 0)
+        epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &nothing);
+    return result == 0 || errno != EEXIST;
 }
 
 /* A kernel before 5.11 has no nanoseconds in epoll_wait (and some sandboxes forbid what they do not

@@ -146,6 +146,11 @@ static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
     return result;
 }
 
+static bool kqueue_is_gone(int error)
+{
+    return error == ENOENT || error == EBADF;
+}
+
 static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
 {
     int errors[FILTERS_MOST];
@@ -155,7 +160,7 @@ static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
         .udata = kqueue_from_token(token),
     };
     kqueue_change(world->queue, &same, errors);
-    return errors[FILTER_READ] != 0 && errors[FILTER_WRITE] != 0;
+    return kqueue_is_gone(errors[FILTER_READ]) && kqueue_is_gone(errors[FILTER_WRITE]);
 }
 
 static void kqueue_arm(struct cr_world *world, int fd, int place, int mask)

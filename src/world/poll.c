@@ -9,6 +9,7 @@
 #include "../../include/coir.h"
 #include "../os.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -80,13 +81,18 @@ static void poll_arm(struct cr_world *world, int fd, int place, int mask)
     entry->events = (short)(entry->events | cr_posix_poll_mask(mask));
 }
 
+static bool poll_is_gone(const struct pollfd *entry)
+{
+    return entry->revents & POLLNVAL && fcntl(entry->fd, F_GETFD) < 0;
+}
+
 /* What is told is disarmed; a direction that is still armed goes on asking for the peer's end. */
 static void poll_tell(struct poll_state *state, size_t place, struct cr_event *event)
 {
     struct pollfd *entry = &state->entries[place];
     short told = entry->revents & POLLNVAL ? POLLERR : entry->revents;
     event->token = state->tokens[place];
-    event->value = cr_posix_mask(told);
+    event->value = cr_posix_mask(told) | (poll_is_gone(entry) ? CR_GONE : 0);
     entry->events &= (short)~(cr_posix_poll_mask((int)event->value) | (told & POLLPRI));
     if (!(entry->events & (POLLIN | POLLOUT)))
         entry->fd = ~entry->fd;

@@ -60,10 +60,15 @@ void note_deregister(struct knote *note)
 
 int note_register(struct knote *note)
 {
-    note_deregister(note);
-    if (!note->enabled || note->inert)
+    if (!note->enabled || note->inert) {
+        note_deregister(note);
         return 0;
+    }
     struct epoll_event interest = {filter_events(note), {.u64 = (uint64_t)(note - notes)}};
+    if (note->registered &&
+        epoll_ctl(note->epoll, EPOLL_CTL_MOD, filter_fd(note), &interest) == 0)
+        return 0;
+    note_deregister(note);
     if (epoll_ctl(note->epoll, EPOLL_CTL_ADD, filter_fd(note), &interest) != 0)
         return errno == EPERM ? ENODEV : errno;
     note->registered = true;
