@@ -26,6 +26,7 @@
 #include "world/epoll.c"
 #include "world/kqueue.c"
 #include "world/poll.c"
+#include "world/choose.c"
 #include "world/virtual.c"
 #include "world/bell.c"
 #include "fd.c"

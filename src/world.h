@@ -16,6 +16,8 @@
 
 #include "base.h"
 
+#include "../include/coir.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -130,6 +132,9 @@ struct cr_world {
 CR_HIDDEN int cr_epoll_init(struct cr_world *world);
 CR_HIDDEN int cr_kqueue_init(struct cr_world *world);
 CR_HIDDEN int cr_poll_init(struct cr_world *world);
+
+/* The one of them that a program asks for. */
+CR_HIDDEN int cr_world_init(struct cr_world *world, enum coir_world which);
 
 /* Turns a world into the same one with a virtual clock. */
 CR_HIDDEN void cr_virtual_init(struct cr_world *world);
