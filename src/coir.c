@@ -49,7 +49,11 @@
 #include "trap.c"
 #include "run.c"
 
-/* 9: reads everything; called only to report */
+/* 9: the event loop of programs without fibers */
+#include "interest.c"
+#include "poller.c"
+
+/* 10: reads everything; called only to report */
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"

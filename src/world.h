@@ -10,7 +10,10 @@
  *
  * Readiness is edge-triggered: after attach, and after each later change, an event tells all that
  * the descriptor is ready for; an edge may be told again. A world that can only ask for levels
- * (poll) tells what was armed, once. So whoever waits arms first, and remembers what it is told. */
+ * (poll) tells what was armed, once. So whoever waits arms first, and remembers what it is told.
+ *
+ * Who asks for levels (poller.c) uses watch() and levels() in place of attach(), arm() and wait();
+ * one world serves one or the other. */
 #ifndef CR_WORLD_H
 #define CR_WORLD_H
 
@@ -29,6 +32,13 @@
 struct cr_event {
     uint64_t token;
     int64_t value; /* readiness: COIR_IN … and CR_URGENT; or an operation's result */
+};
+
+/* A level: what a watched descriptor is ready for, each direction with the HUP and ERR that concern
+ * it; 0: not ready. */
+struct cr_level {
+    uint64_t token;
+    int in, out;
 };
 
 enum { CR_URGENT = 16 }; /* beside COIR_IN …: a stream has urgent data, so a read may stop short */
@@ -104,6 +114,16 @@ struct cr_world {
     /* Whether the kernel has dropped a registration, because its file is gone. */
     bool (*lost)(struct cr_world *world, int fd, uint64_t token);
 
+    /* Watches `mask` (COIR_IN, COIR_OUT, 0: nothing more) of a descriptor of which `old` is watched
+     * at `place`. Returns the place (>= 0); -EPERM for what cannot be polled; -ENOENT, and gives
+     * the place back, when the kernel has dropped what was watched, because its file is gone; or
+     * another error: then what is watched is as before. With 0 it cannot fail. */
+    int (*watch)(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask);
+    /* As wait, for what is watched. A token may come twice, for one direction each. */
+    int (*levels)(struct cr_world *world, struct cr_level *levels, int most, uint64_t until);
+    /* How many bytes can be read; 0 where the kernel does not say. */
+    size_t (*pending)(struct cr_world *world, int fd);
+
     /* Asks the kernel what of `mask` a descriptor is ready for, with HUP and ERR; or an error. */
     int (*ready)(struct cr_world *world, int fd, int mask);
     /* Makes it non-blocking; its kind, or an error. */
@@ -123,6 +143,7 @@ struct cr_world {
     void (*fini)(struct cr_world *world);
 
     int queue; /* epoll, kqueue: its descriptor, -1 before the first attach */
+    bool queue_is_private; /* a forked child has no such descriptor */
     void *state;
     uint64_t virtual_now_ns;
     int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
@@ -150,5 +171,6 @@ CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
 CR_HIDDEN int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64_t token);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
+CR_HIDDEN struct cr_level cr_posix_level(uint64_t token, short poll_mask);
 
 #endif
