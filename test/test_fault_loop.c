@@ -155,6 +155,21 @@ TEST(test_fault_while_an_event_loop_gets_rid_of_ghosts)
     fault_each("loop_ghosts", ghosts);
 }
 
+/* proves: P3, P11 */
+TEST(test_fault_of_memory_does_not_hide_that_a_number_is_closed)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    coir_loop *loop = loop_open();
+    memset(&fault, 0, sizeof fault);
+    fault.no_memory = true;
+    CHECK_EQ(coir_loop_add_read(loop, 3001, NULL), -EBADF);
+    CHECK_EQ(coir_loop_add_read(loop, INT32_MAX, NULL), -EBADF);
+    CHECK_EQ(coir_loop_add_read(loop, pipe.in, NULL), -ENOMEM);
+    CHECK_EQ(coir_loop_del_read(loop, pipe.in), -ENOENT);
+    fault.no_memory = false;
+    coir_loop_close(loop);
+}
+
 /* What a wait of `count` events calls, of which `bytes` are readable. */
 static void check_calls(coir_loop *loop, int count, int bytes, uint64_t until)
 {

@@ -256,15 +256,16 @@ static int kqueue_verdict(const struct kevent *changes, const struct kevent *rec
     int kept = 0, lost = 0;
     for (int i = 0; i < count; i++) {
         int error = (int)receipts[i].data;
-        if (changes[i].flags & EV_ENABLE) {
-            kept += !error;
-            lost += error != 0;
-        } else if (changes[i].flags & EV_ADD && error && error != EPIPE &&
-                   !kqueue_is_missing(error)) {
+        bool enables = changes[i].flags & EV_ENABLE, gone = error == ENOENT || error == EBADF;
+        bool missing = error == EPIPE || kqueue_is_missing(error);
+        kept += enables && !error;
+        lost += enables && gone;
+        if (changes[i].flags & EV_DELETE || !error)
+            continue;
+        if (!(enables ? gone : missing))
             return -error;
-        } else if (changes[i].flags & EV_ADD && error && !old) {
+        if (!old)
             return -EPERM;
-        }
     }
     return lost > 0 && kept == 0 ? -ENOENT : 0;
 }
@@ -296,8 +297,12 @@ static int kqueue_watch(struct cr_world *world, int fd, int place, uint64_t toke
     if (told != count)
         return told < 0 ? -errno : -EINVAL;
     result = kqueue_verdict(changes, receipts, count, old);
-    if (result == -ENOENT || (result < 0 && !old))
+    if (result == -ENOENT || (result < 0 && !old)) {
         kqueue_detach(world, fd, place);
+    } else if (result < 0) {
+        count = kqueue_changes(&base, mask, old, changes);
+        kevent(world->queue, changes, count, receipts, count, NULL);
+    }
     return result;
 }
 
