@@ -3,7 +3,7 @@
 #define TEST_SECONDS 60
 #include "fault.h"
 
-#include "coir_loop.h"
+#include "loops.h"
 
 static struct coir_loop_event events[8];
 
@@ -167,6 +167,35 @@ TEST(test_fault_of_memory_does_not_hide_that_a_number_is_closed)
     CHECK_EQ(coir_loop_add_read(loop, pipe.in, NULL), -ENOMEM);
     CHECK_EQ(coir_loop_del_read(loop, pipe.in), -ENOENT);
     fault.no_memory = false;
+    coir_loop_close(loop);
+}
+
+/* Which call fails does not matter, and how many there are differs from world to world. */
+/* proves: P3, P11 */
+TEST(test_fault_in_adding_leaves_what_was_added_and_no_more)
+{
+    coir_loop *loop = loop_open();
+    int refused = 0;
+    for (int n = 1; n <= 8; n++) {
+        struct fds_pair pair = fds_unix(SOCK_STREAM);
+        CHECK_EQ(coir_loop_add_read(loop, pair.in, &pair), 0);
+        memset(&fault, 0, sizeof fault);
+        fault.left = n;
+        int result = coir_loop_add_write(loop, pair.in, &loop);
+        fault.left = 0;
+        if (result < 0) {
+            refused++;
+            loops_check_asleep(loop);
+            CHECK_EQ(coir_loop_del_write(loop, pair.in), -ENOENT);
+        }
+        CHECK_EQ(__real_write(pair.out, "x", 1), 1);
+        CHECK_EQ(loops_now(loop), result < 0 ? 1 : 2);
+        CHECK(loops_find(pair.in, COIR_IN)->user == &pair);
+        CHECK_EQ(coir_loop_del_read(loop, pair.in), 0);
+        CHECK_EQ(coir_loop_del_write(loop, pair.in), result < 0 ? -ENOENT : 0);
+        fds_close(pair);
+    }
+    CHECK(refused > 0);
     coir_loop_close(loop);
 }
 

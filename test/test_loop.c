@@ -55,6 +55,11 @@ TEST(test_loop_watches_both_directions_apart_each_with_its_word)
         CHECK_EQ(coir_loop_del_read(loop, pair.in), 0);
         CHECK_EQ(loops_now(loop), 1);
         CHECK(loops_find(pair.in, COIR_OUT)->user == WORD(3));
+        fds_drain(pair.in);
+        CHECK_EQ(coir_loop_add_read(loop, pair.in, WORD(1)), 0);
+        CHECK_EQ(coir_loop_del_write(loop, pair.in), 0);
+        loops_check_asleep(loop);
+        CHECK_EQ(coir_loop_add_write(loop, pair.in, WORD(3)), 0);
         fds_fill(pair.in);
         CHECK_EQ(loops_now(loop), 0);
         CHECK_EQ(coir_loop_del_write(loop, pair.in), 0);
