@@ -93,10 +93,11 @@ COIR_API int coir_loop_wake(coir_loop *loop);
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 /* Waits until something is ready, and fills in at most `most` events in no particular order: one
- * for each direction of each descriptor, one for all wakes. Where there is no room for all, those
- * left out have their turn in the next waits. Returns how many (256 at most); 0: `until` has come.
- * A signal handler that runs meanwhile neither ends the wait nor prolongs it. Errors: -EINVAL for
- * no room; or that with which the system refused, such as -ENOMEM. */
+ * for each direction of each descriptor, one for all wakes. Those that are left out, for want of
+ * room or because there are hundreds, have their turn in the next waits. Returns how many; 0:
+ * `until` has come. A signal handler that runs meanwhile neither ends the wait nor prolongs it.
+ * Errors: -EINVAL for no room; or that with which the system refused, such as -ENOMEM; the next
+ * wait tries again. */
 COIR_API int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most,
                             uint64_t until);
 

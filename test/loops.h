@@ -5,8 +5,7 @@
 
 #include "fds.h"
 
-#include "coir_loop.h"
-
+#include <coir_loop.h>
 #include <poll.h>
 #include <pthread.h>
 

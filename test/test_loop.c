@@ -212,7 +212,8 @@ TEST(test_loop_tells_a_connect_that_was_refused_as_writable_with_an_error)
     while (loops_next(&loop)) {
         struct sockaddr_in address;
         close(fds_listen(&address, 1)); /* nobody listens there */
-        int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
+        int client = socket(AF_INET, SOCK_STREAM, 0), error = 0;
+        fds_nonblocking(client);
         int result = connect(client, (struct sockaddr *)&address, sizeof address);
         CHECK_EQ(result, -1);
         CHECK(errno == EINPROGRESS || errno == ECONNREFUSED);
