@@ -26,6 +26,7 @@
 #include "world/epoll.c"
 #include "world/kqueue.c"
 #include "world/poll.c"
+#include "world/choose.c"
 #include "world/virtual.c"
 #include "world/bell.c"
 #include "fd.c"
@@ -50,7 +51,11 @@
 #include "trap.c"
 #include "run.c"
 
-/* 9: reads everything; called only to report */
+/* 9: the event loop of programs without fibers */
+#include "interest.c"
+#include "poller.c"
+
+/* 10: reads everything; called only to report */
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"

@@ -18,8 +18,11 @@ static bool leave_has_key;
 static atomic_bool leave_ready;
 static void (*leave_end)(struct coir_sched *sched);
 
+unsigned int cr_leave_forks;
+
 static void leave_in_child(void)
 {
+    cr_leave_forks++;
     struct coir_sched *sched = cr_sched_here;
     if (!sched)
         return;
@@ -59,6 +62,11 @@ __attribute__((destructor)) static void leave_unload(void)
 {
     if (leave_has_key)
         pthread_key_delete(leave_key);
+}
+
+int cr_leave_count(void)
+{
+    return leave_init() ? 0 : -ENOMEM;
 }
 
 int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched))

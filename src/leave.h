@@ -11,4 +11,9 @@ struct coir_sched;
  * ends first. 0, or -ENOMEM. */
 CR_HIDDEN int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched));
 
+/* How many forks this process has come from; counted after the first cr_leave_count, which is 0, or
+ * -ENOMEM. */
+CR_HIDDEN int cr_leave_count(void);
+extern CR_HIDDEN unsigned int cr_leave_forks;
+
 #endif

@@ -7,40 +7,11 @@
 #include "trap.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* So many turns of the loop each fiber has, on average, before the next of them must have ended. */
 enum { STOP_TURNS_EACH = 1000 };
 
 enum { STACK_SIZE_DEFAULT = 64 * 1024 };
-
-static int run_world(struct cr_world *world, const struct coir_sched_opts *opts)
-{
-    static const struct {
-        const char *name;
-        int (*init)(struct cr_world *world);
-    } WORLDS[] = {
-        [COIR_WORLD_DEFAULT] = {"", NULL},
-        [COIR_WORLD_EPOLL] = {"epoll", cr_epoll_init},
-        [COIR_WORLD_KQUEUE] = {"kqueue", cr_kqueue_init},
-        [COIR_WORLD_POLL] = {"poll", cr_poll_init},
-    };
-    const size_t count = sizeof WORLDS / sizeof *WORLDS;
-    const char *name = getenv("COIR_WORLD");
-    size_t i = (size_t)opts->world;
-    if (opts->world == COIR_WORLD_DEFAULT && name)
-        for (i = 0; i < count && strcmp(name, WORLDS[i].name) != 0; i++)
-            continue;
-    if (i >= count)
-        return -ENOSYS;
-    int result = i > 0 ? WORLDS[i].init(world) : -ENOSYS;
-    if (i == 0)
-        for (i = 1; i < count && result == -ENOSYS; i++)
-            result = WORLDS[i].init(world);
-    if (result == 0 && opts->clock == COIR_CLOCK_VIRTUAL)
-        cr_virtual_init(world);
-    return result;
-}
 
 static int run_init(coir_sched *sched)
 {
@@ -54,7 +25,9 @@ static int run_init(coir_sched *sched)
     if (!sched->class)
         return -ENOMEM;
     cr_san_init_thread(&sched->san);
-    int result = run_world(&sched->world, opts);
+    int result = cr_world_init(&sched->world, opts->world);
+    if (result == 0 && opts->clock == COIR_CLOCK_VIRTUAL)
+        cr_virtual_init(&sched->world);
     if (result == 0 && !opts->keep_signals)
         result = cr_trap_set();
     return result;

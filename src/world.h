@@ -10,11 +10,16 @@
  *
  * Readiness is edge-triggered: after attach, and after each later change, an event tells all that
  * the descriptor is ready for; an edge may be told again. A world that can only ask for levels
- * (poll) tells what was armed, once. So whoever waits arms first, and remembers what it is told. */
+ * (poll) tells what was armed, once. So whoever waits arms first, and remembers what it is told.
+ *
+ * Who asks for levels (poller.c) uses watch() and levels() in place of attach(), arm() and wait();
+ * one world serves one or the other. */
 #ifndef CR_WORLD_H
 #define CR_WORLD_H
 
 #include "base.h"
+
+#include "../include/coir.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -33,7 +38,14 @@ enum { CR_TOKEN_BELL = 2 };
 
 /* Beside COIR_IN …: a stream has urgent data, so a read may stop short; the number is not open any
  * more (where the world can tell). */
-enum { CR_URGENT = 16, CR_GONE = 32 };
+enum { CR_URGENT = 16, CR_GONE = 64 };
+
+/* A level: what a watched descriptor is ready for, each direction with the HUP and ERR that concern
+ * it; 0: not ready. */
+struct cr_level {
+    uint64_t token;
+    int in, out;
+};
 
 /* What adopt() finds out about a descriptor. */
 enum cr_fd_kind {
@@ -108,6 +120,16 @@ struct cr_world {
     /* Whether the kernel has dropped a registration, because its file is gone. */
     bool (*lost)(struct cr_world *world, int fd, uint64_t token);
 
+    /* Watches `mask` (COIR_IN, COIR_OUT, 0: nothing more) of a descriptor of which `old` is watched
+     * at `place`. Returns the place (>= 0); -EPERM for what cannot be polled; -ENOENT, and gives
+     * the place back, when the kernel has dropped what was watched, because its file is gone; or
+     * another error: then what is watched is as before. With 0 it cannot fail. */
+    int (*watch)(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask);
+    /* As wait, for what is watched. A token may come twice, for one direction each. */
+    int (*levels)(struct cr_world *world, struct cr_level *levels, int most, uint64_t until);
+    /* How many bytes can be read; 0 where the kernel does not say. */
+    size_t (*pending)(struct cr_world *world, int fd);
+
     /* Asks the kernel what of `mask` a descriptor is ready for, with HUP and ERR; or an error. */
     int (*ready)(struct cr_world *world, int fd, int mask);
     /* Makes it non-blocking; its kind, or an error. */
@@ -127,6 +149,7 @@ struct cr_world {
     void (*fini)(struct cr_world *world);
 
     int queue; /* epoll, kqueue: its descriptor, -1 before the first attach */
+    bool queue_is_private; /* a forked child has no such descriptor */
     void *state;
     uint64_t virtual_now_ns;
     int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
@@ -136,6 +159,9 @@ struct cr_world {
 CR_HIDDEN int cr_epoll_init(struct cr_world *world);
 CR_HIDDEN int cr_kqueue_init(struct cr_world *world);
 CR_HIDDEN int cr_poll_init(struct cr_world *world);
+
+/* The one of them that a program asks for. */
+CR_HIDDEN int cr_world_init(struct cr_world *world, enum coir_world which);
 
 /* Turns a world into the same one with a virtual clock. */
 CR_HIDDEN void cr_virtual_init(struct cr_world *world);
@@ -151,5 +177,6 @@ CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
 CR_HIDDEN int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64_t token);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
+CR_HIDDEN struct cr_level cr_posix_level(uint64_t token, short poll_mask);
 
 #endif

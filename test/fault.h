@@ -39,6 +39,8 @@ enum fault_point {
     FAULT_CLOSE,
     FAULT_FCNTL,
     FAULT_FSTAT,
+    FAULT_IOCTL,
+    FAULT_EVENTFD,
     FAULT_GETSOCKOPT,
     FAULT_SIGALTSTACK,
     FAULT_SIGACTION,
@@ -82,6 +84,8 @@ static const struct {
     [FAULT_CLOSE] = {"close", {EIO, EINTR}, true},
     [FAULT_FCNTL] = {"fcntl", {ENOMEM, 0}, FAULT_ABSORBED_BY_KQUEUE},
     [FAULT_FSTAT] = {"fstat", {ENOMEM, 0}, FAULT_ABSORBED_BY_KQUEUE},
+    [FAULT_IOCTL] = {"ioctl", {ENOTTY, 0}, true},
+    [FAULT_EVENTFD] = {"eventfd", {EMFILE, ENFILE}, false},
     [FAULT_GETSOCKOPT] = {"getsockopt", {ENOMEM, 0}, true},
     [FAULT_SIGALTSTACK] = {"sigaltstack", {ENOMEM, 0}, true},
     [FAULT_SIGACTION] = {"sigaction", {EINVAL, 0}, true},
@@ -158,6 +162,8 @@ FAULT_WRAP(int, fstat, FAULT_FSTAT, (int fd, struct stat *about), (fd, about))
 FAULT_WRAP(int, getsockopt, FAULT_GETSOCKOPT,
            (int fd, int level, int name, void *value, socklen_t *size),
            (fd, level, name, value, size))
+FAULT_WRAP(int, ioctl, FAULT_IOCTL, (int fd, unsigned long what, void *arg), (fd, what, arg))
+FAULT_WRAP(int, eventfd, FAULT_EVENTFD, (unsigned int count, int flags), (count, flags))
 FAULT_WRAP(int, sigaltstack, FAULT_SIGALTSTACK, (const stack_t *new, stack_t *old), (new, old))
 FAULT_WRAP(int, sigaction, FAULT_SIGACTION,
            (int number, const struct sigaction *new, struct sigaction *old), (number, new, old))
@@ -238,7 +244,7 @@ FAULT_DECLARE(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), 
 
 FAULT_DECLARE(int, epoll_ctl, int queue, int how, int fd, struct epoll_event *event)
 {
-    if (how == EPOLL_CTL_ADD && event->events && fault_here(FAULT_EPOLL_CTL))
+    if (how != EPOLL_CTL_DEL && event->events && fault_here(FAULT_EPOLL_CTL))
         return -1;
     return __real_epoll_ctl(queue, how, fd, event);
 }

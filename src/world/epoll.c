@@ -79,11 +79,10 @@ static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct
     return ready > 0 ? epoll_wait(queue, events, most, 0) : ready;
 }
 
-static int epoll_wait_events(struct cr_world *world, struct cr_event *events, int most,
-                             uint64_t until)
+CR_INLINE int epoll_collect(struct cr_world *world, struct epoll_event got[BATCH_MOST], int most,
+                            uint64_t until)
 {
     struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
-    struct epoll_event got[BATCH_MOST];
     int count;
     if (world->queue < 0)
         count = cr_os_poll(NULL, 0, left);
@@ -91,12 +90,48 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
         count = epoll_wait(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, 0);
     else
         count = epoll_wait_ns(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, left);
-    if (count < 0)
-        return errno == EINTR ? 0 : -errno;
+    return count >= 0 ? count : errno == EINTR ? 0 : -errno;
+}
+
+static int epoll_wait_events(struct cr_world *world, struct cr_event *events, int most,
+                             uint64_t until)
+{
+    struct epoll_event got[BATCH_MOST];
+    int count = epoll_collect(world, got, most, until);
     for (int i = 0; i < count; i++) {
         events[i].token = got[i].data.u64;
         events[i].value = cr_posix_mask((short)got[i].events);
     }
+    return count;
+}
+
+/* A number that was closed and is open again, by way of a dup, may still be registered. */
+static int epoll_watch(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask)
+{
+    int result = epoll_open(world);
+    if (result < 0)
+        return result;
+    if (mask == 0) {
+        epoll_detach(world, fd, place);
+        return 0;
+    }
+    struct epoll_event interest = {.data.u64 = token};
+    if (mask & COIR_IN)
+        interest.events |= EPOLLIN | EPOLLRDHUP;
+    if (mask & COIR_OUT)
+        interest.events |= EPOLLOUT;
+    result = epoll_ctl(world->queue, old ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &interest);
+    if (result != 0 && !old && errno == EEXIST)
+        result = epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, &interest);
+    return result == 0 ? 0 : -errno;
+}
+
+static int epoll_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+{
+    struct epoll_event got[BATCH_MOST];
+    int count = epoll_collect(world, got, most, until);
+    for (int i = 0; i < count; i++)
+        levels[i] = cr_posix_level(got[i].data.u64, (short)got[i].events);
     return count;
 }
 
@@ -119,6 +154,8 @@ int cr_epoll_init(struct cr_world *world)
     world->detach = epoll_detach;
     world->arm = epoll_arm;
     world->lost = epoll_lost;
+    world->watch = epoll_watch;
+    world->levels = epoll_levels;
     world->fini = epoll_fini;
     return 0;
 }

@@ -215,10 +215,10 @@ static int kqueue_tell(struct cr_world *world, const struct kevent *got, int cou
     return told;
 }
 
-static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+static int kqueue_collect(struct cr_world *world, struct kevent got[GOT_MOST], int most,
+                          uint64_t until)
 {
     struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
-    struct kevent got[GOT_MOST];
     if (left && left->tv_sec > WAIT_SECONDS_MOST)
         left->tv_sec = WAIT_SECONDS_MOST;
     int count;
@@ -226,9 +226,105 @@ static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most
         count = cr_os_poll(NULL, 0, left);
     else
         count = kevent(world->queue, NULL, 0, got, most < GOT_MOST ? most : GOT_MOST, left);
-    if (count < 0)
-        return errno == EINTR ? 0 : -errno;
-    return kqueue_tell(world, got, count, events);
+    return count >= 0 ? count : errno == EINTR ? 0 : -errno;
+}
+
+static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+{
+    struct kevent got[GOT_MOST];
+    int count = kqueue_collect(world, got, most, until);
+    return count < 0 ? count : kqueue_tell(world, got, count, events);
+}
+
+/* The changes that lead from `old` to `mask`, in the order of FILTERS. What was watched before and
+ * still is gets enabled, which finds out whether it is there. */
+static int kqueue_changes(const struct kevent *base, int old, int mask, struct kevent changes[2])
+{
+    int count = 0;
+    for (int i = FILTER_READ; i <= FILTER_WRITE; i++) {
+        int bit = FILTERS[i].mask, flags = old & bit ? EV_ENABLE : EV_ADD;
+        if (!((old | mask) & bit))
+            continue;
+        changes[count] = *base;
+        changes[count].filter = (__typeof__(base->filter))FILTERS[i].filter;
+        changes[count++].flags = (__typeof__(base->flags))(EV_RECEIPT |
+                                                           (mask & bit ? flags : EV_DELETE));
+    }
+    return count;
+}
+
+/* What became of the changes. What was watched is gone when nothing of it could be enabled. A
+ * direction that is missing beside one that is not has nothing to tell. */
+static int kqueue_verdict(const struct kevent *changes, const struct kevent *receipts, int count,
+                          int old)
+{
+    int kept = 0, lost = 0;
+    for (int i = 0; i < count; i++) {
+        int error = (int)receipts[i].data;
+        bool enables = changes[i].flags & EV_ENABLE, gone = error == ENOENT || error == EBADF;
+        bool missing = error == EPIPE || kqueue_is_missing(error);
+        kept += enables && !error;
+        lost += enables && gone;
+        if (changes[i].flags & EV_DELETE || !error)
+            continue;
+        if (!(enables ? gone : missing))
+            return -error;
+        if (!old)
+            return -EPERM;
+    }
+    return lost > 0 && kept == 0 ? -ENOENT : 0;
+}
+
+static int kqueue_watch(struct cr_world *world, int fd, int place, uint64_t token, int old,
+                        int mask)
+{
+    struct stat about;
+    int result = kqueue_open(world);
+    if (result < 0)
+        return result;
+    if (mask == 0) {
+        kqueue_detach(world, fd, place);
+        return 0;
+    }
+    if (fstat(fd, &about) != 0)
+        return -errno;
+    if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))
+        return -EPERM;
+    bool device = S_ISCHR(about.st_mode);
+    struct kevent changes[2], receipts[2], base = {
+        .ident = (uintptr_t)fd,
+        .fflags = device ? NOTE_LOWAT : 0,
+        .data = device ? 1 : 0,
+        .udata = kqueue_from_token(token),
+    };
+    int count = kqueue_changes(&base, old, mask, changes);
+    int told = kevent(world->queue, changes, count, receipts, count, NULL);
+    if (told != count)
+        return told < 0 ? -errno : -EINVAL;
+    result = kqueue_verdict(changes, receipts, count, old);
+    if (result == -ENOENT || (result < 0 && !old)) {
+        kqueue_detach(world, fd, place);
+    } else if (result < 0) {
+        count = kqueue_changes(&base, mask, old, changes);
+        kevent(world->queue, changes, count, receipts, count, NULL);
+    }
+    return result;
+}
+
+static int kqueue_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+{
+    struct kevent got[GOT_MOST];
+    int count = kqueue_collect(world, got, most, until);
+    for (int i = 0; i < count; i++) {
+        bool ends = got[i].flags & EV_EOF;
+        int beside = (ends ? COIR_HUP : 0) | (ends && got[i].fflags ? COIR_ERR : 0);
+        levels[i] = (struct cr_level){.token = kqueue_token(&got[i])};
+        if ((int)got[i].filter == (int)EVFILT_READ)
+            levels[i].in = COIR_IN | beside;
+        else
+            levels[i].out = COIR_OUT | beside;
+    }
+    return count;
 }
 
 static void kqueue_fini(struct cr_world *world)
@@ -247,6 +343,9 @@ int cr_kqueue_init(struct cr_world *world)
     world->detach = kqueue_detach;
     world->arm = kqueue_arm;
     world->lost = kqueue_lost;
+    world->watch = kqueue_watch;
+    world->levels = kqueue_levels;
+    world->queue_is_private = true;
     world->adopt = kqueue_adopt;
     world->fini = kqueue_fini;
     return 0;

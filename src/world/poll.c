@@ -1,6 +1,7 @@
 /* The reference world: plain poll, on any POSIX system. It keeps one entry for each attached
  * descriptor, with the events that are armed and not told yet. An entry without any is hidden from
- * poll by negating its number, because a level would be told again and again.
+ * poll by negating its number, because a level would be told again and again. One that is watched
+ * for levels is hidden only when its number was found closed.
  *
  * Invariant: a place, once given to a descriptor, is its own until detach; free places form a chain
  * through their tokens. */
@@ -100,15 +101,23 @@ static void poll_tell(struct poll_state *state, size_t place, struct cr_event *e
         entry->events |= POLLRDHUP;
 }
 
+/* How many entries have something to tell. */
+static int poll_ask(struct cr_world *world, size_t count, uint64_t until)
+{
+    struct poll_state *state = world->state;
+    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
+    int ready = cr_os_poll(count ? state->entries : NULL, count, left);
+    return ready >= 0 ? ready : errno == EINTR ? 0 : -errno;
+}
+
 static int poll_wait_events(struct cr_world *world, struct cr_event *events, int most,
                             uint64_t until)
 {
     struct poll_state *state = world->state;
-    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
     size_t count = state ? state->count : 0;
-    int ready = cr_os_poll(count ? state->entries : NULL, count, left), told = 0;
+    int ready = poll_ask(world, count, until), told = 0;
     if (ready < 0)
-        return errno == EINTR ? 0 : -errno;
+        return ready;
     for (size_t i = 0; i < count && told < ready && told < most; i++) {
         size_t place = (state->first + i) % count;
         if (state->entries[place].fd >= 0 && state->entries[place].revents) {
@@ -118,6 +127,49 @@ static int poll_wait_events(struct cr_world *world, struct cr_event *events, int
         }
     }
     return told;
+}
+
+static int poll_watch(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask)
+{
+    struct poll_state *state = world->state;
+    bool gone = old && state->entries[place].fd < 0;
+    if (mask == 0 || gone) {
+        poll_detach(world, fd, place);
+        return gone && mask ? -ENOENT : 0;
+    }
+    int probe = old ? world->ready(world, fd, mask) : poll_attach(world, fd, token);
+    if (probe < 0)
+        return probe;
+    if (!old)
+        place = probe;
+    state = world->state;
+    int in = mask & COIR_IN ? POLLIN | POLLRDHUP : 0, out = mask & COIR_OUT ? POLLOUT : 0;
+    state->entries[place] = (struct pollfd){.fd = fd, .events = (short)(in | out)};
+    return place;
+}
+
+/* A number that poll says is not open may be a device that poll does not know: ready() can tell. */
+static int poll_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+{
+    struct poll_state *state = world->state;
+    size_t count = state ? state->count : 0;
+    int ready = poll_ask(world, count, until), told = 0;
+    for (size_t i = 0; i < count && ready > 0 && told < most; i++) {
+        size_t place = (state->first + i) % count;
+        struct pollfd *entry = &state->entries[place];
+        if (entry->fd < 0 || !entry->revents)
+            continue;
+        ready--;
+        if (!(entry->revents & POLLNVAL))
+            levels[told++] = cr_posix_level(state->tokens[place], entry->revents);
+        else if (world->ready(world, entry->fd, COIR_IN) == -EBADF)
+            entry->fd = ~entry->fd;
+        else
+            levels[told++] = cr_posix_level(state->tokens[place], POLLIN | POLLOUT);
+        if (told == most)
+            state->first = place + 1;
+    }
+    return ready < 0 ? ready : told;
 }
 
 static void poll_fini(struct cr_world *world)
@@ -138,6 +190,8 @@ int cr_poll_init(struct cr_world *world)
     world->attach = poll_attach;
     world->detach = poll_detach;
     world->arm = poll_arm;
+    world->watch = poll_watch;
+    world->levels = poll_levels;
     world->fini = poll_fini;
     return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,24 @@ int cr_posix_mask(short poll_mask)
     if (poll_mask & POLLPRI)
         mask |= CR_URGENT;
     return mask;
+}
+
+struct cr_level cr_posix_level(uint64_t token, short poll_mask)
+{
+    struct cr_level level = {.token = token};
+    int error = poll_mask & POLLERR ? COIR_ERR : 0;
+    if (poll_mask & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+        level.in = COIR_IN | error | (poll_mask & (POLLRDHUP | POLLHUP) ? COIR_HUP : 0);
+    if (poll_mask & (POLLOUT | POLLHUP | POLLERR))
+        level.out = COIR_OUT | error | (poll_mask & POLLHUP ? COIR_HUP : 0);
+    return level;
+}
+
+static size_t posix_pending(struct cr_world *world, int fd)
+{
+    (void)world;
+    int bytes = 0;
+    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 /* A device that a system's poll knows nothing of (macOS has such) cannot be waited for, so it is
@@ -167,6 +186,7 @@ void cr_posix_init(struct cr_world *world)
 {
     *world = (struct cr_world){
         .now = cr_posix_now,
+        .pending = posix_pending,
         .ready = posix_ready,
         .adopt = cr_posix_adopt,
         .read = posix_read,
