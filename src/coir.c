@@ -53,3 +53,9 @@
 #include "debug/fatal.c"
 #include "debug/report.c"
 #include "debug/symbol.c"
+
+/* 10: what is made of public calls: sockets by their addresses, servers, buffers */
+#include "addr.c"
+#include "net.c"
+#include "serve.c"
+#include "buffer.c"
