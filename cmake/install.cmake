@@ -1,4 +1,4 @@
-# What is installed: the header, the libraries, and what finds them: coir::coir (static) and
+# What is installed: the headers, the libraries, and what finds them: coir::coir (static) and
 # coir::coir_shared for find_package, coir.pc for pkg-config. All paths in them are relative, so
 # that the installed tree can be moved. What runs and what is compiled against are two components.
 
@@ -13,7 +13,8 @@ install(TARGETS ${libraries} EXPORT coir
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     ARCHIVE COMPONENT dev
     LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
-install(FILES include/coir.h include/coir_io.h include/coir_loop.h TYPE INCLUDE COMPONENT dev)
+install(FILES include/coir.h include/coir_io.h include/coir_loop.h include/coir_net.h
+    TYPE INCLUDE COMPONENT dev)
 install(FILES doc/coir.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coir)

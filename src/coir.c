@@ -55,7 +55,13 @@
 #include "interest.c"
 #include "poller.c"
 
-/* 10: reads everything; called only to report */
+/* 10: what is made of public calls: sockets by their addresses, servers, buffers */
+#include "addr.c"
+#include "net.c"
+#include "serve.c"
+#include "buffer.c"
+
+/* 11: reads everything; called only to report */
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"

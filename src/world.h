@@ -77,6 +77,7 @@ enum cr_call_kind {
     CR_CALL_SENDMSG,
     CR_CALL_READV,
     CR_CALL_WRITEV,
+    CR_CALL_UNLINK, /* removes the file of a Unix socket's address; -ENOTSOCK if it is none */
     CR_CALL_KINDS
 };
 

@@ -6,6 +6,8 @@
 #include "../os.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef MSG_CMSG_CLOEXEC
@@ -119,6 +121,18 @@ static ssize_t calls_writev(const struct cr_call *call)
     return writev(call->fd, call->parts, call->count);
 }
 
+static ssize_t calls_unlink(const struct cr_call *call)
+{
+    const char *path = ((const struct sockaddr_un *)(const void *)call->addr)->sun_path;
+    struct stat about;
+    if (lstat(path, &about) != 0)
+        return -1;
+    if (S_ISSOCK(about.st_mode))
+        return unlink(path);
+    errno = ENOTSOCK;
+    return -1;
+}
+
 /* An interrupted connect goes on by itself. */
 int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64_t token)
 {
@@ -133,7 +147,7 @@ int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64
         [CR_CALL_SEND] = calls_send,               [CR_CALL_RECVFROM] = calls_recvfrom,
         [CR_CALL_SENDTO] = calls_sendto,           [CR_CALL_RECVMSG] = calls_recvmsg,
         [CR_CALL_SENDMSG] = calls_sendmsg,         [CR_CALL_READV] = calls_readv,
-        [CR_CALL_WRITEV] = calls_writev,
+        [CR_CALL_WRITEV] = calls_writev,           [CR_CALL_UNLINK] = calls_unlink,
     };
     (void)world;
     (void)token;

@@ -1,0 +1,60 @@
+/* A server of lines that ends well: it is told to stop while a client is being served, takes no new
+ * connection, and lets the one it has finish. */
+#include <coir_net.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PATIENCE_S = 5 };
+
+static int answer(int fd, void *arg)
+{
+    char in_memory[1024], out_memory[1024], *line;
+    coir_reader in;
+    coir_writer out;
+    coir_reader_init(&in, fd, in_memory, sizeof in_memory);
+    coir_writer_init(&out, fd, out_memory, sizeof out_memory);
+    while (coir_reader_line(&in, &line, coir_after(COIR_SEC(PATIENCE_S))) > 0) {
+        coir_writer_print(&out, COIR_NEVER, "%zu letters in \"%s\"\n", strlen(line), line);
+        if (coir_writer_flush(&out, coir_after(COIR_SEC(PATIENCE_S))) < 0)
+            break;
+    }
+    return arg != NULL;
+}
+
+static int serve(void *arg)
+{
+    struct coir_serve_opts opts = {.limit = 1000, .grace_ns = COIR_SEC(10), .name = "answer"};
+    int result = coir_net_serve(*(int *)arg, answer, NULL, &opts);
+    printf("the server ends: %s\n", coir_error_name(result));
+    return result;
+}
+
+static int run(void *arg)
+{
+    static const char *const LINES[] = {"straight-line code", "", "it ends well"};
+    char text[COIR_ADDR_TEXT], memory[1024], *line;
+    int listener = coir_net_listen("127.0.0.1:0", NULL);
+    coir_addr addr;
+    coir_fiber server;
+    coir_reader in;
+    if (listener < 0 || coir_net_local(listener, &addr) < 0 ||
+        coir_addr_text(&addr, text, sizeof text) < 0 || coir_spawn(&server, serve, &listener, NULL))
+        return 1;
+    int fd = coir_net_dial(text, NULL, coir_after(COIR_SEC(PATIENCE_S)));
+    coir_reader_init(&in, fd, memory, sizeof memory);
+    for (int i = 0; i < 3; i++) {
+        coir_write_full(fd, LINES[i], strlen(LINES[i]), COIR_NEVER);
+        coir_write_full(fd, "\r\n", 2, COIR_NEVER);
+        if (coir_reader_line(&in, &line, COIR_NEVER) > 0)
+            puts(line);
+        coir_cancel(server);
+    }
+    coir_close(fd); /* which ends its handler, and so the server */
+    coir_join(server, NULL, COIR_NEVER);
+    return coir_close(listener) < 0 || arg;
+}
+
+int main(void)
+{
+    return coir_run(run, NULL, NULL, NULL) < 0;
+}

@@ -1,0 +1,221 @@
+/* coir_net.h: addresses as text, listening and dialling by them, a loop that serves connections,
+ * and buffered reading and writing. What coir.h says of all calls holds here too.
+ *
+ *     static int greet(int fd, void *arg)
+ *     {
+ *         char memory[4096], *line;
+ *         coir_reader in;
+ *         coir_reader_init(&in, fd, memory, sizeof memory);
+ *         while (coir_reader_line(&in, &line, coir_after(COIR_SEC(30))) > 0)
+ *             …
+ *         return 0;
+ *     }
+ *     int listener = coir_net_listen("127.0.0.1:7000", NULL);
+ *     coir_net_serve(listener, greet, NULL, &(struct coir_serve_opts){.grace_ns = COIR_SEC(5)});
+ *
+ * Descriptors that are made here are coir's own, as in coir_io.h. Names of hosts are not looked up:
+ * what the C library has for it blocks the thread. */
+#ifndef COIR_NET_H
+#define COIR_NET_H
+
+#include "coir_io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Lets the compiler look at the values of a printf format. */
+#if defined(__GNUC__)
+#define COIR_PRINTF(at, values) __attribute__((format(printf, at, values)))
+#else
+#define COIR_PRINTF(at, values)
+#endif
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+/* An address and the type of socket that it is for: a value, made by coir_addr_parse, or filled in
+ * by whatever fills in a struct sockaddr and its size. */
+typedef struct coir_addr {
+    struct sockaddr_storage storage; /* cast its address to struct sockaddr * */
+    socklen_t size;                  /* how much of it counts */
+    int type;                        /* SOCK_STREAM or SOCK_DGRAM */
+} coir_addr;
+
+/* Enough for the text of any address. */
+#define COIR_ADDR_TEXT 144
+
+/* Reads the text of an address:
+ *
+ *     127.0.0.1:80   [::1]:80   [fe80::1%eth0]:80   [fe80::1%2]:80   :80
+ *     /run/x.sock   ./x.sock   unix:x.sock
+ *
+ * with "tcp:" (the default) or "udp:" in front of what has a port, "unix:" (stream, the default) or
+ * "unixgram:" in front of a path. An empty host is any address, of IPv6 and IPv4: the same as [::].
+ * Port 0 lets the system choose; a port has one spelling, decimal without leading zeros. What
+ * begins with an at sign, there or alone, is an abstract name (Linux); "./" in front makes it a
+ * file. Returns 0; -EINVAL for what is no address, -ENAMETOOLONG for a path that the system has no
+ * room for (108 bytes on Linux with the final NUL), -ENODEV or what if_nametoindex(3) says for an
+ * interface that is not there: `addr` is then untouched. Opens nothing, but for an interface by
+ * name; callable anywhere. */
+COIR_API int coir_addr_parse(coir_addr *addr, const char *text);
+
+/* Writes the text of an address, such that coir_addr_parse makes the same of it: an interface by
+ * number, "unix:" before each path, "udp:" and "unixgram:" where they are. Two have a text and no
+ * way back: a Unix socket without name ("unix:"), and NUL bytes in an abstract name (at signs).
+ * Returns the length; -ENAMETOOLONG when it does not fit into `size` bytes, -EAFNOSUPPORT for
+ * another family, -EINVAL for a size that cannot be: then the text is "". Callable anywhere. */
+COIR_API int coir_addr_text(const coir_addr *addr, char *text, size_t size);
+
+/* The address that a socket has, or its peer's. IPv4 through a socket of IPv6 is told as IPv4.
+ * Returns 0, or what getsockname(2) and getpeername(2) say. Never parks. */
+COIR_API int coir_net_local(int fd, coir_addr *addr);
+/* See coir_net_local. */
+COIR_API int coir_net_peer(int fd, coir_addr *addr);
+
+/* ---- listening and dialling ------------------------------------------------------------------ */
+
+/* How a socket is made. What does not fit its kind has no effect. */
+struct coir_net_opts {
+    int backlog;      /* connections that wait to be accepted; default 4096, or the system's most */
+    int keep_alive_s; /* TCP: after so many seconds of silence the peer is probed; default never */
+    bool delay;       /* TCP: gather small writes, as Nagle does; default TCP_NODELAY */
+    bool reuse_port;  /* others may listen on the same port, and share what comes (SO_REUSEPORT) */
+    bool v6_only;     /* [::] and :80 leave IPv4 alone; default both, where the system can */
+    bool unlink;      /* a Unix socket's file where nobody listens is removed before */
+};
+
+/* A socket that listens at an address or, for datagrams, is bound to it. TCP: with SO_REUSEADDR;
+ * accepted connections have its options. Without IPv6, any address is that of IPv4. A path is
+ * created, and stays after coir_close; one that is there already is -EADDRINUSE but with
+ * opts.unlink. That asks by a connect, so of two programs that begin at once one may take the
+ * other's path. Returns the descriptor; an error as coir_addr_parse, or what socket(2),
+ * setsockopt(2), bind(2) or listen(2) says, or -ENOMEM: then nothing stays open. Callable anywhere
+ * in the scheduler's thread. Never parks. */
+COIR_API int coir_net_listen(const char *text, const struct coir_net_opts *opts);
+
+/* A socket that is connected to an address, a datagram socket as well. Returns the descriptor, or
+ * an error as coir_net_listen or coir_connect: then nothing stays open, nor goes on in the kernel.
+ * Parks. */
+COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, uint64_t until);
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+/* How connections are served. */
+struct coir_serve_opts {
+    size_t limit;      /* so many connections at once, the others wait in the kernel; default any */
+    int64_t grace_ns;  /* at the end, how long handlers may go on before they are told to stop;
+                          default not at all */
+    size_t stack_size; /* of handlers, see coir_spawn_opts */
+    const char *name;  /* of handlers, for reports */
+};
+
+/* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling
+ * fiber is told to stop or coir_close closes the listener. Then it accepts no more, waits up to
+ * opts.grace_ns for the handlers (a stop of the caller has not reached them), cancels those that
+ * are left, and returns when all have ended. So a handler that waits must end on -ECANCELED.
+ *
+ * The handler owns the connection until it returns, with any result; then it is closed (one that
+ * the handler has closed by coir_close is left alone). To keep it longer: coir_dup.
+ *
+ * When descriptors or memory run out, a connection waits until there is room again: the next try is
+ * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with
+ * ends nothing.
+ *
+ * Returns 0 after coir_close of the listener; -ECANCELED after a stop; -ENOMEM when it could not
+ * begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL, -ENOTSOCK,
+ * -EOPNOTSUPP). The listener is not closed. Parks. */
+COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
+                            const struct coir_serve_opts *opts);
+
+/* ---- buffered reading ------------------------------------------------------------------------ */
+
+/* Reads a descriptor of any kind through memory of the caller's. What is unread lies at data[0 …
+ * length - 1], for the caller to look at and, as its own bytes, to change. A call that ends with an
+ * error has consumed nothing, and the next one goes on where it was. Of two fibers only one at a
+ * time may read.
+ *
+ * What is there already is handed out without a system call, also to a fiber that was told to stop;
+ * only where it must read more does a call park. A pointer that is handed out is valid until the
+ * next call that must read. */
+typedef struct coir_reader {
+    int fd;        /* what is read */
+    char *data;    /* the first byte that is unread */
+    size_t length; /* how many there are */
+    size_t limit;  /* the longest message; the buffer's size, or less when the caller lowers it */
+    char *buf;     /* the caller's memory */
+    size_t size;   /* how much of it */
+} coir_reader;
+
+/* Begins with nothing read. No size, or no memory, is a mistake. */
+COIR_API void coir_reader_init(coir_reader *reader, int fd, void *buf, size_t size);
+
+/* Reads what there is, or waits for it, behind the unread bytes. Returns how many bytes came, 0 at
+ * the end of file; -EMSGSIZE when the buffer is full of unread ones; or an error as coir_read.
+ * Parks. */
+COIR_API ssize_t coir_reader_fill(coir_reader *reader, uint64_t until);
+
+/* Consumes bytes that are there: `count` of them, or all. Returns how many. Never parks. */
+COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);
+
+/* Consumes a message that ends with `delimiter`, `size` bytes that are not 0: hands it out in
+ * *message and returns its length, delimiter included. 0: the end of file, and nothing before it;
+ * -EBADMSG: an end of file in the middle of a message, which is in reader->data; -EMSGSIZE: no
+ * delimiter within reader->limit bytes, which are all there, for coir_reader_take to pass over; or
+ * an error as coir_read. Parks. */
+COIR_API ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t size,
+                                   char **message, uint64_t until);
+
+/* Consumes a line and ends it with NUL in place of its "\n" or "\r\n". Returns the bytes that it
+ * took, its end included, or as coir_reader_until. A NUL within the line is left where it is.
+ * Parks. */
+COIR_API ssize_t coir_reader_line(coir_reader *reader, char **line, uint64_t until);
+
+/* Consumes exactly `count` bytes: hands them out in *bytes and returns `count`, or as
+ * coir_reader_until: -EMSGSIZE at once when it is above reader->limit. Parks. */
+COIR_API ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes, uint64_t until);
+
+/* As coir_read, but what is in the buffer comes first; behind it what is long is read past the
+ * buffer. Parks. */
+COIR_API ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, uint64_t until);
+
+/* ---- buffered writing ------------------------------------------------------------------------ */
+
+/* Writes to a descriptor of any kind through memory of the caller's. What does not fit is sent
+ * together with what is there, by one call. Each byte that a call has counted is sent once and in
+ * order: after an error it is still in the buffer, and the next call goes on. Of two fibers only
+ * one at a time may write.
+ *
+ * A write that could not take all sets `error`, which all later calls return without doing
+ * anything: so it is enough to look at the flush. To go on with the rest, set it to 0. */
+typedef struct coir_writer {
+    int fd;       /* what is written to */
+    int error;    /* why a write did not take all that it was given; 0: none was cut short */
+    char *buf;    /* the caller's memory */
+    size_t size;  /* how much of it */
+    size_t begin; /* the bytes before it are sent */
+    size_t end;   /* the bytes from here on are free */
+} coir_writer;
+
+/* Begins with nothing written. No size, or no memory, is a mistake. */
+COIR_API void coir_writer_init(coir_writer *writer, int fd, void *buf, size_t size);
+
+/* Writes `size` bytes: into the buffer, or what does not fit to the descriptor. Returns `size`;
+ * less after an error (the next call tells it), or the error if none was taken. Parks only when
+ * they do not fit. */
+COIR_API ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t size,
+                                   uint64_t until);
+
+/* Writes text as printf(3) does, all of it or nothing. Returns its length; -EMSGSIZE for one that
+ * does not fit into an empty buffer with a NUL behind it; or an error as coir_writer_write; -EINVAL
+ * for a format that printf refuses. Note the place of `until`. Parks only when it does not fit. */
+COIR_API int coir_writer_print(coir_writer *writer, uint64_t until, const char *format, ...)
+    COIR_PRINTF(3, 4);
+
+/* Sends what is in the buffer. Returns 0; writer->error; or an error as coir_write: what was not
+ * sent is still there, for the next flush. Parks. */
+COIR_API int coir_writer_flush(coir_writer *writer, uint64_t until);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
