@@ -17,6 +17,7 @@
 
 #define CR_HIDDEN __attribute__((visibility("hidden")))
 #define CR_COLD __attribute__((cold, noinline))
+#define CR_NOINLINE __attribute__((noinline))
 #define CR_INLINE static inline __attribute__((always_inline))
 #define CR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CR_UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -251,7 +251,7 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
     if (result == 0)
         result = (int)world->call(world, &call, 0);
     if (result == 0 || result == -EINPROGRESS)
-        cr_fd_find(&self->sched->fds, fd)->ready &= (uint8_t)~COIR_HUP; /* of before */
+        cr_io_connects(cr_fd_find(&self->sched->fds, fd));
     if (result == -EAGAIN)
         result = connect_try_again(self, &call, until);
     while (result == -EINPROGRESS || result == -EALREADY) {
@@ -336,26 +336,4 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until
     while (first < count - 1 && parts[first].iov_len == 0)
         first++;
     return coir_write(fd, parts[first].iov_base, parts[first].iov_len, until);
-}
-
-ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
-{
-    size_t done = 0;
-    ssize_t result;
-    do {
-        result = coir_read(fd, (char *)buf + done, size - done, until);
-        done += result > 0 ? (size_t)result : 0;
-    } while (result > 0 && done < size);
-    return done > 0 ? (ssize_t)done : result;
-}
-
-ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
-{
-    size_t done = 0;
-    ssize_t result;
-    do {
-        result = coir_write(fd, (const char *)buf + done, size - done, until);
-        done += result > 0 ? (size_t)result : 0;
-    } while (result > 0 && done < size);
-    return done > 0 ? (ssize_t)done : result;
 }

@@ -39,6 +39,7 @@
 #include "fiber.c"
 #include "race.c"
 #include "io.c"
+#include "rw.c"
 #include "call.c"
 #include "post.c"
 #include "audit.c"

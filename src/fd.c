@@ -1,5 +1,5 @@
-/* The table of descriptors: pages of entries, filled where numbers are in use; and what an event
- * does to an entry and to those who wait on it. fd.h says what an entry is. */
+/* The table of descriptors: pages of entries, filled where numbers are in use. fd.h says what an
+ * entry is. */
 #include "fd.h"
 
 #include "sched.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_ENTRIES = 4096 };
+struct cr_fd cr_fd_none = {.fd = -1, .last = {CR_FD_NOBODY, CR_FD_NOBODY}};
 
 void cr_fd_fini(struct cr_fds *fds)
 {
@@ -16,23 +16,9 @@ void cr_fd_fini(struct cr_fds *fds)
     free(fds->pages);
 }
 
-static struct cr_fd *fd_at(const struct cr_fds *fds, int fd)
-{
-    size_t page = (size_t)fd / PAGE_ENTRIES;
-    if (page >= fds->pages_count || !fds->pages[page])
-        return NULL;
-    return &fds->pages[page][fd % PAGE_ENTRIES];
-}
-
-struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd)
-{
-    struct cr_fd *entry = fd_at(fds, fd);
-    return entry && entry->waiters.next ? entry : NULL;
-}
-
 int cr_fd_end(const struct cr_fds *fds)
 {
-    return (int)(fds->pages_count * PAGE_ENTRIES);
+    return (int)(fds->pages_count * CR_FD_PAGE_ENTRIES);
 }
 
 static bool fd_grow(struct cr_fds *fds, size_t page)
@@ -47,18 +33,20 @@ static bool fd_grow(struct cr_fds *fds, size_t page)
         fds->pages_count = count;
     }
     if (!fds->pages[page])
-        fds->pages[page] = calloc(PAGE_ENTRIES, sizeof(struct cr_fd));
+        fds->pages[page] = calloc(CR_FD_PAGE_ENTRIES, sizeof(struct cr_fd));
     return fds->pages[page];
 }
 
 struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
 {
-    if (!fd_at(fds, fd) && !fd_grow(fds, (size_t)fd / PAGE_ENTRIES))
+    if (!cr_fd_at(fds, fd) && !fd_grow(fds, (size_t)fd / CR_FD_PAGE_ENTRIES))
         return NULL;
-    struct cr_fd *entry = fd_at(fds, fd);
+    struct cr_fd *entry = cr_fd_at(fds, fd);
     if (!entry->waiters.next) {
+        entry->fd = fd;
         cr_list_init(&entry->waiters);
         cr_list_init(&entry->operations);
+        entry->last[0] = entry->last[1] = CR_FD_NOBODY;
     }
     return entry;
 }
@@ -70,7 +58,7 @@ int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd)
         return place;
     entry->place = place;
     entry->attached = true;
-    entry->ready = 0;
+    entry->ready &= CR_SHORT;
     return 0;
 }
 
@@ -78,6 +66,15 @@ void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
 {
     world->detach(world, fd, entry->place);
     entry->attached = false;
+}
+
+void cr_fd_own(struct cr_fd *entry, int kind)
+{
+    entry->kind = (uint8_t)kind;
+    if (kind & CR_FD_SHORT_EMPTIES && !(entry->ready & (COIR_HUP | CR_URGENT)))
+        entry->ready |= CR_SHORT;
+    entry->ready |= COIR_IN | COIR_OUT;
+    entry->owned = true;
 }
 
 static void fd_wake_all(struct cr_list *ring)
@@ -93,30 +90,7 @@ void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
     entry->generation++;
     entry->owned = false;
     entry->kind = entry->ready = 0;
+    entry->last[0] = entry->last[1] = CR_FD_NOBODY;
     fd_wake_all(&entry->waiters);
     fd_wake_all(&entry->operations);
-}
-
-void cr_fd_event(struct coir_sched *sched, uint64_t token, int mask)
-{
-    int fd = (int)((uint32_t)token >> 1);
-    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
-    if (!entry || !entry->attached || cr_fd_token(entry, fd) != token)
-        return;
-    if (CR_UNLIKELY(mask & CR_GONE)) {
-        cr_fd_forget(sched, entry, fd);
-        return;
-    }
-    entry->ready |= (uint8_t)mask;
-    int told = mask | (entry->ready & COIR_HUP), taken = 0;
-    struct cr_list *item = entry->waiters.next;
-    while (item != &entry->waiters) {
-        struct cr_fd_wait *wait = CR_CONTAINER(item, struct cr_fd_wait, wait.link);
-        item = item->next;
-        if (!(wait->mask & mask))
-            continue;
-        wait->shared = wait->mask & taken;
-        taken |= wait->mask;
-        cr_sched_wake(wait->wait.fiber, told & (wait->mask | COIR_HUP | COIR_ERR));
-    }
 }

@@ -128,7 +128,7 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
 {
     fiber->wait = NULL;
     fiber->sched = sched;
-    fiber->stop = 0;
+    cr_sched_set_stop(fiber, 0);
     fiber->marks = 0;
     fiber->scope = fiber->home = NULL;
     fiber->locals = NULL;

@@ -16,10 +16,11 @@
 
 enum { IO_ASK_AGAIN = INT_MIN };
 
-/* A pending operation; its address is its token. */
+/* A call under way, on the stack of its fiber: what it waits for, and its arguments. Its address is
+ * the token of a pending operation. */
 struct cr_op {
-    struct cr_wait wait;
-    int fd;
+    struct cr_fd_wait wait;
+    struct cr_io io;
     int64_t value;
     bool done;
 };
@@ -35,7 +36,7 @@ static void io_describe_fd(const struct cr_wait *wait, char *text, size_t size)
 
 static void io_describe_op(const struct cr_wait *wait, char *text, size_t size)
 {
-    snprintf(text, size, "%d", CR_CONTAINER(wait, struct cr_op, wait)->fd);
+    snprintf(text, size, "%d", CR_CONTAINER(wait, struct cr_op, wait.wait)->io.fd);
 }
 
 static const struct cr_wait_kind WAIT_FD = {
@@ -46,7 +47,7 @@ static const struct cr_wait_kind WAIT_FD = {
     .describe = io_describe_fd,
 };
 
-static const struct cr_wait_kind CALL_FD = {
+const struct cr_wait_kind cr_io_calls = {
     .name = "descriptor ",
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
@@ -73,7 +74,7 @@ static const struct cr_wait_kind OPERATION_STOPPED = {
 bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
 {
     struct cr_world *world = &self->sched->world;
-    entry->last[mask >> 1] = (uint32_t)self->number;
+    entry->last[mask >> 1] = self->number;
     if (!entry->attached || !world->lost(world, fd, cr_fd_token(entry, fd)))
         return true;
     cr_fd_forget(self->sched, entry, fd);
@@ -83,7 +84,7 @@ bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
 /* The fiber that was the last to call in this direction need not ask. */
 CR_INLINE bool io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
 {
-    return CR_LIKELY(entry->last[mask >> 1] == (uint32_t)self->number) ||
+    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
            cr_io_is_same(self, entry, fd, mask);
 }
 
@@ -98,43 +99,34 @@ static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
     return mask;
 }
 
-/* Parks until the descriptor is ready for `mask`: what for, or why not. IO_ASK_AGAIN: another fiber
- * was woken before by the same event, and may have taken what there was. */
-static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int fd, int mask,
-                   uint64_t until)
+/* Waits for any descriptor, attached or not. IO_ASK_AGAIN: another fiber was woken before by the
+ * same event, and may have taken what there was. */
+static CR_NOINLINE int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind,
+                               struct cr_fd *entry, int fd, int mask, uint64_t until)
 {
-    struct coir_sched *sched = self->sched;
-    struct cr_fd *entry = cr_fd_make(&sched->fds, fd);
-    if (!entry)
-        return -ENOMEM;
+    struct cr_world *world = &self->sched->world;
+    if (self->stop)
+        return cr_sched_refuse(self);
     if (!entry->attached) {
-        int attached = cr_fd_attach(&sched->world, entry, fd);
-        if (attached == -EPERM)
-            return io_rest(self, entry, mask);
+        int attached = cr_fd_attach(world, entry, fd);
         if (attached < 0)
-            return attached;
+            return attached == -EPERM ? io_rest(self, entry, mask) : attached;
     }
-    uint32_t generation = entry->generation;
-    sched->world.arm(&sched->world, fd, entry->place, mask);
     struct cr_fd_wait wait = {.wait.kind = kind, .fd = fd, .mask = mask};
-    cr_list_append(&entry->waiters, &wait.wait.link);
-    sched->world.waiting++;
-    int result = cr_sched_park(self, &wait.wait, until);
-    sched->world.waiting--;
-    if (entry->generation != generation)
-        return result < 0 ? result : -EBADF;
+    int result = cr_io_park(self, entry, &wait, until);
     if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
-        cr_fd_detach(&sched->world, entry, fd);
-    return result > 0 && wait.shared ? IO_ASK_AGAIN : result;
+        cr_fd_detach(world, entry, fd);
+    if (result > 0 && wait.shared)
+        return IO_ASK_AGAIN;
+    if (result > 0)
+        result = (result | (entry->ready & COIR_HUP)) & (mask | COIR_HUP | COIR_ERR);
+    return result;
 }
 
-/* What a call counts as, before it does anything, so that no answer is held over a rest. The number
- * may be closed during the rest, and must be known for that to be seen. */
-static int io_spend(struct cr_fiber *self, int fd, int mask)
+/* The number may be closed during a rest, and must be known for that to be seen. */
+static int io_begin_after_rest(struct cr_fiber *self, int fd, int mask)
 {
     struct coir_sched *sched = self->sched;
-    if (CR_LIKELY(--sched->budget >= 0))
-        return 0;
     struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
     int ready = entry ? 0 : sched->world.ready(&sched->world, fd, mask);
     if (ready >= 0 && !entry && !(entry = cr_fd_make(&sched->fds, fd)))
@@ -146,10 +138,31 @@ static int io_spend(struct cr_fiber *self, int fd, int mask)
     return entry->generation == generation ? 0 : -EBADF;
 }
 
+static CR_COLD int io_begin_rarely(struct cr_fiber *self, int fd, int mask)
+{
+    int result = self->sched->budget < 0 ? io_begin_after_rest(self, fd, mask) : 0;
+    return self->stop ? cr_sched_refuse(self) : result;
+}
+
+/* What a call counts as, before it does anything, so that no answer is held over a rest. */
 CR_INLINE int io_begin(struct cr_fiber *self, int fd, int mask)
 {
-    int spent = io_spend(self, fd, mask);
-    return CR_UNLIKELY(self->stop) ? cr_sched_refuse(self) : spent;
+    if (CR_LIKELY(--self->sched->budget >= 0 && !self->stop))
+        return 0;
+    return io_begin_rarely(self, fd, mask);
+}
+
+int cr_io_begin(struct cr_fiber *self, int fd, int mask)
+{
+    return io_begin(self, fd, mask);
+}
+
+/* The same for a number that may have no entry yet. */
+static int io_wait_for(struct cr_fiber *self, const struct cr_wait_kind *kind, int fd, int mask,
+                       uint64_t until)
+{
+    struct cr_fd *entry = cr_fd_make(&self->sched->fds, fd);
+    return entry ? io_wait(self, kind, entry, fd, mask, until) : -ENOMEM;
 }
 
 int coir_wait_fd(int fd, int mask, uint64_t until)
@@ -167,7 +180,7 @@ int coir_wait_fd(int fd, int mask, uint64_t until)
     while (ready == 0 || ready == IO_ASK_AGAIN) {
         ready = world->ready(world, fd, mask);
         if (ready == 0)
-            ready = until == 0 ? -ETIMEDOUT : io_wait(self, &WAIT_FD, fd, mask, until);
+            ready = until == 0 ? -ETIMEDOUT : io_wait_for(self, &WAIT_FD, fd, mask, until);
     }
     return ready;
 }
@@ -177,44 +190,52 @@ void cr_io_complete(uint64_t token, int64_t value)
     struct cr_op *op = (struct cr_op *)(uintptr_t)token;
     op->value = value;
     op->done = true;
-    if (op->wait.fiber->wait == &op->wait)
-        cr_sched_wake(op->wait.fiber, 0);
+    struct cr_wait *wait = &op->wait.wait;
+    if (wait->fiber->wait == wait)
+        cr_sched_wake(wait->fiber, 0);
 }
 
 /* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
  * event, stopped or not; what the operation did is reported in any case. */
-static int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, struct cr_op *op,
-                         uint64_t until)
+static CR_COLD int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, struct cr_op *op,
+                                 const struct cr_io *io)
 {
     struct cr_world *world = &self->sched->world;
+    uint32_t generation = entry->generation;
+    *op = (struct cr_op){.wait.wait = {.fiber = self, .kind = &OPERATION}, .io = *io};
+    struct cr_wait *wait = &op->wait.wait;
     world->waiting++;
-    op->wait.kind = &OPERATION;
-    cr_list_append(&entry->operations, &op->wait.link);
-    int outcome = op->done ? 0 : cr_sched_park(self, &op->wait, until);
+    cr_list_append(&entry->operations, &wait->link);
+    int outcome = cr_sched_park(self, wait, op->io.until);
     if (!op->done) {
         world->cancel(world, (uint64_t)(uintptr_t)op);
-        op->wait.kind = &OPERATION_STOPPED;
-        cr_list_init(&op->wait.link);
-        cr_sched_park_firmly(self, &op->wait);
+        wait->kind = &OPERATION_STOPPED;
+        cr_list_init(&wait->link);
+        cr_sched_park_firmly(self, wait);
     }
     world->waiting--;
+    if (op->value == -EAGAIN && entry->generation != generation)
+        return -EBADF;
     return op->value == -ECANCELED && outcome < 0 ? outcome : op->value;
 }
 
 /* One try in the world. */
-static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
+CR_INLINE int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, struct cr_io io)
 {
     struct cr_world *world = &self->sched->world;
-    struct cr_op op = {.wait.fiber = self, .fd = io->fd};
+    struct cr_op op;
     uint64_t token = (uint64_t)(uintptr_t)&op;
     int64_t result;
-    if (CR_UNLIKELY(io->call))
-        result = world->call(world, io->call, token);
-    else if (io->mask == COIR_IN)
-        result = world->read(world, io->fd, io->buf, io->size, token);
+    if (io.call)
+        result = world->call(world, io.call, token);
+    else if (io.mask == COIR_IN)
+        result = world->read(world, io.fd, io.buf, io.size, token);
     else
-        result = world->write(world, io->fd, io->data, io->size, entry->kind, token);
-    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, io->until);
+        result = world->write(world, io.fd, io.data, io.size, entry->kind, token);
+    if (CR_LIKELY(result != CR_PENDING))
+        return result;
+    struct cr_io copy = io;
+    return io_finish(self, entry, &op, &copy);
 }
 
 /* Whether a try might block although the kernel was not asked before. */
@@ -224,7 +245,7 @@ static bool io_might_block(const struct cr_io *io)
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
-static int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
+static CR_COLD int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
 {
     struct cr_world *world = &self->sched->world;
     for (;;) {
@@ -238,55 +259,47 @@ static int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
         if (result == 0 && might_block)
             result = -EAGAIN;
         else if (io->mask == COIR_IN || io->call)
-            result = io_try(self, entry, io);
+            result = io_try(self, entry, *io);
         else
             result = world->write_foreign(world, io->fd, io->data, io->size);
         if (result != -EAGAIN)
             return result;
         if (io->until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &CALL_FD, io->fd, io->mask, io->until);
+        int woken = io_wait(self, &cr_io_calls, entry, io->fd, io->mask, io->until);
         if (woken < 0 && woken != IO_ASK_AGAIN)
             return woken;
     }
 }
 
 /* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
-static bool io_is_nothing(const struct cr_io *io)
+CR_INLINE bool io_is_nothing(struct cr_io io)
 {
-    if (!io->call)
-        return io->size == 0;
-    bool message = io->call->kind == CR_CALL_RECVMSG || io->call->kind == CR_CALL_SENDMSG;
-    return message && !io->call->message;
+    if (!io.call)
+        return io.size == 0;
+    bool message = io.call->kind == CR_CALL_RECVMSG || io.call->kind == CR_CALL_SENDMSG;
+    return message && !io.call->message;
 }
 
-static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
+/* A fiber that waited for the old file of a number does not get here: its wait ended in -EBADF. */
+CR_INLINE int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, struct cr_io io)
 {
-    uint32_t generation = entry->generation;
     for (;;) {
-        if (entry->ready & io->mask || io->until == 0 || io_is_nothing(io)) {
+        if (entry->ready & io.mask || io.until == 0 || io_is_nothing(io)) {
             int64_t result = io_try(self, entry, io);
-            if (entry->generation != generation)
-                return result == -EAGAIN ? -EBADF : result;
-            if (io->mask == COIR_IN && result > 0 && (size_t)result < io->size &&
-                entry->kind & CR_FD_SHORT_EMPTIES && !(entry->ready & (COIR_HUP | CR_URGENT)))
-                entry->ready &= (uint8_t)~COIR_IN;
-            if (result != -EAGAIN)
+            if (io.mask == COIR_IN && result > 0 && (size_t)result < io.size)
+                cr_io_note_short(entry);
+            if (CR_LIKELY(result != -EAGAIN))
                 return result;
-            if (!io->aside)
-                entry->ready &= (uint8_t)~io->mask;
+            if (!io.aside)
+                entry->ready &= (uint8_t)~io.mask;
         }
-        if (io->until == 0)
+        if (io.until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &CALL_FD, io->fd, io->mask, io->until);
-        if (woken < 0 && woken != IO_ASK_AGAIN)
+        int woken = io_wait(self, &cr_io_calls, entry, io.fd, io.mask, io.until);
+        if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
             return woken;
     }
-}
-
-int cr_io_begin(struct cr_fiber *self, int fd, int mask)
-{
-    return io_begin(self, fd, mask);
 }
 
 int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
@@ -296,32 +309,12 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
         return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
     bool owned = entry && entry->owned && io_is_same(self, entry, io->fd, io->mask);
-    int64_t result = CR_LIKELY(owned) ? io_owned(self, entry, io) : io_foreign(self, io);
+    if (owned)
+        self->quick[io->mask >> 1] = entry;
+    int64_t result = owned ? io_owned(self, entry, *io) : io_foreign(self, io);
     if (result > 0)
         self->sched->progress = true;
     return result;
-}
-
-ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
-{
-    struct cr_fiber *self = cr_sched_self;
-    if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_read", CR_CALLER);
-    if (CR_UNLIKELY(size > PTRDIFF_MAX))
-        cr_fatal_mistake("coir_read", CR_CALLER, "the size is negative");
-    return (ssize_t)cr_io_call(self, &(struct cr_io){
-                                      fd, COIR_IN, buf, NULL, size, until, NULL, false});
-}
-
-ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
-{
-    struct cr_fiber *self = cr_sched_self;
-    if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_write", CR_CALLER);
-    if (CR_UNLIKELY(size > PTRDIFF_MAX))
-        cr_fatal_mistake("coir_write", CR_CALLER, "the size is negative");
-    return (ssize_t)cr_io_call(self, &(struct cr_io){
-                                      fd, COIR_OUT, NULL, buf, size, until, NULL, false});
 }
 
 int cr_io_own(struct coir_sched *sched, int fd, int kind)
@@ -333,9 +326,8 @@ int cr_io_own(struct coir_sched *sched, int fd, int kind)
     }
     if (entry->owned || entry->attached)
         cr_fd_forget(sched, entry, fd);
-    entry->kind = (uint8_t)kind;
-    entry->ready = COIR_IN | COIR_OUT;
-    entry->owned = true;
+    entry->ready = 0;
+    cr_fd_own(entry, kind);
     return fd;
 }
 
@@ -363,9 +355,7 @@ int coir_adopt(int fd)
             cr_fd_detach(&sched->world, entry, fd);
         return kind;
     }
-    entry->kind = (uint8_t)kind;
-    entry->ready |= COIR_IN | COIR_OUT;
-    entry->owned = true;
+    cr_fd_own(entry, kind);
     return 0;
 }
 
@@ -374,7 +364,7 @@ int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until)
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
     if (entry)
         entry->ready &= (uint8_t)~mask;
-    int woken = io_wait(self, &CALL_FD, fd, mask, until);
+    int woken = io_wait_for(self, &cr_io_calls, fd, mask, until);
     return woken < 0 && woken != IO_ASK_AGAIN ? woken : 0;
 }
 

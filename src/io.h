@@ -8,8 +8,10 @@
 /* One call: read (mask IN) or write (OUT), or another one of the world's. */
 struct cr_io {
     int fd, mask;
-    void *buf;
-    const void *data;
+    union {
+        void *buf;
+        const void *data; /* of a write */
+    };
     size_t size; /* 0 in a call whose short result proves nothing */
     uint64_t until;
     const struct cr_call *call; /* NULL: read or write */
@@ -19,9 +21,46 @@ struct cr_io {
 /* Makes a call as soon as it can be made: its result, or an error. */
 CR_HIDDEN int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io);
 
+/* Parks until an attached descriptor is ready for wait->mask: what for, or why not. The fiber has
+ * not been told to stop. */
+CR_INLINE int cr_io_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
+                      uint64_t until)
+{
+    struct coir_sched *sched = self->sched;
+    uint32_t generation = entry->generation;
+    if (CR_UNLIKELY(sched->world.arm))
+        sched->world.arm(&sched->world, wait->fd, entry->place, wait->mask);
+    wait->shared = false;
+    cr_list_append(&entry->waiters, &wait->wait.link);
+    sched->world.waiting++;
+    int result = cr_sched_park_now(sched, self, &wait->wait, until);
+    sched->world.waiting--;
+    if (CR_UNLIKELY(entry->generation != generation))
+        return result < 0 ? result : -EBADF;
+    return result;
+}
+
+/* The kind of a wait for readiness on behalf of a call. */
+extern CR_HIDDEN const struct cr_wait_kind cr_io_calls;
+
+/* After a read that got less than it asked for. */
+CR_INLINE void cr_io_note_short(struct cr_fd *entry)
+{
+    if (entry->ready & CR_SHORT)
+        entry->ready &= (uint8_t)~COIR_IN;
+}
+
 /* What comes before a try that cr_io_call does not make: counts it, and refuses it to a stopped
  * fiber. 0, or an error. */
 CR_HIDDEN int cr_io_begin(struct cr_fiber *self, int fd, int mask);
+
+/* A socket connects: the hang-up that it told of before is over. */
+CR_INLINE void cr_io_connects(struct cr_fd *entry)
+{
+    entry->ready &= (uint8_t)~COIR_HUP;
+    if (entry->kind & CR_FD_SHORT_EMPTIES)
+        entry->ready |= CR_SHORT;
+}
 
 /* Waits where readiness tells nothing: -ETIMEDOUT, or as other waits -EBADF, -ECANCELED,
  * -ENOMEM. */

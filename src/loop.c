@@ -33,11 +33,47 @@ static void loop_fire(struct coir_sched *sched)
     }
 }
 
+/* What an event says beside readiness. Returns whether the number is still open. */
+static bool loop_note_end(struct coir_sched *sched, struct cr_fd *entry, int fd, int mask)
+{
+    if (mask & CR_GONE)
+        cr_fd_forget(sched, entry, fd);
+    else if (mask & (COIR_HUP | CR_URGENT))
+        entry->ready &= (uint8_t)~CR_SHORT;
+    return !(mask & CR_GONE);
+}
+
+/* Remembers what an event says and wakes those who wait for it. A token that was given to the world
+ * has an entry. */
+CR_INLINE void loop_fd_event(struct coir_sched *sched, uint64_t token, int mask)
+{
+    unsigned int fd = (uint32_t)token >> 1;
+    struct cr_fd *page = sched->fds.pages[fd / CR_FD_PAGE_ENTRIES];
+    struct cr_fd *entry = &page[fd % CR_FD_PAGE_ENTRIES];
+    if (CR_UNLIKELY(!entry->attached || entry->generation != token >> 32))
+        return;
+    if (CR_UNLIKELY(mask & ~(COIR_IN | COIR_OUT)) && !loop_note_end(sched, entry, (int)fd, mask))
+        return;
+    entry->ready |= (uint8_t)mask;
+    int taken = 0;
+    struct cr_list *item = entry->waiters.next, *next;
+    for (; item != &entry->waiters; item = next) {
+        struct cr_fd_wait *wait = CR_CONTAINER(item, struct cr_fd_wait, wait.link);
+        next = item->next;
+        if (!(wait->mask & mask))
+            continue;
+        if (CR_UNLIKELY(wait->mask & taken))
+            wait->shared = true;
+        taken |= wait->mask;
+        cr_sched_wake(wait->wait.fiber, mask);
+    }
+}
+
 static void loop_dispatch(struct coir_sched *sched, const struct cr_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         if (events[i].token & 1)
-            cr_fd_event(sched, events[i].token, (int)events[i].value);
+            loop_fd_event(sched, events[i].token, (int)events[i].value);
         else if (events[i].token == CR_TOKEN_BELL)
             cr_post_hush(sched);
         else
@@ -56,6 +92,19 @@ static uint64_t loop_gather(struct coir_sched *sched, uint64_t deadline)
     return deadline < least ? least : 0;
 }
 
+/* Returns spare stacks to the system, where fibers have ended since that was last done. True: there
+ * is more to do. */
+static bool loop_trim(struct coir_sched *sched)
+{
+    uint64_t ended = sched->spawned - sched->live;
+    if (ended == sched->trimmed)
+        return false;
+    bool more = cr_stack_trim(&sched->stacks);
+    if (!more)
+        sched->trimmed = ended;
+    return more;
+}
+
 /* Until when the world may wait, 0: not at all. */
 static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *until)
 {
@@ -67,7 +116,7 @@ static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *un
     if (may_wait && forever && sched->world.waiting == 0)
         return -EDEADLK;
     uint64_t gathered = loop_gather(sched, deadline);
-    if (!gathered && cr_stack_trim(&sched->stacks))
+    if (!gathered && loop_trim(sched))
         return 0;
     uint64_t audit = cr_audit_turn(sched);
     if (sched->ready)

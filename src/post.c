@@ -157,7 +157,7 @@ void cr_post_hush(struct coir_sched *sched)
     if (!post->box)
         return;
     cr_bell_hush(&post->box->bell);
-    sched->world.arm(&sched->world, post->box->bell.heard, post->place, COIR_IN);
+    cr_world_arm(&sched->world, post->box->bell.heard, post->place, COIR_IN);
 }
 
 static struct cr_mailbox *post_page(uint32_t i)
@@ -210,7 +210,7 @@ static int post_open(struct coir_sched *sched)
     post->generation = post_generation(state) + 1;
     post->box = box;
     post->place = place;
-    world->arm(world, bell.heard, place, COIR_IN);
+    cr_world_arm(world, bell.heard, place, COIR_IN);
     world->waiting++;
     return 0;
 }

@@ -23,28 +23,12 @@ int cr_sched_none(const char *function, void *caller)
     return -ECHILD;
 }
 
-CR_INLINE void sched_switch(struct cr_fiber *from, struct cr_fiber *to)
-{
-    cr_sched_self = to;
-    cr_san_leave(&from->san, &to->san);
-    cr_ctx_switch(&from->context, to->context);
-    cr_san_arrive(&from->san);
-}
-
-static void sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
+void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
 {
     cr_sched_self = NULL;
     cr_san_leave(&self->san, &sched->san);
     cr_ctx_switch(&self->context, sched->loop_context);
     cr_san_arrive(&self->san);
-}
-
-CR_INLINE void sched_leave(struct coir_sched *sched, struct cr_fiber *self)
-{
-    if (CR_LIKELY(sched->ready && --sched->budget >= 0))
-        sched_switch(self, cr_sched_pop(sched));
-    else
-        sched_to_loop(sched, self);
 }
 
 void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber)
@@ -58,7 +42,7 @@ void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber)
 void cr_sched_rest(struct cr_fiber *self)
 {
     cr_sched_ready(self->sched, self);
-    sched_to_loop(self->sched, self);
+    cr_sched_to_loop(self->sched, self);
 }
 
 static CR_COLD void sched_yield_rarely(struct coir_sched *sched, struct cr_fiber *self)
@@ -77,7 +61,7 @@ int coir_yield(void)
     if (CR_LIKELY(next && --sched->budget >= 0)) {
         cr_sched_ready(sched, self);
         sched->ready = next->next;
-        sched_switch(self, next);
+        cr_sched_switch(self, next);
     } else {
         sched_yield_rarely(sched, self);
     }
@@ -104,17 +88,9 @@ static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wai
 
 CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
 {
-    struct coir_sched *sched = self->sched;
-    CR_ASSERT(!self->wait && cr_sched_self == self);
     if (CR_UNLIKELY(self->stop))
         return sched_park_refused(self, wait);
-    wait->fiber = self;
-    self->wait = wait;
-    if (until != COIR_NEVER)
-        cr_timer_arm(&sched->timers, &self->timer, until);
-    sched_leave(sched, self);
-    CR_ASSERT(!self->wait);
-    return wait->result;
+    return cr_sched_park_now(self->sched, self, wait, until);
 }
 
 int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
@@ -127,7 +103,7 @@ int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait)
     CR_ASSERT(!self->wait && cr_sched_self == self);
     wait->fiber = self;
     self->wait = wait;
-    sched_leave(self->sched, self);
+    cr_sched_leave(self->sched, self);
     return wait->result;
 }
 

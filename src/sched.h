@@ -50,6 +50,8 @@ struct cr_fiber {
     struct cr_list joiners;
     struct cr_stack_class *class;
     uint64_t number; /* counts from 0 in the order of spawning */
+    struct cr_fd *quick[2]; /* the entries that it called on last, to read and to write, for the
+                               short way (rw.c); cr_fd_none when it has been told to stop */
     struct cr_san san;
     struct cr_scope *home;  /* the one it is a child of; NULL: the scheduler's child */
     struct cr_list sibling; /* in the children of its home */
@@ -76,6 +78,7 @@ struct coir_sched {
     bool embedded; /* a foreign loop watches the world's descriptor */
     struct cr_san san;
     uint64_t spawned, live;
+    uint64_t trimmed; /* how many had ended when spare stacks were last returned */
     uint64_t fired; /* timers in the last turn that looked for due ones */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
     uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
@@ -117,6 +120,13 @@ CR_INLINE struct cr_fiber *cr_sched_pop(struct coir_sched *sched)
     return fiber;
 }
 
+/* A stop, or its end, reaches a fiber. */
+CR_INLINE void cr_sched_set_stop(struct cr_fiber *fiber, int stop)
+{
+    fiber->stop = stop;
+    fiber->quick[0] = fiber->quick[1] = &cr_fd_none;
+}
+
 /* Ends a fiber's wait. */
 CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
 {
@@ -133,6 +143,39 @@ CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
  * Returns the wait's result; -ECANCELED without parking when the fiber has been told to stop, after
  * letting others run. */
 CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until);
+
+/* Switches to the loop, which runs on the thread's own stack. */
+CR_HIDDEN void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self);
+
+CR_INLINE void cr_sched_switch(struct cr_fiber *from, struct cr_fiber *to)
+{
+    cr_sched_self = to;
+    cr_san_leave(&from->san, &to->san);
+    cr_ctx_switch(&from->context, to->context);
+    cr_san_arrive(&from->san);
+}
+
+CR_INLINE void cr_sched_leave(struct coir_sched *sched, struct cr_fiber *self)
+{
+    if (CR_LIKELY(sched->ready && --sched->budget >= 0))
+        cr_sched_switch(self, cr_sched_pop(sched));
+    else
+        cr_sched_to_loop(sched, self);
+}
+
+/* cr_sched_park of a fiber that was not told to stop, without a call, for where it counts. */
+CR_INLINE int cr_sched_park_now(struct coir_sched *sched, struct cr_fiber *self,
+                                struct cr_wait *wait, uint64_t until)
+{
+    CR_ASSERT(!self->wait && cr_sched_self == self && !self->stop);
+    wait->fiber = self;
+    self->wait = wait;
+    if (until != COIR_NEVER)
+        cr_timer_arm(&sched->timers, &self->timer, until);
+    cr_sched_leave(sched, self);
+    CR_ASSERT(!self->wait);
+    return wait->result;
+}
 
 /* The same without deadline, and not refused to a fiber that was told to stop. */
 CR_HIDDEN int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait);

@@ -41,7 +41,7 @@ static void scope_stop_inside(struct cr_fiber *fiber, struct cr_scope *entry,
         }
     if (first != fiber->scope)
         return;
-    fiber->stop = -ECANCELED;
+    cr_sched_set_stop(fiber, -ECANCELED);
     if (fiber->wait && !fiber->wait->kind->firm)
         cr_sched_wake(fiber, -ECANCELED);
 }
@@ -217,9 +217,9 @@ static CR_COLD int scope_close_stopped(struct cr_fiber *self, const struct cr_sc
 {
     struct cr_scope_special special = scope->special;
     if (self->scope != self->home)
-        self->stop = self->scope->special.stop;
+        cr_sched_set_stop(self, self->scope->special.stop);
     else
-        self->stop = self->marks & CR_MARK_TOLD ? -ECANCELED : 0;
+        cr_sched_set_stop(self, self->marks & CR_MARK_TOLD ? -ECANCELED : 0);
     self->sched->shields -= special.shield;
     if (!special.stop)
         return 0;

@@ -37,8 +37,8 @@ struct cr_event {
 enum { CR_TOKEN_BELL = 2 };
 
 /* Beside COIR_IN …: a stream has urgent data, so a read may stop short; the number is not open any
- * more (where the world can tell). */
-enum { CR_URGENT = 16, CR_GONE = 64 };
+ * more (where the world can tell). CR_SHORT is fd.c's. */
+enum { CR_URGENT = 16, CR_SHORT = 32, CR_GONE = 64 };
 
 /* A level: what a watched descriptor is ready for, each direction with the HUP and ERR that concern
  * it; 0: not ready. */
@@ -117,7 +117,7 @@ struct cr_world {
      * or another error. */
     int (*attach)(struct cr_world *world, int fd, uint64_t token);
     void (*detach)(struct cr_world *world, int fd, int place);
-    void (*arm)(struct cr_world *world, int fd, int place, int mask);
+    void (*arm)(struct cr_world *world, int fd, int place, int mask); /* NULL: it has all edges */
     /* Whether the kernel has dropped a registration, because its file is gone. */
     bool (*lost)(struct cr_world *world, int fd, uint64_t token);
 
@@ -156,6 +156,13 @@ struct cr_world {
     int (*real_wait)(struct cr_world *world, struct cr_event *events, int most, uint64_t until);
 };
 
+/* Before a wait for an edge. */
+CR_INLINE void cr_world_arm(struct cr_world *world, int fd, int place, int mask)
+{
+    if (world->arm)
+        world->arm(world, fd, place, mask);
+}
+
 /* Each makes a world that has opened and allocated nothing; 0, or -ENOSYS where it cannot be. */
 CR_HIDDEN int cr_epoll_init(struct cr_world *world);
 CR_HIDDEN int cr_kqueue_init(struct cr_world *world);
@@ -175,6 +182,10 @@ struct timespec;
 CR_HIDDEN struct timespec *cr_posix_left(struct cr_world *world, uint64_t until,
                                          struct timespec *left);
 CR_HIDDEN int cr_posix_adopt(struct cr_world *world, int fd);
+CR_HIDDEN int64_t cr_posix_read(struct cr_world *world, int fd, void *buf, size_t size,
+                                uint64_t token);
+CR_HIDDEN int64_t cr_posix_write(struct cr_world *world, int fd, const void *buf, size_t size,
+                                 int kind, uint64_t token);
 CR_HIDDEN int64_t cr_calls_make(struct cr_world *world, const struct cr_call *call, uint64_t token);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);

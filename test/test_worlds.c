@@ -189,7 +189,7 @@ static void op_arm(struct script *s, int i)
         return;
     CHECK(slot->attached);
     for (int w = 0; w < WORLDS; w++)
-        s->worlds[w].arm(&s->worlds[w], slot->fd[w], slot->place[w], mask);
+        cr_world_arm(&s->worlds[w], slot->fd[w], slot->place[w], mask);
     slot->armed |= mask;
 }
 
@@ -360,7 +360,7 @@ static void many_at_once(struct cr_world *world)
         pipes[i] = fds_pipe(0);
         places[i] = world->attach(world, pipes[i].in, (uint64_t)i << 1 | 1);
         CHECK(places[i] >= 0);
-        world->arm(world, pipes[i].in, places[i], COIR_IN);
+        cr_world_arm(world, pipes[i].in, places[i], COIR_IN);
         fds_put(pipes[i].out, "x");
     }
     for (int batches = 0; left > 0 && batches < COUNT; batches++) {
@@ -370,7 +370,7 @@ static void many_at_once(struct cr_world *world)
             int i = (int)(events[e].token >> 1);
             left -= told[i]++ == 0;
             CHECK_EQ(read(pipes[i].in, &(char){0}, 1), 1);
-            world->arm(world, pipes[i].in, places[i], COIR_IN);
+            cr_world_arm(world, pipes[i].in, places[i], COIR_IN);
             fds_put(pipes[i].out, "x");
         }
     }

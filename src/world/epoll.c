@@ -43,14 +43,6 @@ static void epoll_detach(struct cr_world *world, int fd, int place)
     epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
 }
 
-static void epoll_arm(struct cr_world *world, int fd, int place, int mask)
-{
-    (void)world;
-    (void)fd;
-    (void)place;
-    (void)mask;
-}
-
 /* The kernel knows a registration by the file and its number together, and refuses a second one.
  * (To modify it would tell its edge again.) */
 static bool epoll_lost(struct cr_world *world, int fd, uint64_t token)
@@ -93,6 +85,13 @@ CR_INLINE int epoll_collect(struct cr_world *world, struct epoll_event got[BATCH
     return count >= 0 ? count : errno == EINTR ? 0 : -errno;
 }
 
+CR_INLINE int epoll_mask(uint32_t events)
+{
+    if (CR_UNLIKELY(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+        return cr_posix_mask((short)events);
+    return (events & EPOLLIN ? COIR_IN : 0) | (events & EPOLLOUT ? COIR_OUT : 0);
+}
+
 static int epoll_wait_events(struct cr_world *world, struct cr_event *events, int most,
                              uint64_t until)
 {
@@ -100,7 +99,7 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
     int count = epoll_collect(world, got, most, until);
     for (int i = 0; i < count; i++) {
         events[i].token = got[i].data.u64;
-        events[i].value = cr_posix_mask((short)got[i].events);
+        events[i].value = epoll_mask(got[i].events);
     }
     return count;
 }
@@ -152,7 +151,6 @@ int cr_epoll_init(struct cr_world *world)
     world->open = epoll_open;
     world->attach = epoll_attach;
     world->detach = epoll_detach;
-    world->arm = epoll_arm;
     world->lost = epoll_lost;
     world->watch = epoll_watch;
     world->levels = epoll_levels;

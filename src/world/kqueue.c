@@ -163,14 +163,6 @@ static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
     return kqueue_is_gone(errors[FILTER_READ]) && kqueue_is_gone(errors[FILTER_WRITE]);
 }
 
-static void kqueue_arm(struct cr_world *world, int fd, int place, int mask)
-{
-    (void)world;
-    (void)fd;
-    (void)place;
-    (void)mask;
-}
-
 /* A short read proves emptiness only where urgent data, which a read stops at, is told of. */
 static int kqueue_adopt(struct cr_world *world, int fd)
 {
@@ -341,7 +333,6 @@ int cr_kqueue_init(struct cr_world *world)
     world->open = kqueue_open;
     world->attach = kqueue_attach;
     world->detach = kqueue_detach;
-    world->arm = kqueue_arm;
     world->lost = kqueue_lost;
     world->watch = kqueue_watch;
     world->levels = kqueue_levels;

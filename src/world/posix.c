@@ -5,6 +5,7 @@
 
 #include "../../include/coir.h"
 #include "../os.h"
+#include "raw.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -113,6 +114,8 @@ int cr_posix_adopt(struct cr_world *world, int fd)
     return CR_FD_SOCKET | (cr_os_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
 }
 
+#ifdef CR_RAW_BY_LIBC
+
 static int64_t posix_result(ssize_t result)
 {
     if (result >= 0)
@@ -120,45 +123,71 @@ static int64_t posix_result(ssize_t result)
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-static int64_t posix_read(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
+int64_t cr_world_read(int fd, void *buf, size_t size)
 {
-    (void)world;
-    (void)token;
-    ssize_t result;
-    do
-        result = read(fd, buf, size);
-    while (result < 0 && errno == EINTR);
-    return posix_result(result);
+    return posix_result(read(fd, buf, size));
 }
 
-static int64_t posix_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
-                           uint64_t token)
+int64_t cr_world_send(int fd, const void *buf, size_t size)
+{
+    return posix_result(send(fd, buf, size, MSG_NOSIGNAL));
+}
+
+#endif
+
+int64_t cr_posix_read(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
 {
     (void)world;
     (void)token;
+    int64_t result;
+    do
+        result = cr_world_read(fd, buf, size);
+    while (result == -EINTR);
+    return result;
+}
+
+static int64_t posix_write_file(int fd, const void *buf, size_t size)
+{
     ssize_t result;
     do
-        result = kind & CR_FD_SOCKET ? send(fd, buf, size, MSG_NOSIGNAL) : write(fd, buf, size);
+        result = write(fd, buf, size);
     while (result < 0 && errno == EINTR);
-    return posix_result(result);
+    if (result >= 0)
+        return result;
+    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+int64_t cr_posix_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
+                       uint64_t token)
+{
+    (void)world;
+    (void)token;
+    if (!(kind & CR_FD_SOCKET))
+        return posix_write_file(fd, buf, size);
+    int64_t result;
+    do
+        result = cr_world_send(fd, buf, size);
+    while (result == -EINTR);
+    return result;
 }
 
 /* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A
  * socket can be asked not to wait. */
 static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
 {
+    (void)world;
     ssize_t sent;
     do
         sent = send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     if (sent >= 0 || errno != ENOTSOCK)
-        return posix_result(sent);
+        return sent >= 0 ? sent : errno == EWOULDBLOCK ? -EAGAIN : -errno;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0)
         return -errno;
     if (!(flags & O_NONBLOCK) && size > PIPE_BUF)
         size = PIPE_BUF;
-    return posix_write(world, fd, buf, size, 0, 0);
+    return posix_write_file(fd, buf, size);
 }
 
 static int posix_close_fd(struct cr_world *world, int fd)
@@ -189,8 +218,8 @@ void cr_posix_init(struct cr_world *world)
         .pending = posix_pending,
         .ready = posix_ready,
         .adopt = cr_posix_adopt,
-        .read = posix_read,
-        .write = posix_write,
+        .read = cr_posix_read,
+        .write = cr_posix_write,
         .write_foreign = posix_write_foreign,
         .call = cr_calls_make,
         .close = posix_close_fd,

@@ -1,0 +1,149 @@
+/* Read and write. Each has a short way, for an owned descriptor that this fiber was the last to
+ * call on, in a world that is the kernel itself: a few comparisons and the system call. Whatever is
+ * unusual goes the long way, cr_io_call.
+ *
+ * Invariant: a fiber that was told to stop has no quick entry, so it does not get here. */
+#include "../include/coir_io.h"
+
+#include "debug/debug.h"
+#include "io.h"
+#include "world/raw.h"
+
+/* The entry for the short way; NULL: something else is due first. */
+CR_INLINE struct cr_fd *rw_entry(struct cr_fiber *self, int fd, int mask)
+{
+    struct coir_sched *sched = self->sched;
+    struct cr_fd *entry = self->quick[mask >> 1];
+    if (CR_UNLIKELY(entry->fd != fd || entry->last[mask >> 1] != self->number))
+        return NULL;
+    return CR_LIKELY(--sched->budget >= 0) ? entry : NULL;
+}
+
+static CR_NOINLINE ssize_t rw_read_unusually(struct cr_fiber *self, int fd, void *buf, size_t size,
+                                             uint64_t until, void *caller)
+{
+    if (size > PTRDIFF_MAX)
+        cr_fatal_mistake("coir_read", caller, "the size is negative");
+    struct cr_io io = {.fd = fd, .mask = COIR_IN, .buf = buf, .size = size, .until = until};
+    return (ssize_t)cr_io_call(self, &io);
+}
+
+static CR_NOINLINE ssize_t rw_write_unusually(struct cr_fiber *self, int fd, const void *buf,
+                                              size_t size, uint64_t until, void *caller)
+{
+    if (size > PTRDIFF_MAX)
+        cr_fatal_mistake("coir_write", caller, "the size is negative");
+    struct cr_io io = {.fd = fd, .mask = COIR_OUT, .data = buf, .size = size, .until = until};
+    return (ssize_t)cr_io_call(self, &io);
+}
+
+/* What comes of a first try that moved nothing: the end, an error, or another try. */
+static ssize_t rw_again(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io,
+                        int64_t result)
+{
+    if (result == -EAGAIN)
+        entry->ready &= (uint8_t)~io->mask;
+    else if (result != -EINTR)
+        return (ssize_t)result;
+    return (ssize_t)cr_io_call(self, io);
+}
+
+static CR_NOINLINE ssize_t rw_read_again(struct cr_fiber *self, struct cr_fd *entry, int fd,
+                                         void *buf, size_t size, uint64_t until, int64_t result)
+{
+    struct cr_io io = {.fd = fd, .mask = COIR_IN, .buf = buf, .size = size, .until = until};
+    return rw_again(self, entry, &io, result);
+}
+
+static CR_NOINLINE ssize_t rw_write_again(struct cr_fiber *self, struct cr_fd *entry, int fd,
+                                          const void *buf, size_t size, uint64_t until,
+                                          int64_t result)
+{
+    struct cr_io io = {.fd = fd, .mask = COIR_OUT, .data = buf, .size = size, .until = until};
+    return rw_again(self, entry, &io, result);
+}
+
+ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_read", CR_CALLER);
+    struct coir_sched *sched = self->sched;
+    struct cr_fd *entry = rw_entry(self, fd, COIR_IN);
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !entry->attached || until == 0 ||
+                    sched->world.read != cr_posix_read))
+        return rw_read_unusually(self, fd, buf, size, until, CR_CALLER);
+    if (!(entry->ready & COIR_IN)) {
+        struct cr_fd_wait wait;
+        wait.wait.kind = &cr_io_calls;
+        wait.fd = fd;
+        wait.mask = COIR_IN;
+        int woken = cr_io_park(self, entry, &wait, until);
+        if (CR_UNLIKELY(woken < 0))
+            return woken;
+    }
+    int64_t result = cr_world_read(fd, buf, size);
+    if (CR_UNLIKELY(result <= 0))
+        return rw_read_again(self, entry, fd, buf, size, until, result);
+    sched->progress = true;
+    if ((size_t)result < size)
+        cr_io_note_short(entry);
+    return (ssize_t)result;
+}
+
+CR_INLINE ssize_t rw_write(struct cr_fiber *self, int fd, const void *buf, size_t size,
+                           uint64_t until)
+{
+    struct coir_sched *sched = self->sched;
+    struct cr_fd *entry = rw_entry(self, fd, COIR_OUT);
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
+                    !(entry->kind & CR_FD_SOCKET) || sched->world.write != cr_posix_write))
+        return rw_write_unusually(self, fd, buf, size, until, CR_CALLER);
+    int64_t result = cr_world_send(fd, buf, size);
+    if (CR_UNLIKELY(result <= 0))
+        return rw_write_again(self, entry, fd, buf, size, until, result);
+    sched->progress = true;
+    return (ssize_t)result;
+}
+
+ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_write", CR_CALLER);
+    return rw_write(self, fd, buf, size, until);
+}
+
+/* The rest of a write that has moved `done` bytes. */
+static CR_NOINLINE ssize_t rw_write_rest(int fd, const void *buf, size_t size, uint64_t until,
+                                         ssize_t done)
+{
+    ssize_t result = done;
+    while (result > 0 && (size_t)done < size) {
+        result = coir_write(fd, (const char *)buf + done, size - (size_t)done, until);
+        done += result > 0 ? result : 0;
+    }
+    return done;
+}
+
+ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_write_full", CR_CALLER);
+    ssize_t result = rw_write(self, fd, buf, size, until);
+    if (CR_LIKELY((size_t)result == size) || result <= 0)
+        return result;
+    return rw_write_rest(fd, buf, size, until, result);
+}
+
+ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
+{
+    size_t done = 0;
+    ssize_t result;
+    do {
+        result = coir_read(fd, (char *)buf + done, size - done, until);
+        done += result > 0 ? (size_t)result : 0;
+    } while (result > 0 && done < size);
+    return done > 0 ? (ssize_t)done : result;
+}
