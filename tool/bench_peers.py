@@ -25,6 +25,8 @@ class Peer:
         self.libraries, self.header, self.package = list(libraries), header, package
         self.divisor = divisor
         self.name = source.split(".")[0]
+        self.source_path = None
+        self.folder = "peer"
         self.program = os.path.join(BUILD, self.name)
         self.benches = set()
         self.version = ""
@@ -40,18 +42,25 @@ class Peer:
                               input=f"#include <{self.header}>\n", capture_output=True, text=True)
         return f"{self.package} is not installed" if done.returncode != 0 else None
 
-    def build(self):
+    def compile(self):
         """None, or why it failed."""
-        os.makedirs(BUILD, exist_ok=True)
-        command = [*self.compiler, "-o", self.program,
-                   os.path.join(ROOT, "bench", "peer", self.source), *self.libraries]
+        source = self.source_path or os.path.join(ROOT, "bench", self.folder, self.source)
+        command = [*self.compiler, "-o", self.program, source, *self.libraries]
         environment = {**os.environ, "GOCACHE": os.path.join(BUILD, "gocache"), "GOPROXY": "off"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode != 0:
             return f"{' '.join(command)} failed: {done.stderr.strip()}"
+        self.version = version_of(self.package)
+        return None
+
+    def build(self):
+        """Compiles it and asks it what it can do: None, or why that failed."""
+        os.makedirs(BUILD, exist_ok=True)
+        reason = self.compile()
+        if reason:
+            return reason
         usage = subprocess.run([self.program], capture_output=True, text=True).stderr
         self.benches = set(re.search(r"^names:(.*)", usage, re.M)[1].split())
-        self.version = version_of(self.package)
         return None
 
 

@@ -31,6 +31,10 @@ COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": 
 GREY = "#808080"
 
 
+SERVERS = ("Servers, one thread each: processor time of the server for one request in microseconds, "
+           "system\ncalls for one request, user instructions.\n")
+
+
 def figure_of(name):
     return "cpu_ms" if name.startswith("sleepers") else "ns"
 
@@ -181,7 +185,7 @@ def machine():
             f"{platform.release().split('-')[0]}; {compiler.splitlines()[0]}")
 
 
-def write_readme(results, peers, runs, root, build):
+def write_readme(results, peers, runs, root, build, servers):
     shown = [peer for peer in peers if peer.name in COLOURS]
     load = " and ".join(f"{value:.1f}" for value in os.getloadavg()[1:])
     head = (f"Measured on {datetime.date.today()}, medians of {runs} interleaved runs; load {load} "
@@ -193,11 +197,12 @@ def write_readme(results, peers, runs, root, build):
         head += (f"{count} of {len(figures)} figures are noisy (spread above {NOISY_SPREAD:.0%}) "
                  "and marked ~: take their ratios for orders of magnitude.\n")
     replace_section(os.path.join(root, "README.md"),
-                    f"{paragraph(head)}\n{table(results, shown, False)}\n")
+                    f"{paragraph(head)}\n{table(results, shown, False)}\n{SERVERS}\n{servers}\n")
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in peers if peer.version)
     replace_section(os.path.join(root, "bench", "README.md"),
                     f"{paragraph(head)}\n{paragraph(f'The machine: {machine()}.')}"
-                    f"{paragraph(f'The peers: {versions}.')}\n{table(results, peers, True)}\n")
+                    f"{paragraph(f'The peers: {versions}.')}\n{table(results, peers, True)}\n"
+                    f"{SERVERS}\n{servers}\n")
     draw(results, shown, os.path.join(root, "doc", "bench.svg"), build)
 
 

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SERVER_BUFFER = 4096, SERVER_BACKLOG = 4096 };
+enum { SERVER_BUFFER = 1024, SERVER_BACKLOG = 4096 };
 
 static inline void server_must(int holds, const char *what)
 {
