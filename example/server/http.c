@@ -25,8 +25,9 @@ static uint64_t idle_until;
 /* A connection: what is known of its request, and the answers to be sent. */
 struct http {
     http_parser parser;
-    size_t path; /* its length */
-    bool begun, is_root, last;
+    bool begun, last;
+    char path; /* what it begins with */
+    size_t path_length;
     coir_writer out;
 };
 
@@ -78,16 +79,17 @@ static int on_begin(http_parser *parser)
 {
     struct http *http = parser->data;
     http->begun = true;
-    http->path = 0;
+    http->path_length = 0;
     return 0;
 }
 
-/* A path may come in pieces; all that is asked of it is whether it is "/". */
+/* A path may come in pieces, also empty ones. */
 static int on_path(http_parser *parser, const char *at, size_t length)
 {
     struct http *http = parser->data;
-    http->is_root = http->path == 0 && length == 1 && *at == '/';
-    http->path += length;
+    if (http->path_length == 0 && length > 0)
+        http->path = *at;
+    http->path_length += length;
     return 0;
 }
 
@@ -96,7 +98,7 @@ static int on_complete(http_parser *parser)
     struct http *http = parser->data;
     http->begun = false;
     http->last = !http_should_keep_alive(parser) || coir_net_ending();
-    send_answer(http, http->is_root ? &found : &missing);
+    send_answer(http, http->path == '/' && http->path_length == 1 ? &found : &missing);
     if (http->last)
         http_parser_pause(parser, 1);
     return 0;

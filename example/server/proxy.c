@@ -6,12 +6,15 @@
  * is passed on, and the other goes on until it ends too. */
 #include "server.h"
 
+#include <errno.h>
+
 struct link {
     int fds[2];        /* the client's, the target's */
     uint64_t moved_at; /* when bytes last moved, in either direction */
 };
 
-/* Reads or writes some bytes: how many, or an error. The other direction's bytes put the end off. */
+/* Reads or writes some bytes: how many, or an error. Bytes in the other direction put the end of
+ * the wait off. */
 static ssize_t move(struct link *link, bool out, int fd, void *buf, size_t size)
 {
     for (;;) {

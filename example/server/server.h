@@ -9,7 +9,6 @@
 
 #include <coir_net.h>
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +22,16 @@ struct server {
 
 static struct server server; /* the program's: of a process there is one */
 
-/* The handler of the signals posts a letter, and the loop opens it: coir_cancel may be called by
- * the loop, but not by the handler of a signal. */
+/* The handler of the signals posts a letter, and the loop opens it, because of coir's calls only
+ * coir_post may be made in a handler. Closing the listener ends coir_net_serve, and whoever
+ * connects from now on is refused rather than left waiting. */
 static coir_mailbox server_mailbox;
-static coir_fiber server_fiber;
+static int server_listener;
 
 static void server_stop(void *arg)
 {
     (void)arg;
-    coir_cancel(server_fiber);
+    coir_close(server_listener);
 }
 
 static coir_letter server_letter = {.fn = server_stop};
@@ -47,27 +47,25 @@ static int server_serve(void *arg)
 {
     struct coir_serve_opts opts = {.grace_ns = server.grace_ns, .name = "connection"};
     struct sigaction action = {.sa_handler = server_signal};
-    char text[COIR_ADDR_TEXT];
+    char text[COIR_ADDR_TEXT] = "";
     coir_addr addr;
     coir_scope scope;
-    int listener = coir_net_listen(server.address, &(struct coir_net_opts){.unlink = true});
-    int result = listener < 0 ? listener : coir_net_local(listener, &addr);
-    if (result < 0)
-        return result;
-    server_fiber = coir_self();
+    server_listener = coir_net_listen(server.address, &(struct coir_net_opts){.unlink = true});
+    if (server_listener < 0)
+        return server_listener;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    coir_addr_text(&addr, text, sizeof text);
+    if (coir_net_local(server_listener, &addr) == 0)
+        coir_addr_text(&addr, text, sizeof text);
     printf("listening on %s\n", text);
     fflush(stdout);
     coir_scope_open(&scope, NULL);
     if (server.beside)
         coir_spawn(NULL, server.beside, arg, NULL);
-    result = coir_net_serve(listener, server.handler, arg, &opts);
+    int result = coir_net_serve(server_listener, server.handler, arg, &opts);
     coir_scope_cancel(&scope);
     coir_scope_close(&scope);
-    coir_close(listener);
-    return result == -ECANCELED ? 0 : result;
+    return result;
 }
 
 static int server_run(void *arg)
