@@ -6,7 +6,8 @@
  *         char memory[4096], *line;
  *         coir_reader in;
  *         coir_reader_init(&in, fd, memory, sizeof memory);
- *         while (coir_reader_line(&in, &line, coir_after(COIR_SEC(30))) > 0)
+ *         while (coir_reader_await(&in, coir_after(COIR_SEC(30))) > 0 &&
+ *                coir_reader_line(&in, &line, coir_after(COIR_SEC(30))) > 0)
  *             …
  *         return 0;
  *     }
@@ -123,7 +124,8 @@ struct coir_serve_opts {
  *
  * Returns 0 after coir_close of the listener; -ECANCELED after a stop; -ENOMEM when it could not
  * begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL, -ENOTSOCK,
- * -EOPNOTSUPP). The listener is not closed. Parks. */
+ * -EOPNOTSUPP). After a stop the listener is open, and who connects during the grace waits in the
+ * kernel for the next call: to have them refused, end it by coir_close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
 
