@@ -34,15 +34,15 @@ struct cr_mailbox {
 };
 
 static struct cr_mailbox first_page[BOXES_IN_PAGE];
-static _Atomic(struct cr_mailbox *) pages[PAGES_MOST] = {first_page};
+static _Atomic(struct cr_mailbox *) box_pages[PAGES_MOST] = {first_page};
 
 static coir_letter dozing;
 static coir_letter *const DOZING = &dozing;
 
 __attribute__((destructor)) static void post_unload(void)
 {
-    for (int i = 1; i < PAGES_MOST && pages[i]; i++)
-        free(pages[i]);
+    for (int i = 1; i < PAGES_MOST && box_pages[i]; i++)
+        free(box_pages[i]);
 }
 
 static uint32_t post_generation(uint64_t state)
@@ -54,7 +54,7 @@ static struct cr_mailbox *post_find(uint32_t slot)
 {
     if (slot >= BOXES_IN_PAGE * PAGES_MOST)
         return NULL;
-    struct cr_mailbox *page = atomic_load(&pages[slot / BOXES_IN_PAGE]);
+    struct cr_mailbox *page = atomic_load(&box_pages[slot / BOXES_IN_PAGE]);
     return page ? &page[slot % BOXES_IN_PAGE] : NULL;
 }
 
@@ -162,10 +162,10 @@ void cr_post_hush(struct coir_sched *sched)
 
 static struct cr_mailbox *post_page(uint32_t i)
 {
-    struct cr_mailbox *page = atomic_load(&pages[i]), *fresh;
+    struct cr_mailbox *page = atomic_load(&box_pages[i]), *fresh;
     if (page || !(fresh = calloc(BOXES_IN_PAGE, sizeof *fresh)))
         return page;
-    if (atomic_compare_exchange_strong(&pages[i], &page, fresh))
+    if (atomic_compare_exchange_strong(&box_pages[i], &page, fresh))
         return fresh;
     free(fresh);
     return page;
