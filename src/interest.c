@@ -41,11 +41,11 @@ static struct cr_interest *interest_grow(struct cr_interests *set, int fd)
     size_t page = (size_t)fd / INTEREST_PAGE;
     if (page >= set->pages_count) {
         size_t count = page + 1 > 2 * set->pages_count ? page + 1 : 2 * set->pages_count;
-        struct cr_interest **grown = realloc(set->pages, count * sizeof *grown);
-        if (!grown)
+        struct cr_interest **pages = realloc(set->pages, count * sizeof *pages);
+        if (!pages)
             return NULL;
-        memset(grown + set->pages_count, 0, (count - set->pages_count) * sizeof *grown);
-        set->pages = grown;
+        memset(pages + set->pages_count, 0, (count - set->pages_count) * sizeof *pages);
+        set->pages = pages;
         set->pages_count = count;
     }
     if (!set->pages[page])
