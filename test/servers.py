@@ -284,7 +284,7 @@ def test_http_suffers_no_bad_peer(place):
 
 
 def test_http_closes_idle_connections(place):
-    with Server(place, "http", 2) as http, http.connect() as idle, http.connect() as half:
+    with Server(place, "http", 1) as http, http.connect() as idle, http.connect() as half:
         check_get(idle)
         half.sendall(GET[:10])
         began = time.monotonic()

@@ -4,7 +4,7 @@
  *
  * Each member has two fibers: the handler reads its lines and puts them into the queues of the
  * others; `deliver` writes what is in its own. Putting never waits, so a slow reader holds up
- * nobody: one whose queue is full is sent away. */
+ * nobody: one whose queue is full is sent away, as is one who says nothing for IDLE_S. */
 #include "server.h"
 
 #include <string.h>

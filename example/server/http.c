@@ -20,7 +20,7 @@ static struct answer {
   missing = {"404 Not Found", "not found\n", {{"", 0, 0}}},
   wrong = {"400 Bad Request", "bad request\n", {{"", 0, 0}}};
 
-static uint64_t idle_until;
+static uint64_t idle_until; /* IDLE_S from now, or up to a second more */
 
 /* A connection: what is known of its request, and the answers to be sent. */
 struct http {
@@ -56,7 +56,7 @@ static void make_all(void)
     make(&found, date);
     make(&missing, date);
     make(&wrong, date);
-    idle_until = coir_after(server.idle_ns);
+    idle_until = coir_after(server.idle_ns + COIR_SEC(1));
 }
 
 static int each_second(void *arg)

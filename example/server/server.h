@@ -28,10 +28,13 @@ static struct server server; /* the program's: of a process there is one */
 static coir_mailbox server_mailbox;
 static int server_listener;
 
+/* Once: after it, the number may be another file's. */
 static void server_stop(void *arg)
 {
     (void)arg;
-    coir_close(server_listener);
+    if (server_listener >= 0)
+        coir_close(server_listener);
+    server_listener = -1;
 }
 
 static coir_letter server_letter = {.fn = server_stop};
@@ -60,11 +63,12 @@ static int server_serve(void *arg)
     printf("listening on %s\n", text);
     fflush(stdout);
     coir_scope_open(&scope, NULL);
-    if (server.beside)
-        coir_spawn(NULL, server.beside, arg, NULL);
-    int result = coir_net_serve(server_listener, server.handler, arg, &opts);
+    int result = server.beside ? coir_spawn(NULL, server.beside, arg, NULL) : 0;
+    if (result == 0)
+        result = coir_net_serve(server_listener, server.handler, arg, &opts);
     coir_scope_cancel(&scope);
     coir_scope_close(&scope);
+    server_stop(arg);
     return result;
 }
 
