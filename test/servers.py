@@ -39,13 +39,14 @@ def test_echo_serves_ten_thousand_at_once(place):
         place.echo_client(server.address, 10000, 3)
 
 
-def test_echo_suffers_no_bad_peer(place):
-    def good(peer):
-        peer.sendall(b"good")
-        check_equal(read_exactly(peer, 4), b"good")
+def check_echo(peer):
+    peer.sendall(b"good")
+    check_equal(read_exactly(peer, 4), b"good")
 
+
+def test_echo_suffers_no_bad_peer(place):
     with Server(place, "echo", 60, 1) as server:
-        slow = among_the_bad(server, b"a request of some length\n", good)
+        slow = among_the_bad(server, b"a request of some length\n", check_echo)
         slow.shutdown(socket.SHUT_WR)
         check_equal(read_all(slow), 2 * b"a request of some length\n")
 
@@ -131,6 +132,18 @@ def test_chat_sends_a_slow_reader_away(place):
         server.end(most_s=1)
 
 
+def test_chat_suffers_no_bad_peer(place):
+    with Server(place, "chat", 60, 1) as server, server.connect() as listener:
+        heard = listener.makefile("rb")
+
+        def good(peer):
+            peer.sendall(b"good\n")
+            while (line := heard.readline()) != b"good\n":
+                check(line, "the listener was sent away")
+
+        among_the_bad(server, b"a line of some length\n", good).close()
+
+
 # ---- proxy
 
 
@@ -166,6 +179,14 @@ def test_proxy_closes_what_is_silent_in_both_directions(place):
             took = time.monotonic() - began
             check(0.8 < took < 2 * place.slow, f"closed after {took:.2f} s")
             up.close()
+
+
+def test_proxy_suffers_no_bad_peer(place):
+    with Server(place, "echo", 60, 1) as echo:
+        with Server(place, "proxy", 60, 1, before=[echo.address]) as server:
+            slow = among_the_bad(server, b"a request of some length\n", check_echo)
+            slow.shutdown(socket.SHUT_WR)
+            check_equal(read_all(slow), 2 * b"a request of some length\n")
 
 
 def test_proxy_without_target_closes(place):
