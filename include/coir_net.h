@@ -6,7 +6,8 @@
  *         char memory[4096], *line;
  *         coir_reader in;
  *         coir_reader_init(&in, fd, memory, sizeof memory);
- *         while (coir_reader_line(&in, &line, coir_after(COIR_SEC(30))) > 0)
+ *         while (coir_reader_await(&in, coir_after(COIR_SEC(30))) > 0 &&
+ *                coir_reader_line(&in, &line, coir_after(COIR_SEC(30))) > 0)
  *             …
  *         return 0;
  *     }
@@ -123,9 +124,20 @@ struct coir_serve_opts {
  *
  * Returns 0 after coir_close of the listener; -ECANCELED after a stop; -ENOMEM when it could not
  * begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL, -ENOTSOCK,
- * -EOPNOTSUPP). The listener is not closed. Parks. */
+ * -EOPNOTSUPP). After a stop the listener is open, and who connects during the grace waits in the
+ * kernel for the next call: to have them refused, end it by coir_close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
+
+/* What a handler waits with for its next request: as coir_read, but once coir_net_serve accepts no
+ * more it does not wait: it reads what is there, and 0, as at the end of file, says that there is
+ * nothing. So at the end idle connections are closed at once, and the grace is for those that are
+ * at work. Elsewhere than in a handler's own fiber it is coir_read. Parks. */
+COIR_API ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until);
+
+/* Whether the coir_net_serve that has called this handler accepts no more, so that an answer can
+ * say that it is the last. Elsewhere than in a handler's own fiber: false. Never parks. */
+COIR_API bool coir_net_ending(void);
 
 /* ---- buffered reading ------------------------------------------------------------------------ */
 
@@ -153,6 +165,10 @@ COIR_API void coir_reader_init(coir_reader *reader, int fd, void *buf, size_t si
  * the end of file; -EMSGSIZE when the buffer is full of unread ones; or an error as coir_read.
  * Parks. */
 COIR_API ssize_t coir_reader_fill(coir_reader *reader, uint64_t until);
+
+/* Waits for the first byte of the next message, as coir_net_await does. Returns how many bytes are
+ * unread, 0 at the end, or an error as coir_read. Parks only when none is unread. */
+COIR_API ssize_t coir_reader_await(coir_reader *reader, uint64_t until);
 
 /* Consumes bytes that are there: `count` of them, or all. Returns how many. Never parks. */
 COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);

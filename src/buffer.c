@@ -38,6 +38,17 @@ ssize_t coir_reader_fill(coir_reader *reader, uint64_t until)
     return got;
 }
 
+ssize_t coir_reader_await(coir_reader *reader, uint64_t until)
+{
+    if (reader->length > 0)
+        return (ssize_t)reader->length;
+    reader->data = reader->buf;
+    ssize_t got = coir_net_await(reader->fd, reader->buf, reader->size, until);
+    if (got > 0)
+        reader->length = (size_t)got;
+    return got;
+}
+
 size_t coir_reader_take(coir_reader *reader, size_t count)
 {
     if (count > reader->length)

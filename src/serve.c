@@ -34,11 +34,18 @@ struct serve {
     struct cr_fiber *acceptor;
     struct cr_wait *room; /* the acceptor's wait for the end of a connection, or of what was one */
     size_t live;
+    struct cr_list idle; /* handlers in coir_net_await */
     bool done; /* the acceptor accepts no more, because of `result` */
     int result;
     int pause_ms; /* before the next try, after errors in a row; 0: there was none */
     unsigned oldest, noted;
     int ring[SERVE_RING];
+};
+
+/* A handler that waits for its next request, on its stack. */
+struct serve_idle {
+    struct cr_list link;
+    struct cr_fiber *fiber;
 };
 
 static const struct cr_wait_kind ROOM = {
@@ -171,10 +178,26 @@ static int serve_acceptor(void *arg)
     return 0;
 }
 
+/* Ends the waits of idle handlers. One that is on its way from its wait may park again when it
+ * finds nothing to read, so this is done until none is left; each has its turn in between, and
+ * adds itself no more once `done` is set. */
+static void serve_end_idle(struct serve *serve)
+{
+    while (!cr_list_empty(&serve->idle)) {
+        for (struct cr_list *at = serve->idle.next; at != &serve->idle; at = at->next) {
+            struct cr_fiber *fiber = CR_CONTAINER(at, struct serve_idle, link)->fiber;
+            if (fiber->wait && !fiber->wait->kind->firm)
+                cr_sched_wake(fiber, -ETIMEDOUT);
+        }
+        coir_yield();
+    }
+}
+
 /* Others may wake the caller, so a wake means nothing but to look. */
 static void serve_drain(struct serve *serve)
 {
     uint64_t until = coir_after(serve->opts.grace_ns);
+    serve_end_idle(serve);
     while (serve->live > 0 && coir_park(until) == 0)
         continue;
     if (serve->live > 0)
@@ -196,6 +219,7 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
         return result;
     serve.entry = cr_fd_find(&cr_sched_here->fds, listener);
     serve.generation = serve.entry->generation;
+    cr_list_init(&serve.idle);
     coir_scope_open(&serve.outside, NULL);
     result = coir_spawn(NULL, serve_acceptor, &serve, NULL);
     if (result == 0) {
@@ -209,4 +233,35 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     if (serve.result < 0 && serve.result != -EBADF)
         return serve.result;
     return result < 0 ? result : closed;
+}
+
+/* The loop that has called this fiber's handler, or NULL. */
+static struct serve *serve_here(void)
+{
+    struct cr_fiber *self = cr_sched_self;
+    return self && self->fn == serve_connection ? self->arg : NULL;
+}
+
+bool coir_net_ending(void)
+{
+    struct serve *serve = serve_here();
+    return serve && serve->done;
+}
+
+/* After the drain has ended its wait, what came meanwhile is read. */
+ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until)
+{
+    struct serve *serve = serve_here();
+    if (!serve)
+        return coir_read(fd, buf, size, until);
+    if (!serve->done) {
+        struct serve_idle idle = {.fiber = cr_sched_self};
+        cr_list_append(&serve->idle, &idle.link);
+        ssize_t got = coir_read(fd, buf, size, until);
+        cr_list_remove(&idle.link);
+        if (got != -ETIMEDOUT || !serve->done)
+            return got;
+    }
+    ssize_t got = coir_read(fd, buf, size, 0);
+    return got == -ETIMEDOUT ? 0 : got;
 }

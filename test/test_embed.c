@@ -1,7 +1,7 @@
 /* A scheduler driven by somebody else's loop: the descriptor, the deadline, and steps. */
 #include "fds.h"
 
-#include "coir_io.h"
+#include <coir_io.h>
 
 #include <errno.h>
 #include <poll.h>

@@ -2,7 +2,7 @@
  * coir's back: what the kernel can tell is noticed, at the latest by an audit. */
 #include "fds.h"
 
-#include "coir_io.h"
+#include <coir_io.h>
 
 #include <errno.h>
 

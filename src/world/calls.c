@@ -101,13 +101,27 @@ static ssize_t calls_sendto(const struct cr_call *call)
                   call->addr, call->in_size);
 }
 
+/* No message at all: not every C library leaves that to the kernel (musl looks into it). */
+static ssize_t calls_no_message(int fd)
+{
+    int type;
+    socklen_t size = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0)
+        errno = EFAULT;
+    return -1;
+}
+
 static ssize_t calls_recvmsg(const struct cr_call *call)
 {
+    if (CR_UNLIKELY(!call->message))
+        return calls_no_message(call->fd);
     return recvmsg(call->fd, call->message, call->flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 }
 
 static ssize_t calls_sendmsg(const struct cr_call *call)
 {
+    if (CR_UNLIKELY(!call->message))
+        return calls_no_message(call->fd);
     return sendmsg(call->fd, call->message, call->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 

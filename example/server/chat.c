@@ -1,0 +1,89 @@
+/* A line chat: a line of one goes to all others.
+ *
+ * usage: chat [ADDRESS [IDLE_S [GRACE_S]]]
+ *
+ * Each member has two fibers: the handler reads its lines and puts them into the queues of the
+ * others; `deliver` writes what is in its own. Putting never waits, so a slow reader holds up
+ * nobody: one whose queue is full is sent away, as is one who says nothing for IDLE_S. */
+#include "server.h"
+
+#include <string.h>
+
+enum { LINE_MOST = 1024, QUEUE_SIZE = 16 * LINE_MOST };
+
+struct member {
+    int fd;
+    coir_fiber reader, writer;
+    struct member *next;
+    bool leaving; /* no more lines come; `deliver` writes the rest and ends */
+    size_t length;
+    char queue[QUEUE_SIZE];
+};
+
+static struct member *members;
+
+static void put(struct member *to, const char *line, size_t length)
+{
+    if (to->length + length + 1 > sizeof to->queue) {
+        coir_cancel(to->reader);
+        return;
+    }
+    memcpy(to->queue + to->length, line, length);
+    to->queue[to->length + length] = '\n';
+    to->length += length + 1;
+    coir_wake(to->writer);
+}
+
+static int deliver(void *arg)
+{
+    struct member *self = arg;
+    int result = 0;
+    while (result == 0 && (self->length > 0 || !self->leaving)) {
+        if (self->length == 0) {
+            result = coir_park(COIR_NEVER);
+            continue;
+        }
+        ssize_t sent = coir_write(self->fd, self->queue, self->length, coir_after(server.idle_ns));
+        if (sent < 0)
+            return (int)sent;
+        self->length -= (size_t)sent;
+        memmove(self->queue, self->queue + sent, self->length);
+    }
+    return result;
+}
+
+static void read_lines(struct member *self)
+{
+    char memory[LINE_MOST], *line;
+    coir_reader in;
+    coir_reader_init(&in, self->fd, memory, sizeof memory);
+    while (coir_reader_await(&in, coir_after(server.idle_ns)) > 0 &&
+           coir_reader_line(&in, &line, coir_after(server.idle_ns)) > 0)
+        for (struct member *to = members; to; to = to->next)
+            if (to != self)
+                put(to, line, strlen(line));
+}
+
+/* A writer that fails fails the scope, which ends the reader. */
+static int chat(int fd, void *arg)
+{
+    struct member self = {.fd = fd, .reader = coir_self(), .next = members}, **at = &members;
+    coir_scope scope;
+    coir_scope_open(&scope, NULL);
+    if (coir_spawn(&self.writer, deliver, &self, NULL) == 0) {
+        members = &self;
+        read_lines(&self);
+        while (*at != &self)
+            at = &(*at)->next;
+        *at = self.next;
+        self.leaving = true;
+        coir_wake(self.writer);
+    }
+    return coir_scope_close(&scope) < 0 || arg;
+}
+
+int main(int argc, char **argv)
+{
+    server.handler = chat;
+    return server_main(argc, argv, NULL);
+}

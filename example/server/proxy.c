@@ -1,0 +1,71 @@
+/* A TCP proxy: what comes at ADDRESS goes to TARGET, and back.
+ *
+ * usage: proxy TARGET [ADDRESS [IDLE_S [GRACE_S]]]
+ *
+ * A connection is closed after IDLE_S without a byte in either direction. The end of one direction
+ * is passed on, and the other goes on until it ends too. */
+#include "server.h"
+
+#include <errno.h>
+
+struct link {
+    int fds[2];        /* the client's, the target's */
+    uint64_t moved_at; /* when bytes last moved, in either direction */
+};
+
+/* Reads or writes some bytes: how many, or an error. Bytes in the other direction put the end of
+ * the wait off. */
+static ssize_t move(struct link *link, bool out, int fd, void *buf, size_t size)
+{
+    for (;;) {
+        uint64_t until = link->moved_at + (uint64_t)server.idle_ns;
+        ssize_t result = out ? coir_write(fd, buf, size, until) : coir_read(fd, buf, size, until);
+        if (result > 0)
+            link->moved_at = coir_now();
+        if (result != -ETIMEDOUT || until == link->moved_at + (uint64_t)server.idle_ns)
+            return result;
+    }
+}
+
+/* Moves what comes from one side to the other until it ends: 0, or an error. */
+static int pump(struct link *link, int from, int to)
+{
+    char buf[4096];
+    ssize_t got, sent;
+    while ((got = move(link, false, from, buf, sizeof buf)) > 0)
+        for (char *at = buf; got > 0; at += sent, got -= sent)
+            if ((sent = move(link, true, to, at, (size_t)got)) < 0)
+                return (int)sent;
+    return got < 0 ? (int)got : coir_shutdown(to, SHUT_WR);
+}
+
+static int pump_back(void *arg)
+{
+    struct link *link = arg;
+    return pump(link, link->fds[1], link->fds[0]);
+}
+
+/* What ends one direction with an error ends the other: the scope fails, or is cancelled. */
+static int forward(int fd, void *target)
+{
+    int up = coir_net_dial(target, NULL, coir_after(server.idle_ns));
+    struct link link = {{fd, up}, coir_now()};
+    coir_scope scope;
+    if (up < 0)
+        return up;
+    coir_scope_open(&scope, NULL);
+    if (coir_spawn(NULL, pump_back, &link, NULL) < 0 || pump(&link, fd, up) < 0)
+        coir_scope_cancel(&scope);
+    coir_scope_close(&scope);
+    return coir_close(up);
+}
+
+int main(int argc, char **argv)
+{
+    server.handler = forward;
+    if (argc < 2) {
+        fprintf(stderr, "usage: proxy TARGET [ADDRESS [IDLE_S [GRACE_S]]]\n");
+        return 2;
+    }
+    return server_main(argc - 1, argv + 1, argv[1]);
+}

@@ -1,0 +1,427 @@
+#!/usr/bin/env python3
+"""Tries the servers of example/server with real clients: curl, wrk, the client program, and sockets
+that misbehave.
+
+usage: test/servers.py BUILD:WORLD… [FILTER]
+
+Each test runs for each BUILD (a build tree) and WORLD; FILTER: only those whose name contains it.
+A server must end with status 0, having printed the line that says where it listens and nothing
+else: so a leak that a sanitizer reports is a failure too.
+"""
+import concurrent.futures
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from peers import (GET, HELLO, PATIENCE_S, Place, Server, Skip, among_the_bad, check, check_equal,
+                   check_get, fill, read_all, read_answer, read_exactly)
+
+ONCE = ("test_echo_serves_ten_thousand_at_once",)  # in the first place only: poll does not scale
+
+
+# ---- echo
+
+
+def test_echo_brings_every_byte_back(place):
+    with Server(place, "echo") as server:
+        place.echo_client(server.address, 50, 40)
+
+
+def test_echo_serves_ten_thousand_at_once(place):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 10100:
+        raise Skip("so many descriptors are not to be had")
+    with Server(place, "echo") as server:
+        place.echo_client(server.address, 10000, 3)
+
+
+def check_echo(peer):
+    peer.sendall(b"good")
+    check_equal(read_exactly(peer, 4), b"good")
+
+
+def test_echo_suffers_no_bad_peer(place):
+    with Server(place, "echo", 60, 1) as server:
+        slow = among_the_bad(server, b"a request of some length\n", check_echo)
+        slow.shutdown(socket.SHUT_WR)
+        check_equal(read_all(slow), 2 * b"a request of some length\n")
+
+
+def test_echo_gives_up_who_never_reads(place):
+    with Server(place, "echo", 1) as server, server.connect() as peer:
+        fill(peer)
+        peer.settimeout(PATIENCE_S)
+        try:
+            read_all(peer)
+        except ConnectionResetError:
+            pass
+
+
+def test_echo_ends_at_once_when_all_are_idle(place):
+    with Server(place, "echo") as server:
+        peers = [server.connect() for _ in range(20)]
+        for peer in peers:
+            peer.sendall(b"x")
+            check_equal(read_exactly(peer, 1), b"x")
+        server.term()
+        server.term()
+        for peer in peers:
+            check_equal(read_all(peer), b"")
+        server.end(most_s=1)
+
+
+def test_echo_cuts_off_at_the_grace(place):
+    with Server(place, "echo", 60, 1) as server, server.connect() as peer:
+        fill(peer)
+        server.term()
+        server.check_refuses()
+        server.end(least_s=0.5, most_s=2)
+
+
+def test_an_address_in_use_is_told(place):
+    with Server(place, "echo") as server:
+        done = subprocess.run([place.program("echo"), server.address], capture_output=True,
+                              text=True, timeout=PATIENCE_S, check=False)
+        check_equal((done.returncode, done.stdout), (1, ""))
+        check(done.stderr.endswith(f"{server.address}: EADDRINUSE\n"), done.stderr)
+
+
+# ---- chat
+
+
+def test_chat_lines_go_to_all_others_in_order(place):
+    with Server(place, "chat") as server:
+        peers = [server.connect() for _ in range(5)]
+        time.sleep(0.2 * place.slow)
+        for round_ in range(20):
+            for who, peer in enumerate(peers):
+                peer.sendall(f"{who} says {round_}\r\n".encode())
+        for who, peer in enumerate(peers):
+            lines = read_exactly(peer, sum(len(f"{other} says {round_}\n") for round_ in range(20)
+                                           for other in range(5) if other != who))
+            for other in range(5):
+                said = [int(line.split()[2]) for line in lines.decode().splitlines()
+                        if line.startswith(f"{other} ")]
+                check_equal(said, [] if other == who else list(range(20)))
+        peers[0].shutdown(socket.SHUT_WR)
+        check_equal(read_all(peers[0]), b"")
+
+
+def test_chat_sends_a_slow_reader_away(place):
+    with Server(place, "chat") as server:
+        deaf, talker, listener = server.connect(), server.connect(), server.connect()
+        time.sleep(0.2 * place.slow)
+        line = b"x" * 1000 + b"\n"
+        slowest = 0.0
+        for _ in range(12000):
+            began = time.monotonic()
+            talker.sendall(line)
+            check_equal(read_exactly(listener, len(line)), line)
+            slowest = max(slowest, time.monotonic() - began)
+        check(slowest < 1 * place.slow, f"the slowest line took {slowest:.2f} s")
+        deaf.settimeout(PATIENCE_S)
+        try:
+            check(len(read_all(deaf)) < 12000 * len(line), "the slow one got all")
+        except ConnectionResetError:
+            pass
+        server.term()
+        server.end(most_s=1)
+
+
+def test_chat_suffers_no_bad_peer(place):
+    with Server(place, "chat", 60, 1) as server, server.connect() as listener:
+        heard = listener.makefile("rb")
+
+        def good(peer):
+            peer.sendall(b"good\n")
+            while (line := heard.readline()) != b"good\n":
+                check(line, "the listener was sent away")
+
+        among_the_bad(server, b"a line of some length\n", good).close()
+
+
+# ---- proxy
+
+
+def test_proxy_brings_every_byte_back(place):
+    with Server(place, "echo") as echo:
+        with Server(place, "proxy", before=[echo.address]) as server:
+            place.echo_client(server.address, 50, 20)
+
+
+def test_proxy_passes_on_the_end_of_one_direction(place):
+    with Server(place, "echo") as echo, Server(place, "proxy", before=[echo.address]) as server:
+        with server.connect() as peer:
+            data = bytes(range(256)) * 1000
+            sender = threading.Thread(target=lambda: (peer.sendall(data),
+                                                      peer.shutdown(socket.SHUT_WR)))
+            sender.start()
+            check(read_all(peer) == data, "not all came back")
+            sender.join()
+
+
+def test_proxy_closes_what_is_silent_in_both_directions(place):
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        address = f"127.0.0.1:{target.getsockname()[1]}"
+        with Server(place, "proxy", 1, before=[address]) as server, server.connect() as peer:
+            up = target.accept()[0]
+            for _ in range(8):
+                time.sleep(0.25)
+                up.sendall(b"x") # the other direction is silent
+                check_equal(read_exactly(peer, 1), b"x")
+            began = time.monotonic()
+            check_equal(read_all(peer), b"")
+            check_equal(read_all(up), b"")
+            took = time.monotonic() - began
+            check(0.8 < took < 2 * place.slow, f"closed after {took:.2f} s")
+            up.close()
+
+
+def test_proxy_suffers_no_bad_peer(place):
+    with Server(place, "echo", 60, 1) as echo:
+        with Server(place, "proxy", 60, 1, before=[echo.address]) as server:
+            slow = among_the_bad(server, b"a request of some length\n", check_echo)
+            slow.shutdown(socket.SHUT_WR)
+            check_equal(read_all(slow), 2 * b"a request of some length\n")
+
+
+def test_proxy_without_target_closes(place):
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        address = f"127.0.0.1:{target.getsockname()[1]}"
+    with Server(place, "proxy", before=[address]) as server, server.connect() as peer:
+        check_equal(read_all(peer), b"")
+
+
+def test_proxy_lets_go_on_until_the_grace(place):
+    with Server(place, "echo") as echo:
+        with Server(place, "proxy", 60, 1, before=[echo.address]) as server:
+            with server.connect() as peer:
+                peer.sendall(b"x")
+                check_equal(read_exactly(peer, 1), b"x")
+                server.term()
+                server.check_refuses()
+                peer.sendall(b"y")
+                check_equal(read_exactly(peer, 1), b"y")
+                check_equal(read_all(peer), b"")
+                server.end(most_s=1.5)
+
+
+# ---- http
+
+
+def curl(place, *arguments):
+    return place.run("curl", "-sS", "--max-time", PATIENCE_S, *arguments)
+
+
+def test_http_answers_curl(place):
+    with Server(place, "http") as http:
+        at = f"http://{http.address}"
+        show = ["-w", "%{http_code} %{num_connects}\n"]
+        check_equal(curl(place, *show, f"{at}/", f"{at}/"), "hello, world\n200 1\n"
+                                                            "hello, world\n200 0\n")
+        check_equal(curl(place, *show, f"{at}/none", f"{at}/"), "not found\n404 1\n"
+                                                                "hello, world\n200 0\n")
+        head = curl(place, "-I", f"{at}/")
+        check(re.search(r"^Content-Length: 13$", head, re.M), head)
+        check(head.startswith("HTTP/1.1 200 OK") and head.endswith("\n\n"), head)
+        check_equal(curl(place, "--http1.0", *show, f"{at}/"), "hello, world\n200 1\n")
+        check_equal(curl(place, "--http2", *show, f"{at}/"), "hello, world\n200 1\n")
+        body = "x" * 100000
+        check_equal(curl(place, *show, "-d", body, f"{at}/", f"{at}/"),
+                    "hello, world\n200 1\nhello, world\n200 0\n")
+        check_equal(curl(place, *show, "-H", "Transfer-Encoding: chunked", "-d", body, f"{at}/"),
+                    "hello, world\n200 1\n")
+
+
+def test_http_answers_curl_through_the_proxy(place):
+    with Server(place, "http") as http:
+        with Server(place, "proxy", before=[http.address]) as server:
+            for _ in range(5):
+                check_equal(curl(place, f"http://{server.address}/"), "hello, world\n")
+
+
+def test_http_answers_what_is_pipelined_in_order(place):
+    with Server(place, "http") as http, http.connect() as peer:
+        sender = threading.Thread(target=peer.sendall, args=(500 * (
+            GET + b"GET /none HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\n\r\n"
+            b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nGET "),))
+        sender.start()
+        for _ in range(500):
+            check_equal(read_answer(peer)[::2], (200, HELLO))
+            check_equal(read_answer(peer)[::2], (404, b"not found\n"))
+            check_equal(read_answer(peer, has_body=False)[1]["Content-Length"], "13")
+            check_equal(read_answer(peer)[::2], (200, HELLO))
+        sender.join()
+
+
+def test_http_closes_after_the_last(place):
+    lasts = (b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    with Server(place, "http") as http:
+        for last in lasts:
+            with http.connect() as peer:
+                peer.sendall(GET + last + GET)
+                check_equal(read_answer(peer)[1]["Connection"], "keep-alive")
+                check_equal(read_answer(peer)[1]["Connection"], "close")
+                try:
+                    check_equal(read_all(peer), b"")
+                except ConnectionResetError: # of the request that was not read
+                    pass
+        with http.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            check_equal(read_answer(peer)[1]["Connection"], "keep-alive")
+            check_get(peer)
+
+
+def test_http_refuses_what_is_no_request(place):
+    wrongs = (b"nonsense\r\n\r\n", GET + b"\x16\x03\x01", b"GET / HTTP/1.x\r\n\r\n",
+              b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+              b"GET / HTTP/1.1\r\nA: " + 90000 * b"b")
+    with Server(place, "http") as http:
+        for wrong in wrongs:
+            with http.connect() as peer:
+                peer.sendall(wrong)
+                if wrong.startswith(GET):
+                    check_equal(read_answer(peer)[0], 200)
+                status, headers, _ = read_answer(peer)
+                check_equal((status, headers["Connection"]), (400, "close"))
+
+
+def test_http_takes_a_request_byte_by_byte(place):
+    with Server(place, "http") as http, http.connect() as peer:
+        for byte in GET:
+            peer.sendall(bytes([byte]))
+            time.sleep(0.001)
+        check_equal(read_answer(peer)[::2], (200, HELLO))
+
+
+def test_http_suffers_no_bad_peer(place):
+    with Server(place, "http", 60, 1) as http:
+        slow = among_the_bad(http, GET, check_get)
+        check_equal([read_answer(slow)[0] for _ in range(2)], [200, 200])
+
+
+def test_http_closes_idle_connections(place):
+    with Server(place, "http", 1) as http, http.connect() as idle, http.connect() as half:
+        check_get(idle)
+        half.sendall(GET[:10])
+        began = time.monotonic()
+        check_equal((read_all(idle), read_all(half)), (b"", b""))
+        took = time.monotonic() - began
+        check(0.8 < took < 3 * place.slow, f"closed after {took:.2f} s")
+
+
+def test_http_stands_wrk(place):
+    with Server(place, "http") as http:
+        out = place.run("wrk", "-t1", "-c50", "-d2", f"http://{http.address}/")
+        check("Socket errors" not in out and "Non-2xx" not in out, out)
+        return re.search(r"Requests/sec:\s*(\d+)", out).group(1) + " requests a second"
+
+
+def test_http_answers_what_is_in_flight_and_ends(place):
+    with Server(place, "http") as http:
+        idle, busy, sent = http.connect(), http.connect(), http.connect()
+        for peer in (idle, sent, busy):
+            check_get(peer)
+        busy.sendall(GET[:10])
+        time.sleep(0.2 * place.slow)
+        http.process.send_signal(signal.SIGSTOP)
+        sent.sendall(GET) # arrives before the signal is handled
+        http.term()
+        http.process.send_signal(signal.SIGCONT)
+        check_equal(read_answer(sent)[::2], (200, HELLO))
+        check_equal((read_all(sent), read_all(idle)), (b"", b""))
+        http.check_refuses()
+        busy.sendall(GET[10:])
+        status, headers, body = read_answer(busy)
+        check_equal((status, headers["Connection"], body), (200, "close", HELLO))
+        check_equal(read_all(busy), b"")
+        http.end(most_s=1)
+
+
+def test_http_cuts_off_who_never_finishes(place):
+    with Server(place, "http", 60, 1) as http, http.connect() as peer:
+        peer.sendall(GET[:10])
+        time.sleep(0.2 * place.slow)
+        http.term()
+        http.check_refuses()
+        http.end(least_s=0.5, most_s=2)
+        check_equal(read_all(peer), b"")
+
+
+def test_http_ends_well_under_load(place):
+    """Each answer that comes is whole; after one that says it is the last there is no other."""
+    answered = []
+
+    def ask(http):
+        count = 0
+        try:
+            with http.connect() as peer:
+                while True:
+                    peer.sendall(GET)
+                    start = peer.recv(1)
+                    if not start: # closed between two requests
+                        break
+                    check_equal(read_exactly(peer, 4), b"TTP/")
+                    status, headers, body = read_answer(peer)
+                    check_equal((status, body), (200, HELLO))
+                    count += 1
+                    if headers["Connection"] == "close":
+                        check_equal(read_all(peer), b"")
+                        break
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        answered.append(count)
+
+    with Server(place, "http") as http:
+        threads = [threading.Thread(target=ask, args=(http,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5 * place.slow)
+        http.term()
+        http.end(most_s=2)
+        for thread in threads:
+            thread.join()
+        check(len(answered) == 8 and min(answered) > 0, f"answered: {answered}")
+
+
+# ---- Running them
+
+
+def run(test, place):
+    """The line that tells of a test, and its place in the totals."""
+    name = f"{test.__name__} ({place.name})"
+    try:
+        note = test(place)
+        return f"ok {name}" + (f": {note}" if note else ""), 0
+    except Skip as reason:
+        return f"skip {name}: {reason}", 2
+    except Exception as fault:  # pylint: disable=broad-except
+        at, lines = fault.__traceback__, []
+        while at:
+            lines.append(str(at.tb_lineno))
+            at = at.tb_next
+        return f"FAIL {name}: lines {', '.join(lines)}\n    {type(fault).__name__}: {fault}", 1
+
+
+def main():
+    places = [Place(text) for text in sys.argv[1:] if ":" in text]
+    chosen = [text for text in sys.argv[1:] if ":" not in text] or [""]
+    tests = [value for name, value in globals().items()
+             if name.startswith("test_") and chosen[0] in name]
+    totals = [0, 0, 0]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for job in [pool.submit(run, test, place) for place in places for test in tests
+                    if place is places[0] or test.__name__ not in ONCE]:
+            line, result = job.result()
+            print(line, flush=True)
+            totals[result] += 1
+    print("{} passed, {} failed, {} skipped".format(*totals))
+    return 1 if totals[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

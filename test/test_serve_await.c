@@ -1,0 +1,191 @@
+/* Handlers that wait for their next request by coir_net_await: at the end those that are idle end
+ * at once, those at work go on, and what has arrived is read. */
+#include "serve.h"
+
+/* Answers each byte after work_ns, and is idle in between. */
+static int answer(int fd, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    ssize_t got;
+    serve_enter(server);
+    while ((got = coir_net_await(fd, &byte, 1, COIR_NEVER)) == 1) {
+        if (server->work_ns)
+            coir_sleep(server->work_ns);
+        byte = coir_net_ending() ? 'e' : 'g';
+        if (coir_write(fd, &byte, 1, COIR_NEVER) != 1)
+            break;
+    }
+    CHECK_EQ(got, 0);
+    server->ended++;
+    return 0;
+}
+
+static char answer_of(int fd)
+{
+    char byte = 0;
+    CHECK_EQ(coir_read(fd, &byte, 1, coir_after(COIR_SEC(15))), 1);
+    return byte;
+}
+
+static int end_with_idle(void *arg)
+{
+    enum { IDLE = 20 };
+    struct server server = {
+        .handler = answer, .work_ns = COIR_MS(20), .opts.grace_ns = COIR_SEC(1000)};
+    bool by_close = arg;
+    int fds[IDLE];
+    serve_begin(&server);
+    for (int i = 0; i < IDLE; i++)
+        fds[i] = serve_dial(&server);
+    CHECK_EQ(coir_write(fds[0], "xy", 2, COIR_NEVER), 2); /* the second waits in the kernel */
+    while (server.begun < IDLE)
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_write(fds[1], "x", 1, COIR_NEVER), 1); /* its handler does not know yet */
+    CHECK_EQ(server.ended, 0);
+    uint64_t from = coir_now();
+    CHECK_EQ(by_close ? coir_close(server.listener) : coir_cancel(server.fiber), 0);
+    for (int i = 2; i < IDLE; i++)
+        serve_see_end(fds[i]);
+    CHECK(coir_now() - from < (uint64_t)COIR_SEC(5));
+    for (int i = 0; i < 2; i++) {
+        for (int k = i; k < 2; k++)
+            CHECK_EQ(answer_of(fds[i]), 'e');
+        serve_see_end(fds[i]);
+    }
+    CHECK_EQ(run_join(server.fiber), 0);
+    CHECK_EQ(server.ended, IDLE);
+    for (int i = 0; i < IDLE; i++)
+        CHECK_EQ(coir_close(fds[i]), 0);
+    return by_close ? 0 : coir_close(server.listener);
+}
+
+/* proves: N12 */
+TEST(test_idle_handlers_end_when_serving_does_and_others_go_on)
+{
+    int before = fds_open();
+    run_monotonic(end_with_idle, NULL);
+    run_monotonic(end_with_idle, &before);
+    CHECK_EQ(fds_open(), before);
+}
+
+/* A sibling of the handler's, told of the same byte, takes it: so the handler, which was woken,
+ * finds nothing, and is about to wait again. */
+static int took;
+
+static int take(void *arg)
+{
+    char byte;
+    took += coir_read(*(int *)arg, &byte, 1, COIR_NEVER) == 1;
+    CHECK(!coir_net_ending());
+    return 0;
+}
+
+static int share(int fd, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    ssize_t got;
+    serve_enter(server);
+    coir_fiber taker = run_spawn(take, &fd);
+    fds_until_parked(taker);
+    while ((got = coir_net_await(fd, &byte, 1, COIR_NEVER)) == 1)
+        took++;
+    CHECK_EQ(got, 0);
+    CHECK(coir_net_ending());
+    coir_cancel(taker);
+    CHECK_EQ(run_join(taker), 0);
+    server->ended++;
+    return 0;
+}
+
+/* The budget decides when the loop has its turn, and so whether the byte is told of before, while
+ * or after idle handlers are ended. */
+static int end_on_its_way(void *arg)
+{
+    struct server server = {.handler = share, .opts.grace_ns = COIR_SEC(1000)};
+    took = 0;
+    serve_begin(&server);
+    int fd = serve_dial(&server);
+    while (server.begun == 0)
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
+    CHECK_EQ(coir_write(fd, "x", 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_close(server.listener), 0);
+    cr_sched_here->budget = *(int *)arg;
+    CHECK_EQ(run_join(server.fiber), 0);
+    CHECK_EQ(server.ended, 1);
+    CHECK_EQ(took, 1);
+    return coir_close(fd);
+}
+
+/* proves: N12 */
+TEST(test_a_handler_that_was_woken_for_nothing_ends_as_well)
+{
+    for (int budget = 0; budget < 8; budget++)
+        run_monotonic(end_on_its_way, &budget);
+}
+
+static int wait_in_vain(int fd, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    serve_enter(server);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, 0), -ETIMEDOUT);
+    CHECK(!coir_net_ending());
+    CHECK_EQ(coir_cancel(coir_self()), 0);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_net_await(-1, &byte, 1, COIR_NEVER), -ECANCELED);
+    server->ended++;
+    return 0;
+}
+
+static int fail(void *arg)
+{
+    struct server server = {.handler = wait_in_vain};
+    (void)arg;
+    serve_begin(&server);
+    int fd = serve_dial(&server);
+    serve_see_end(fd);
+    serve_end(&server);
+    return coir_close(fd);
+}
+
+/* proves: N12 */
+TEST(test_await_fails_as_a_read_does_while_serving_goes_on)
+{
+    run_monotonic(fail, NULL);
+}
+
+static int elsewhere(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(O_NONBLOCK);
+    char memory[8], byte;
+    coir_reader in;
+    (void)arg;
+    CHECK(!coir_net_ending());
+    CHECK_EQ(coir_net_await(pipe.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    fds_put(pipe.out, "ab\ncd");
+    coir_reader_init(&in, pipe.in, memory, sizeof memory);
+    CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 5);
+    CHECK_EQ(coir_reader_take(&in, 3), 3);
+    CHECK_EQ(coir_reader_await(&in, 0), 2);
+    CHECK_EQ(coir_reader_take(&in, 2), 2);
+    CHECK_EQ(coir_reader_await(&in, 0), -ETIMEDOUT);
+    fds_put(pipe.out, "12345678");
+    CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 8); /* the whole buffer is free again */
+    CHECK_EQ(memcmp(in.data, "12345678", 8), 0);
+    CHECK_EQ(coir_reader_take(&in, 8), 8);
+    close(pipe.out);
+    CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 0);
+    close(pipe.in);
+    return 0;
+}
+
+/* proves: N12 */
+TEST(test_await_elsewhere_is_a_read)
+{
+    run_monotonic(elsewhere, NULL);
+    CHECK(!coir_net_ending());
+}
