@@ -31,8 +31,8 @@ COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": 
 GREY = "#808080"
 
 
-SERVERS = ("Servers, one thread each: processor time of the server for one request in microseconds, "
-           "system\ncalls for one request, user instructions.\n")
+SERVERS = ("Servers, one thread each: processor time of the server for one request in "
+           "microseconds, system\ncalls for one request, user instructions.\n")
 
 
 def figure_of(name):

@@ -1,9 +1,9 @@
-"""The servers that tool/bench compares: coir's and its peers', each in a process of its own, under the
-same client. A server is bench/server/<name>.{c,go}; it prints "port N" or "listening on …:N".
+"""The servers that tool/bench compares: coir's and its peers', each in a process of its own, under
+the same client. A server is bench/server/<name>.{c,go}; it prints "port N" or "listening on …:N".
 
-What counts is the server's processor time for one request, in microseconds: the time that passes is
-the client's as much. System calls are counted by the kernel (perf stat), untraced, in a run of their
-own; user instructions by callgrind.
+What counts is the server's processor time for one request, in microseconds: the time that passes
+is the client's as much. System calls are counted by the kernel (perf stat), untraced, in a run of
+their own; user instructions by callgrind.
 """
 
 import os
@@ -38,7 +38,8 @@ INSTRUCTIONS_LIMIT = 280
 class Server(Peer):
     """One server. What coir's is built of is the library of the preset release."""
 
-    def __init__(self, label, source, compiler, libraries=(), header=None, package=None, benches=()):
+    def __init__(self, label, source, compiler, libraries=(), header=None, package=None,
+                 benches=()):
         super().__init__(label, source, compiler, libraries, header, package)
         self.folder = "server"
         self.benches = set(benches)
