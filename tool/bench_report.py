@@ -31,10 +31,6 @@ COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": 
 GREY = "#808080"
 
 
-SERVERS = ("Servers, one thread each: processor time of the server for one request in "
-           "microseconds, system\ncalls for one request, user instructions.\n")
-
-
 def figure_of(name):
     return "cpu_ms" if name.startswith("sleepers") else "ns"
 
@@ -159,10 +155,10 @@ def table(results, peers, spreads):
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def replace_section(path, text):
+def replace_section(path, text, mark="tool/bench --readme"):
     with open(path, encoding="utf-8") as file:
         before = file.read()
-    after, count = re.subn(r"(<!-- tool/bench --readme -->\n).*?(<!-- end -->)",
+    after, count = re.subn(rf"(<!-- {mark} -->\n).*?(<!-- end -->)",
                            lambda found: found[1] + text + found[2], before, flags=re.S)
     if count != 1:
         raise SystemExit(f"tool/bench: {path} has no section between the markers")
@@ -185,7 +181,7 @@ def machine():
             f"{platform.release().split('-')[0]}; {compiler.splitlines()[0]}")
 
 
-def write_readme(results, peers, runs, root, build, servers):
+def write_readme(results, peers, runs, root, build):
     shown = [peer for peer in peers if peer.name in COLOURS]
     load = " and ".join(f"{value:.1f}" for value in os.getloadavg()[1:])
     head = (f"Measured on {datetime.date.today()}, medians of {runs} interleaved runs; load {load} "
@@ -197,12 +193,11 @@ def write_readme(results, peers, runs, root, build, servers):
         head += (f"{count} of {len(figures)} figures are noisy (spread above {NOISY_SPREAD:.0%}) "
                  "and marked ~: take their ratios for orders of magnitude.\n")
     replace_section(os.path.join(root, "README.md"),
-                    f"{paragraph(head)}\n{table(results, shown, False)}\n{SERVERS}\n{servers}\n")
+                    f"{paragraph(head)}\n{table(results, shown, False)}\n")
     versions = ", ".join(f"{peer.label} {peer.version}" for peer in peers if peer.version)
     replace_section(os.path.join(root, "bench", "README.md"),
                     f"{paragraph(head)}\n{paragraph(f'The machine: {machine()}.')}"
-                    f"{paragraph(f'The peers: {versions}.')}\n{table(results, peers, True)}\n"
-                    f"{SERVERS}\n{servers}\n")
+                    f"{paragraph(f'The peers: {versions}.')}\n{table(results, peers, True)}\n")
     draw(results, shown, os.path.join(root, "doc", "bench.svg"), build)
 
 

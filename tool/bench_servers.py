@@ -6,6 +6,7 @@ is the client's as much. System calls are counted by the kernel (perf stat), unt
 their own; user instructions by callgrind.
 """
 
+import datetime
 import os
 import re
 import shutil
@@ -50,7 +51,9 @@ class Server(Peer):
         return self.compile()
 
     def command(self, name):
-        return [self.program, *(["http"] if name in HTTP and self.name == "go" else [])]
+        if self.name == "http":
+            return [self.program, "127.0.0.1:0"]
+        return [self.program, *(["http"] if name in HTTP else [])]
 
 
 class Nginx(Server):
@@ -60,7 +63,7 @@ class Nginx(Server):
         daemon off; worker_processes 1; pid nginx.pid; error_log stderr error;
         events {{ worker_connections 1024; }}
         http {{
-            access_log off; keepalive_requests 100000000;
+            access_log off; keepalive_requests 100000000; default_type text/plain;
             client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t;
             scgi_temp_path t;
             server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello, world\\n"; }} }}
@@ -333,6 +336,17 @@ def table(results):
                                            if "instructions" in servers.get(label, {}) else ""
                                            for label in labels)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def write_readme(results, runs):
+    load = " and ".join(f"{value:.1f}" for value in os.getloadavg()[1:])
+    head = (f"Measured on {datetime.date.today()}, medians of {runs} interleaved runs; load {load} "
+            "in the last 5 and 15 minutes. Each row: the server's processor time for one request, "
+            "in microseconds; below it, system calls and user instructions for one request.\n")
+    for path in ("README.md", os.path.join("bench", "README.md")):
+        bench_report.replace_section(os.path.join(ROOT, path),
+                                     f"{bench_report.paragraph(head)}\n{table(results)}\n",
+                                     "tool/bench --readme, servers")
 
 
 def clean(servers):
