@@ -144,11 +144,13 @@ static void post_call(struct cr_post *post)
     cr_sched_self = self;
 }
 
-void cr_post_deliver(struct cr_post *post)
+bool cr_post_deliver(struct cr_post *post)
 {
     post_take(post, post->box);
+    bool any = post->letters;
     while (post->letters)
         post_call(post);
+    return any;
 }
 
 void cr_post_hush(struct coir_sched *sched)
@@ -231,14 +233,15 @@ int coir_mailbox_open(coir_mailbox *mailbox)
     return 0;
 }
 
-/* What was posted is called in any case, also what was posted a moment ago. */
+/* What was posted is called in any case, also what was posted a moment ago. Until the bell is closed
+ * the caller is a user itself, so that no other thread claims the box. */
 static void post_close(struct coir_sched *sched)
 {
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
     struct cr_post *post = &sched->post;
     struct cr_mailbox *box = post->box;
-    atomic_fetch_add(&box->state, GENERATION_ONE);
-    while ((uint32_t)atomic_load(&box->state) > 0)
+    atomic_fetch_add(&box->state, GENERATION_ONE + 1);
+    while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
     post->box = NULL;
     post->opens = 0;
@@ -246,6 +249,7 @@ static void post_close(struct coir_sched *sched)
     sched->world.waiting--;
     post_take(post, box);
     cr_bell_close(&box->bell);
+    post_leave(box);
     while (post->letters)
         post_call(post);
 }
@@ -265,14 +269,19 @@ int coir_mailbox_close(coir_mailbox mailbox)
 
 void cr_post_fini(struct coir_sched *sched)
 {
-    if (sched->post.box)
+    while (sched->post.box)
         post_close(sched);
 }
 
-void cr_post_abandon(struct cr_post *post)
+/* A post that another thread was in the middle of stays a user for ever: its box is lost. */
+void cr_post_abandon(void)
 {
-    if (!post->box)
-        return;
-    atomic_fetch_add(&post->box->state, GENERATION_ONE);
-    cr_bell_close(&post->box->bell);
+    for (int i = 0; i < PAGES_MOST && pages[i]; i++)
+        for (int j = 0; j < BOXES_IN_PAGE; j++) {
+            struct cr_mailbox *box = &pages[i][j];
+            if (!(post_generation(box->state) & 1))
+                continue;
+            atomic_fetch_add(&box->state, GENERATION_ONE);
+            cr_bell_close(&box->bell);
+        }
 }
