@@ -51,6 +51,12 @@ static bool fd_grow(struct cr_fds *fds, size_t page)
     return fds->pages[page];
 }
 
+/* No fiber has this number, but for one in four thousand million. */
+static void fd_called_by_nobody(struct cr_fd *entry)
+{
+    entry->last[0] = entry->last[1] = UINT32_MAX;
+}
+
 struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
 {
     if (!fd_at(fds, fd) && !fd_grow(fds, (size_t)fd / PAGE_ENTRIES))
@@ -59,6 +65,7 @@ struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
     if (!entry->waiters.next) {
         cr_list_init(&entry->waiters);
         cr_list_init(&entry->operations);
+        fd_called_by_nobody(entry);
     }
     return entry;
 }
@@ -93,6 +100,7 @@ void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
     entry->generation++;
     entry->owned = false;
     entry->kind = entry->ready = 0;
+    fd_called_by_nobody(entry);
     fd_wake_all(&entry->waiters);
     fd_wake_all(&entry->operations);
 }

@@ -107,6 +107,9 @@ static int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind, int f
     struct cr_fd *entry = cr_fd_make(&sched->fds, fd);
     if (!entry)
         return -ENOMEM;
+    if (entry->attached && !entry->owned &&
+        sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
+        cr_fd_forget(sched, entry, fd);
     if (!entry->attached) {
         int attached = cr_fd_attach(&sched->world, entry, fd);
         if (attached == -EPERM)
@@ -350,7 +353,7 @@ int coir_adopt(int fd)
         return ready;
     if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
         return -ENOMEM;
-    if (entry->owned && entry->attached &&
+    if (entry->attached &&
         sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
         cr_fd_forget(sched, entry, fd);
     bool waited_for = entry->attached;

@@ -1,0 +1,184 @@
+/* What closes descriptors behind coir's back besides fibers that come to rest: letters, and fibers
+ * that never let the loop idle; and numbers that others than their owners have put to new use. */
+#include "fds.h"
+
+#include "coir_io.h"
+
+#include <errno.h>
+
+static bool knows_registrations(void)
+{
+    return strcmp(test_world_name(), "poll") != 0;
+}
+
+static struct fds_waiter waiter;
+static struct fds_pair pair;
+static coir_mailbox box;
+
+static void close_file(void *arg)
+{
+    (void)arg;
+    close(pair.in);
+}
+
+static int wait_beside_letters(void *arg)
+{
+    coir_letter letter = {.fn = close_file};
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(9))};
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    fds_start(&waiter, 1);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(run_join(waiter.fiber), -EBADF);
+    return coir_mailbox_close(box);
+}
+
+/* proves: D18, D19 */
+TEST(test_wait_for_what_a_letter_closed_ends_with_an_audit)
+{
+    run_monotonic(wait_beside_letters, NULL);
+}
+
+static coir_sched *sched;
+static coir_letter closing = {.fn = close_file};
+
+static void on_alarm(int number)
+{
+    (void)number;
+    coir_post(box, &closing);
+}
+
+/* proves: D18, D19 */
+TEST(test_regress_wait_for_what_a_letter_closed_while_nothing_else_ran_hangs)
+{
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
+    signal(SIGALRM, on_alarm);
+    alarm(2); /* the audit of what the fiber itself did is over */
+    while (!waiter.result) {
+        int state = coir_sched_step(sched, 0);
+        uint64_t until = coir_sched_deadline(sched);
+        CHECK(state >= 0);
+        if (state == COIR_STEP_WAITING && until == COIR_NEVER && closing.posted == 0)
+            sched->audit.needed = false; /* as in a run, where no foreign code is between */
+        usleep(5000);
+    }
+    CHECK_EQ(waiter.result, -EBADF);
+    coir_sched_free(sched);
+}
+
+static int spin(void *arg)
+{
+    struct fds_waiter *other = arg;
+    uint64_t until = coir_after(COIR_SEC(5));
+    while (!other->ended_at && coir_now() < until)
+        coir_yield();
+    CHECK_EQ(other->result, -EBADF);
+    return 0;
+}
+
+static int wait_beside_a_crowd_that_yields(void *arg)
+{
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(9))};
+    fds_start(&waiter, 1);
+    close(pair.in);
+    return spin(&waiter);
+}
+
+/* proves: D18, D19 */
+TEST(test_regress_fibers_that_always_yield_put_off_the_audit)
+{
+    run_monotonic(wait_beside_a_crowd_that_yields, NULL);
+}
+
+/* ---- numbers that are another file's ---- */
+
+static int second_waiter(void *arg)
+{
+    struct fds_pair old = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    struct fds_waiter first = {.fd = old.in, .mask = COIR_IN}, second = first;
+    (void)arg;
+    fds_start(&first, 1);
+    CHECK_EQ(dup2(next.in, old.in), old.in);
+    fds_start(&second, 1);
+    CHECK_EQ(run_join(first.fiber), -EBADF);
+    CHECK_EQ(coir_sleep(COIR_MS(1200)), 0);
+    fds_put(next.out, "x");
+    CHECK_EQ(run_join(second.fiber), COIR_IN);
+    fds_check_nothing_left(old.in);
+    return 0;
+}
+
+/* proves: D16, D18 */
+TEST(test_regress_second_wait_for_a_reused_foreign_number_ends_though_its_file_is_open)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_monotonic(second_waiter, NULL);
+}
+
+static int adopt_reused(void *arg)
+{
+    struct fds_pair old = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    struct fds_waiter first = {.fd = old.in, .mask = COIR_IN}, second = first;
+    (void)arg;
+    fds_start(&first, 1);
+    CHECK_EQ(dup2(next.in, old.in), old.in);
+    CHECK_EQ(coir_adopt(old.in), 0);
+    CHECK_EQ(run_join(first.fiber), -EBADF);
+    fds_start(&second, 1);
+    fds_put(next.out, "x");
+    CHECK_EQ(run_join(second.fiber), COIR_IN);
+    return coir_close(old.in);
+}
+
+/* proves: D16 */
+TEST(test_regress_adopted_number_that_a_foreign_wait_had_registered_is_not_registered)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(adopt_reused, NULL);
+}
+
+/* The caller was the last on the file before; of the one that is adopted then, it knows nothing. */
+static int last_on_the_file_before(void *arg)
+{
+    struct fds_pair old = fds_pipe(O_NONBLOCK), own = fds_pipe(O_NONBLOCK), next = fds_pipe(0);
+    char byte;
+    (void)arg;
+    CHECK_EQ(coir_adopt(old.in), 0);
+    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_close(old.in), 0);
+    CHECK_EQ(dup2(own.in, old.in), old.in);
+    CHECK_EQ(coir_adopt(old.in), 0);
+    CHECK_EQ(dup2(next.in, old.in), old.in);
+    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    return 0;
+}
+
+static int last_as_another(void *arg)
+{
+    return run_join(run_spawn(last_on_the_file_before, arg));
+}
+
+/* proves: D20 */
+TEST(test_regress_fiber_that_called_on_the_file_before_blocks_the_thread)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(last_as_another, NULL);
+}
+
+/* proves: D20 */
+TEST(test_regress_first_fiber_is_taken_for_one_that_has_called)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(last_on_the_file_before, NULL);
+}
