@@ -33,16 +33,16 @@ struct cr_mailbox {
     struct cr_bell bell;
 };
 
-static struct cr_mailbox first_page[BOXES_IN_PAGE];
-static _Atomic(struct cr_mailbox *) pages[PAGES_MOST] = {first_page};
+static struct cr_mailbox post_first_page[BOXES_IN_PAGE];
+static _Atomic(struct cr_mailbox *) post_pages[PAGES_MOST] = {post_first_page};
 
 static coir_letter dozing;
 static coir_letter *const DOZING = &dozing;
 
 __attribute__((destructor)) static void post_unload(void)
 {
-    for (int i = 1; i < PAGES_MOST && pages[i]; i++)
-        free(pages[i]);
+    for (int i = 1; i < PAGES_MOST && post_pages[i]; i++)
+        free(post_pages[i]);
 }
 
 static uint32_t post_generation(uint64_t state)
@@ -54,7 +54,7 @@ static struct cr_mailbox *post_find(uint32_t slot)
 {
     if (slot >= BOXES_IN_PAGE * PAGES_MOST)
         return NULL;
-    struct cr_mailbox *page = atomic_load(&pages[slot / BOXES_IN_PAGE]);
+    struct cr_mailbox *page = atomic_load(&post_pages[slot / BOXES_IN_PAGE]);
     return page ? &page[slot % BOXES_IN_PAGE] : NULL;
 }
 
@@ -164,10 +164,10 @@ void cr_post_hush(struct coir_sched *sched)
 
 static struct cr_mailbox *post_page(uint32_t i)
 {
-    struct cr_mailbox *page = atomic_load(&pages[i]), *fresh;
+    struct cr_mailbox *page = atomic_load(&post_pages[i]), *fresh;
     if (page || !(fresh = calloc(BOXES_IN_PAGE, sizeof *fresh)))
         return page;
-    if (atomic_compare_exchange_strong(&pages[i], &page, fresh))
+    if (atomic_compare_exchange_strong(&post_pages[i], &page, fresh))
         return fresh;
     free(fresh);
     return page;
@@ -276,9 +276,9 @@ void cr_post_fini(struct coir_sched *sched)
 /* A post that another thread was in the middle of stays a user for ever: its box is lost. */
 void cr_post_abandon(void)
 {
-    for (int i = 0; i < PAGES_MOST && pages[i]; i++)
+    for (int i = 0; i < PAGES_MOST && post_pages[i]; i++)
         for (int j = 0; j < BOXES_IN_PAGE; j++) {
-            struct cr_mailbox *box = &pages[i][j];
+            struct cr_mailbox *box = &post_pages[i][j];
             if (!(post_generation(box->state) & 1))
                 continue;
             atomic_fetch_add(&box->state, GENERATION_ONE);
