@@ -1,6 +1,6 @@
 /* A thousand fibers in GLib's main loop, as a source of its own kind: before the loop waits it asks
- * the source for how long, and afterwards whether to dispatch it, which is a step. A timer of GLib's
- * spawns fifty fibers each time that it ticks, which makes coir due at once. */
+ * the source for how long, and afterwards whether to dispatch it, which is a step. A timer of
+ * GLib's spawns fifty fibers each time that it ticks, which makes coir due at once. */
 #include "crowd.h"
 #include <glib.h>
 

@@ -338,8 +338,20 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until
     return coir_write(fd, parts[first].iov_base, parts[first].iov_len, until);
 }
 
+/* 0, or why a call for all of `size` bytes cannot be made here. */
+CR_INLINE int call_full_begin(size_t size, const char *function, void *caller)
+{
+    if (CR_UNLIKELY(!cr_sched_self))
+        return cr_sched_no_fiber(function, caller);
+    if (CR_UNLIKELY(size > PTRDIFF_MAX))
+        cr_fatal_mistake(function, caller, "the size is negative");
+    return 0;
+}
+
 ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
 {
+    if (CR_UNLIKELY(call_full_begin(size, "coir_read_full", CR_CALLER) < 0))
+        return -ECHILD;
     size_t done = 0;
     ssize_t result;
     do {
@@ -351,6 +363,8 @@ ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
 
 ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
 {
+    if (CR_UNLIKELY(call_full_begin(size, "coir_write_full", CR_CALLER) < 0))
+        return -ECHILD;
     size_t done = 0;
     ssize_t result;
     do {

@@ -220,10 +220,23 @@ static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct c
     return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, io->until);
 }
 
+/* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
+static bool io_is_nothing(const struct cr_io *io)
+{
+    const struct cr_call *call = io->call;
+    if (!call)
+        return io->size == 0;
+    if (call->kind == CR_CALL_RECVMSG || call->kind == CR_CALL_SENDMSG)
+        return !call->message;
+    bool parts = call->kind == CR_CALL_READV || call->kind == CR_CALL_WRITEV;
+    return parts && (!call->parts || call->count <= 0 || call->count > IOV_MAX);
+}
+
 /* Whether a try might block although the kernel was not asked before. */
 static bool io_might_block(const struct cr_io *io)
 {
-    return !io->call || io->call->kind == CR_CALL_READV || io->call->kind == CR_CALL_WRITEV;
+    bool asks = !io->call || io->call->kind == CR_CALL_READV || io->call->kind == CR_CALL_WRITEV;
+    return asks && !io_is_nothing(io);
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
@@ -252,15 +265,6 @@ static int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
         if (woken < 0 && woken != IO_ASK_AGAIN)
             return woken;
     }
-}
-
-/* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
-static bool io_is_nothing(const struct cr_io *io)
-{
-    if (!io->call)
-        return io->size == 0;
-    bool message = io->call->kind == CR_CALL_RECVMSG || io->call->kind == CR_CALL_SENDMSG;
-    return message && !io->call->message;
 }
 
 static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)

@@ -142,7 +142,7 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;
 }
 
-/* When the next turn is due, 0: at once. A virtual clock never waits. Where one is due later, a post
+/* When the next turn is due, 0: at once. A virtual clock never waits. Where it is later, a post
  * rings the bell from now on. */
 static uint64_t loop_next_turn(struct coir_sched *sched)
 {

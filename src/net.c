@@ -189,12 +189,16 @@ static int net_told(int fd, coir_addr *addr, int result)
 
 int coir_net_local(int fd, coir_addr *addr)
 {
+    if (CR_UNLIKELY(!addr))
+        return -EINVAL;
     *addr = (coir_addr){.size = sizeof addr->storage};
     return net_told(fd, addr, coir_getsockname(fd, net_sockaddr(addr), &addr->size));
 }
 
 int coir_net_peer(int fd, coir_addr *addr)
 {
+    if (CR_UNLIKELY(!addr))
+        return -EINVAL;
     *addr = (coir_addr){.size = sizeof addr->storage};
     return net_told(fd, addr, coir_getpeername(fd, net_sockaddr(addr), &addr->size));
 }

@@ -233,8 +233,8 @@ int coir_mailbox_open(coir_mailbox *mailbox)
     return 0;
 }
 
-/* What was posted is called in any case, also what was posted a moment ago. Until the bell is closed
- * the caller is a user itself, so that no other thread claims the box. */
+/* What was posted is called in any case, also what was posted a moment ago. The caller is a user
+ * itself until the bell is closed, so that no other thread claims the box. */
 static void post_close(struct coir_sched *sched)
 {
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};

@@ -1,0 +1,194 @@
+/* An idle program makes no system call between events, after one audit at most. Looked at from
+ * outside: whoever returns from a wait and waits again has left the processor once more of its own
+ * accord, and the kernel counts that. */
+#include "fds.h"
+
+#include <coir_loop.h>
+#include <coir_net.h>
+#include <poll.h>
+
+enum { SETTLE_MS = 1700, WATCH_MS = 3000, CONNECTIONS = 5 };
+
+/* How often a process has left the processor of its own accord; -1 where nobody says. */
+static long waits_of(pid_t pid)
+{
+    char path[64], line[128];
+    long count = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "voluntary_ctxt_switches: %ld", &count);
+    if (file)
+        fclose(file);
+    return count;
+}
+
+/* The system call that a process is in, with its arguments; "" where nobody says. */
+static void call_of(pid_t pid, char *text, int size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file || !fgets(text, size, file))
+        *text = '\0';
+    if (file)
+        fclose(file);
+}
+
+/* Lets a process run that is to become idle, and watches it. */
+static void watch(void (*body)(void))
+{
+    char before[256], after[256];
+    pid_t child = fork();
+    if (child == 0) {
+        body();
+        _exit(1);
+    }
+    poll(NULL, 0, SETTLE_MS);
+    long settled = waits_of(child);
+    call_of(child, before, sizeof before);
+    poll(NULL, 0, WATCH_MS);
+    long watched = waits_of(child);
+    call_of(child, after, sizeof after);
+    CHECK_EQ(kill(child, 0), 0);
+    CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    if (settled < 0)
+        SKIP("the system does not tell how often a process waits");
+    CHECK_EQ(watched, settled);
+    CHECK_STR(before, after);
+}
+
+static int wait_for_a_byte(int fd, void *arg)
+{
+    char byte;
+    (void)arg;
+    return (int)coir_read(fd, &byte, 1, COIR_NEVER);
+}
+
+static int read_for_ever(void *arg)
+{
+    return wait_for_a_byte(*(int *)arg, NULL);
+}
+
+static int wait_for_ever(void *arg)
+{
+    return coir_wait_fd(*(int *)arg, COIR_IN, COIR_NEVER);
+}
+
+static int serve_for_ever(void *arg)
+{
+    return coir_net_serve(*(int *)arg, wait_for_a_byte, NULL, NULL);
+}
+
+static int accept_for_ever(void *arg)
+{
+    return coir_accept(*(int *)arg, NULL, NULL, COIR_NEVER);
+}
+
+/* All that can be waited for without a deadline; returns when all of it is parked. */
+static int start_all(void *arg)
+{
+    static int own[2], foreign[2], listeners[2];
+    static coir_mailbox box;
+    coir_addr addr;
+    char text[COIR_ADDR_TEXT];
+    (void)arg;
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, own), 0);
+    CHECK_EQ(pipe(foreign), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK((listeners[i] = coir_net_listen("127.0.0.1:0", NULL)) >= 0);
+    run_spawn(read_for_ever, &own[0]);
+    run_spawn(wait_for_ever, &own[1]);
+    run_spawn(wait_for_ever, &foreign[0]);
+    run_spawn(accept_for_ever, &listeners[0]);
+    run_spawn(serve_for_ever, &listeners[1]);
+    CHECK_EQ(coir_net_local(listeners[1], &addr), 0);
+    CHECK(coir_addr_text(&addr, text, sizeof text) > 0);
+    for (int i = 0; i < CONNECTIONS; i++)
+        CHECK(coir_net_dial(text, NULL, COIR_NEVER) >= 0);
+    return 0;
+}
+
+static void run_all(void)
+{
+    coir_run(start_all, NULL, NULL, NULL);
+}
+
+/* proves: T7, D19 */
+TEST(test_idle_program_makes_no_system_call_after_an_audit)
+{
+    watch(run_all);
+}
+
+static void run_all_virtual(void)
+{
+    coir_run(start_all, NULL, &(struct coir_sched_opts){.clock = COIR_CLOCK_VIRTUAL}, NULL);
+}
+
+/* proves: T7 */
+TEST(test_idle_program_on_a_virtual_clock_makes_no_system_call)
+{
+    watch(run_all_virtual);
+}
+
+static void step_all(void)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_spawn(NULL, start_all, NULL, NULL), 0);
+    struct pollfd ask = {.fd = coir_sched_fd(sched), .events = POLLIN};
+    for (;;) {
+        while (coir_sched_step(sched, 0) == COIR_STEP_READY)
+            continue;
+        uint64_t until = coir_sched_deadline(sched), now = coir_now();
+        int left_ms = until > now ? (int)((until - now) / 1000000 + 1) : 0;
+        poll(&ask, 1, until == COIR_NEVER ? -1 : left_ms);
+    }
+}
+
+/* proves: T7, E9 */
+TEST(test_idle_program_in_a_foreign_loop_makes_no_system_call_after_an_audit)
+{
+    if (strcmp(test_world_name(), "poll") == 0)
+        SKIP("this world has no descriptor to watch");
+    watch(step_all);
+}
+
+static void wait_in_loop(void)
+{
+    coir_loop *loop;
+    struct coir_loop_event events[8];
+    struct fds_pair sockets = fds_unix(SOCK_STREAM), empty = fds_pipe(0);
+    CHECK_EQ(coir_loop_open(&loop, COIR_WORLD_DEFAULT), 0);
+    CHECK_EQ(coir_loop_add_read(loop, sockets.in, NULL), 0);
+    CHECK_EQ(coir_loop_add_read(loop, empty.in, NULL), 0);
+    CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
+    coir_loop_wait(loop, events, 8, COIR_NEVER);
+}
+
+/* proves: P10 */
+TEST(test_idle_event_loop_makes_no_system_call)
+{
+    watch(wait_in_loop);
+}
+
+static int sleep_seldom(void *arg)
+{
+    while (coir_sleep(COIR_MS(100)) == 0)
+        continue;
+    return arg ? 1 : 0;
+}
+
+static void run_sleeper(void)
+{
+    coir_run(sleep_seldom, NULL, NULL, NULL);
+}
+
+/* That the watching sees anything. */
+TEST_FAILS(test_idle_watch_sees_a_fiber_that_wakes_ten_times_a_second, "it is not idle")
+{
+    watch(run_sleeper);
+}
