@@ -35,8 +35,8 @@ static void call_of(pid_t pid, char *text, int size)
         fclose(file);
 }
 
-/* Lets a process run that is to become idle, and watches it. */
-static void watch(void (*body)(void))
+/* Lets a process run that is to become idle, and watches whether it does. */
+static bool becomes_idle(void (*body)(void))
 {
     char before[256], after[256];
     pid_t child = fork();
@@ -44,20 +44,19 @@ static void watch(void (*body)(void))
         body();
         _exit(1);
     }
-    poll(NULL, 0, SETTLE_MS);
+    poll(NULL, 0, getenv("COIR_TEST_SLOW") ? 5 * SETTLE_MS : SETTLE_MS);
     long settled = waits_of(child);
     call_of(child, before, sizeof before);
     poll(NULL, 0, WATCH_MS);
     long watched = waits_of(child);
     call_of(child, after, sizeof after);
-    CHECK_EQ(kill(child, 0), 0);
     CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     if (settled < 0)
         SKIP("the system does not tell how often a process waits");
-    CHECK_EQ(watched, settled);
-    CHECK_STR(before, after);
+    printf("waits: %ld, then %ld\n", settled, watched);
+    return watched == settled && strcmp(before, after) == 0;
 }
 
 static int wait_for_a_byte(int fd, void *arg)
@@ -120,7 +119,7 @@ static void run_all(void)
 /* proves: T7, D19 */
 TEST(test_idle_program_makes_no_system_call_after_an_audit)
 {
-    watch(run_all);
+    CHECK(becomes_idle(run_all));
 }
 
 static void run_all_virtual(void)
@@ -131,7 +130,7 @@ static void run_all_virtual(void)
 /* proves: T7 */
 TEST(test_idle_program_on_a_virtual_clock_makes_no_system_call)
 {
-    watch(run_all_virtual);
+    CHECK(becomes_idle(run_all_virtual));
 }
 
 static void step_all(void)
@@ -154,7 +153,7 @@ TEST(test_idle_program_in_a_foreign_loop_makes_no_system_call_after_an_audit)
 {
     if (strcmp(test_world_name(), "poll") == 0)
         SKIP("this world has no descriptor to watch");
-    watch(step_all);
+    CHECK(becomes_idle(step_all));
 }
 
 static void wait_in_loop(void)
@@ -172,7 +171,7 @@ static void wait_in_loop(void)
 /* proves: P10 */
 TEST(test_idle_event_loop_makes_no_system_call)
 {
-    watch(wait_in_loop);
+    CHECK(becomes_idle(wait_in_loop));
 }
 
 static int sleep_seldom(void *arg)
@@ -187,8 +186,8 @@ static void run_sleeper(void)
     coir_run(sleep_seldom, NULL, NULL, NULL);
 }
 
-/* That the watching sees anything. */
-TEST_FAILS(test_idle_watch_sees_a_fiber_that_wakes_ten_times_a_second, "it is not idle")
+/* proves: T7 */
+TEST(test_idle_program_is_told_from_one_that_wakes_ten_times_a_second)
 {
-    watch(run_sleeper);
+    CHECK(!becomes_idle(run_sleeper));
 }
