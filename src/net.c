@@ -124,7 +124,7 @@ static int net_unlink(coir_addr *addr)
         return -EADDRINUSE;
     struct cr_call remove = {CR_CALL_UNLINK, .addr = net_sockaddr(addr)};
     result = (int)world->call(world, &remove, 0);
-    return result == -ENOTSOCK ? -EADDRINUSE : result;
+    return result == -ENOTSOCK ? -EADDRINUSE : result == -ENOENT ? 0 : result;
 }
 
 static int net_bind(int fd, coir_addr *addr, const struct coir_net_opts *opts)
