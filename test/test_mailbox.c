@@ -273,3 +273,15 @@ TEST(test_regress_mailbox_that_a_last_letter_opens_outlives_its_scheduler)
     CHECK_EQ(coir_post(again, &other), -ESRCH);
     CHECK_EQ(fds_open(), before);
 }
+
+/* proves: X5 */
+TEST(test_mailboxes_are_opened_and_closed_more_often_than_there_are_boxes)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    for (int i = 0; i < 70000; i++) {
+        CHECK_EQ(coir_mailbox_open(&box), 0);
+        CHECK_EQ(coir_mailbox_close(box), 0);
+    }
+    coir_sched_free(sched);
+}
