@@ -5,6 +5,7 @@
 #include "coir_io.h"
 
 #include <errno.h>
+#include <sys/un.h>
 
 static bool knows_registrations(void)
 {
@@ -40,7 +41,6 @@ TEST(test_wait_for_what_a_letter_closed_ends_with_an_audit)
     run_monotonic(wait_beside_letters, NULL);
 }
 
-static coir_sched *sched;
 static coir_letter closing = {.fn = close_file};
 
 static void on_alarm(int number)
@@ -49,26 +49,52 @@ static void on_alarm(int number)
     coir_post(box, &closing);
 }
 
+/* The audit of what the fibers themselves have done is over when the letter comes. */
+static int wait_alone(void *arg)
+{
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    signal(SIGALRM, on_alarm);
+    alarm(2);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_SEC(9))), -EBADF);
+    return coir_mailbox_close(box);
+}
+
 /* proves: D18, D19 */
 TEST(test_regress_wait_for_what_a_letter_closed_while_nothing_else_ran_hangs)
 {
-    pair = fds_pipe(O_NONBLOCK);
-    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
-    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
-    CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
-    signal(SIGALRM, on_alarm);
-    alarm(2); /* the audit of what the fiber itself did is over */
-    while (!waiter.result) {
-        int state = coir_sched_step(sched, 0);
-        uint64_t until = coir_sched_deadline(sched);
-        CHECK(state >= 0);
-        if (state == COIR_STEP_WAITING && until == COIR_NEVER && closing.posted == 0)
-            sched->audit.needed = false; /* as in a run, where no foreign code is between */
-        usleep(5000);
+    run_monotonic(wait_alone, NULL);
+}
+
+/* A fiber that waits where readiness tells nothing, on a socket that is registered nowhere. */
+static int connect_to_a_full_queue(void *arg)
+{
+    struct sockaddr_un there = {.sun_family = AF_UNIX};
+    snprintf(there.sun_path, sizeof there.sun_path, "/tmp/coir_test_%d.sock", (int)getpid());
+    struct sockaddr *address = (struct sockaddr *)&there;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), result = 0, fd = -1;
+    (void)arg;
+    CHECK_EQ(bind(listener, address, sizeof there), 0);
+    CHECK_EQ(listen(listener, 0), 0);
+    while (result == 0) {
+        fd = coir_socket(AF_UNIX, SOCK_STREAM, 0);
+        result = coir_connect(fd, address, sizeof there, 0);
     }
-    CHECK_EQ(waiter.result, -EBADF);
-    coir_sched_free(sched);
+    struct fds_pair empty = fds_pipe(O_NONBLOCK);
+    struct fds_waiter beside = {.fd = empty.in, .mask = COIR_IN}; /* so that there are audits */
+    fds_start(&beside, 1);
+    result = coir_connect(fd, address, sizeof there, coir_after(COIR_MS(1500)));
+    CHECK_EQ(unlink(there.sun_path), 0);
+    CHECK_EQ(result, -ETIMEDOUT);
+    CHECK_EQ(coir_close(beside.fd), 0);
+    return 0;
+}
+
+/* proves: D14, D19 */
+TEST(test_audit_leaves_a_connect_alone_that_waits_for_room_in_a_queue)
+{
+    run_monotonic(connect_to_a_full_queue, NULL);
 }
 
 static int spin(void *arg)

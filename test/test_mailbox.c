@@ -172,13 +172,15 @@ TEST(test_fork_leaves_the_mailbox_to_the_parent)
 {
     coir_sched *sched;
     coir_letter letter = {.fn = count_call};
+    int before = fds_open();
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     CHECK_EQ(coir_mailbox_open(&box), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     pid_t child = fork();
     if (child == 0) {
         coir_mailbox mine;
-        bool refused = coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
+        bool refused = fds_open() == before &&
+                        coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
                        coir_mailbox_open(&mine) == -ECHILD;
         _exit(!refused || coir_sched_new(&sched, NULL) != 0 || coir_mailbox_open(&mine) != 0 ||
               coir_post(mine, &letter) != 0 || coir_mailbox_close(mine) != 0 || calls != 1);
@@ -252,6 +254,31 @@ TEST(test_regress_post_in_a_forked_child_to_another_threads_mailbox_is_lost)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     pthread_join(thread, NULL);
+}
+
+static void check_self(void *arg)
+{
+    CHECK(coir_self().generation == 0 && coir_self().slot == 0);
+    CHECK_EQ(coir_wake(*(coir_fiber *)arg), 0);
+    calls++;
+}
+
+static int close_with_a_letter(void *arg)
+{
+    coir_fiber self = coir_self();
+    coir_letter letter = {.fn = check_self, .arg = &self};
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(calls, 1);
+    CHECK(coir_self().slot == self.slot && coir_self().generation == self.generation);
+    return arg ? 1 : 0;
+}
+
+/* proves: X1, X5 */
+TEST(test_letter_that_a_fibers_close_calls_is_called_outside_fibers)
+{
+    run_virtual(close_with_a_letter, NULL);
 }
 
 static void open_again(void *arg)
