@@ -5,6 +5,7 @@
 #include "coir_io.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/un.h>
 
 static bool knows_registrations(void)
@@ -67,34 +68,66 @@ TEST(test_regress_wait_for_what_a_letter_closed_while_nothing_else_ran_hangs)
     run_monotonic(wait_alone, NULL);
 }
 
-/* A fiber that waits where readiness tells nothing, on a socket that is registered nowhere. */
-static int connect_to_a_full_queue(void *arg)
+/* ---- a connect that waits for room in a queue, on a socket that is registered nowhere ---- */
+
+static struct sockaddr_un there;
+
+/* Connects until there is no more room; the descriptor of the one that found none. */
+static int fill_queue(void)
 {
-    struct sockaddr_un there = {.sun_family = AF_UNIX};
+    there = (struct sockaddr_un){.sun_family = AF_UNIX};
     snprintf(there.sun_path, sizeof there.sun_path, "/tmp/coir_test_%d.sock", (int)getpid());
-    struct sockaddr *address = (struct sockaddr *)&there;
     int listener = socket(AF_UNIX, SOCK_STREAM, 0), result = 0, fd = -1;
-    (void)arg;
-    CHECK_EQ(bind(listener, address, sizeof there), 0);
+    CHECK_EQ(bind(listener, (struct sockaddr *)&there, sizeof there), 0);
     CHECK_EQ(listen(listener, 0), 0);
     while (result == 0) {
         fd = coir_socket(AF_UNIX, SOCK_STREAM, 0);
-        result = coir_connect(fd, address, sizeof there, 0);
+        result = coir_connect(fd, (struct sockaddr *)&there, sizeof there, 0);
     }
-    struct fds_pair empty = fds_pipe(O_NONBLOCK);
-    struct fds_waiter beside = {.fd = empty.in, .mask = COIR_IN}; /* so that there are audits */
-    fds_start(&beside, 1);
-    result = coir_connect(fd, address, sizeof there, coir_after(COIR_MS(1500)));
-    CHECK_EQ(unlink(there.sun_path), 0);
-    CHECK_EQ(result, -ETIMEDOUT);
-    CHECK_EQ(coir_close(beside.fd), 0);
-    return 0;
+    return fd;
+}
+
+static int connect_for_a_while(void *arg)
+{
+    return coir_connect(*(int *)arg, (struct sockaddr *)&there, sizeof there,
+                        coir_after(COIR_MS(1500)));
+}
+
+static int connect_beside_audits(void *arg)
+{
+    int fd = fill_queue();
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    fds_start(&waiter, 1);
+    CHECK_EQ(connect_for_a_while(&fd), -ETIMEDOUT);
+    CHECK_EQ(coir_close(pair.in), 0);
+    return unlink(there.sun_path);
 }
 
 /* proves: D14, D19 */
 TEST(test_audit_leaves_a_connect_alone_that_waits_for_room_in_a_queue)
 {
-    run_monotonic(connect_to_a_full_queue, NULL);
+    run_monotonic(connect_beside_audits, NULL);
+}
+
+static int connect_on_reused(void *arg)
+{
+    int fd = fill_queue();
+    (void)arg;
+    coir_fiber fiber = run_spawn(connect_for_a_while, &fd);
+    fds_until_parked(fiber);
+    close(fd);
+    CHECK_EQ(coir_socket(AF_UNIX, SOCK_STREAM, 0), fd);
+    CHECK_EQ(run_join(fiber), -EBADF);
+    CHECK_EQ(coir_close(fd), 0);
+    return unlink(there.sun_path);
+}
+
+/* proves: D16 */
+TEST(test_connect_that_waits_for_room_ends_when_its_number_is_given_to_a_new_socket)
+{
+    run_virtual(connect_on_reused, NULL);
 }
 
 static int spin(void *arg)
@@ -121,6 +154,23 @@ static int wait_beside_a_crowd_that_yields(void *arg)
 TEST(test_regress_fibers_that_always_yield_put_off_the_audit)
 {
     run_monotonic(wait_beside_a_crowd_that_yields, NULL);
+}
+
+/* proves: D18, D19 */
+TEST(test_wait_for_what_was_closed_between_steps_and_a_run_ends_with_an_audit)
+{
+    coir_sched *sched;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    while (coir_sched_deadline(sched) != COIR_NEVER)
+        usleep(10000);
+    close(pair.in);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    CHECK_EQ(waiter.result, -EBADF);
+    coir_sched_free(sched);
 }
 
 /* ---- numbers that are another file's ---- */
@@ -207,4 +257,65 @@ TEST(test_regress_first_fiber_is_taken_for_one_that_has_called)
     if (!knows_registrations())
         SKIP("poll knows no files, only numbers");
     run_virtual(last_on_the_file_before, NULL);
+}
+
+/* ---- how far an audit goes ---- */
+
+/* More waits than one part of an audit asks about, which is 512; those around that are closed. */
+enum { PAIRS = 350, FIRST = 500, LAST = 530 };
+
+static int wait_in_two_parts(void *arg)
+{
+    static struct fds_waiter waiters[2 * PAIRS];
+    (void)arg;
+    for (int i = 0; i < PAIRS; i++) {
+        pair = fds_unix(SOCK_STREAM);
+        waiters[2 * i] = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+        waiters[2 * i + 1] = (struct fds_waiter){.fd = pair.out, .mask = COIR_IN};
+    }
+    fds_start(waiters, 2 * PAIRS);
+    int kept[LAST - FIRST]; /* the files stay open, so no other end is told */
+    for (int i = FIRST; i < LAST; i++)
+        kept[i - FIRST] = dup(waiters[i].fd);
+    for (int i = FIRST; i < LAST; i++)
+        close(waiters[i].fd);
+    for (int i = FIRST; i < LAST; i++) {
+        CHECK_EQ(run_join(waiters[i].fiber), -EBADF);
+        CHECK(waiters[i].ended_at < waiters[FIRST].ended_at + COIR_MS(700));
+        close(kept[i - FIRST]);
+    }
+    for (int i = 0; i < 2 * PAIRS; i++)
+        if (i < FIRST || i >= LAST)
+            CHECK(coir_wake(waiters[i].fiber) == 1 && run_join(waiters[i].fiber) == -EINTR);
+    return 0;
+}
+
+/* proves: D18 */
+TEST(test_audit_goes_on_by_itself_until_it_has_asked_about_all)
+{
+    run_monotonic(wait_in_two_parts, NULL);
+}
+
+static void *write_soon(void *arg)
+{
+    usleep(20000);
+    fds_put(pair.out, "x");
+    return arg;
+}
+
+static int wait_on_virtual_clock(void *arg)
+{
+    pthread_t thread;
+    pair = fds_pipe(O_NONBLOCK);
+    CHECK_EQ(pthread_create(&thread, NULL, write_soon, NULL), 0);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_NEVER), COIR_IN);
+    pthread_join(thread, NULL);
+    CHECK_EQ(coir_now(), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T1, D19 */
+TEST(test_audit_moves_no_virtual_clock)
+{
+    run_virtual(wait_on_virtual_clock, NULL);
 }
