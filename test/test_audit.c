@@ -251,49 +251,68 @@ TEST(test_regress_fiber_that_called_on_the_file_before_blocks_the_thread)
     run_virtual(last_as_another, NULL);
 }
 
+static int call_first(void *arg)
+{
+    struct fds_pair own = fds_pipe(O_NONBLOCK), next = fds_pipe(0);
+    char byte;
+    (void)arg;
+    CHECK_EQ(coir_adopt(own.in), 0);
+    CHECK_EQ(dup2(next.in, own.in), own.in);
+    CHECK_EQ(coir_read(own.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    return 0;
+}
+
 /* proves: D20 */
 TEST(test_regress_first_fiber_is_taken_for_one_that_has_called)
 {
     if (!knows_registrations())
         SKIP("poll knows no files, only numbers");
-    run_virtual(last_on_the_file_before, NULL);
+    run_virtual(call_first, NULL);
 }
 
 /* ---- how far an audit goes ---- */
 
-/* More waits than one part of an audit asks about, which is 512; those around that are closed. */
-enum { PAIRS = 350, FIRST = 500, LAST = 530 };
+/* More waits than one part of an audit asks about, which is 512. */
+enum { PAIRS = 350, CLOSED = 30 };
 
 static int wait_in_two_parts(void *arg)
 {
     static struct fds_waiter waiters[2 * PAIRS];
-    (void)arg;
+    const int first = *(int *)arg, last = first + CLOSED;
     for (int i = 0; i < PAIRS; i++) {
         pair = fds_unix(SOCK_STREAM);
         waiters[2 * i] = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
         waiters[2 * i + 1] = (struct fds_waiter){.fd = pair.out, .mask = COIR_IN};
     }
     fds_start(waiters, 2 * PAIRS);
-    int kept[LAST - FIRST]; /* the files stay open, so no other end is told */
-    for (int i = FIRST; i < LAST; i++)
-        kept[i - FIRST] = dup(waiters[i].fd);
-    for (int i = FIRST; i < LAST; i++)
+    int kept[CLOSED]; /* the files stay open, so no other end is told */
+    for (int i = first; i < last; i++)
+        kept[i - first] = dup(waiters[i].fd);
+    for (int i = first; i < last; i++)
         close(waiters[i].fd);
-    for (int i = FIRST; i < LAST; i++) {
+    for (int i = first; i < last; i++) {
         CHECK_EQ(run_join(waiters[i].fiber), -EBADF);
-        CHECK(waiters[i].ended_at < waiters[FIRST].ended_at + COIR_MS(700));
-        close(kept[i - FIRST]);
+        CHECK(waiters[i].ended_at < waiters[first].ended_at + COIR_MS(700));
+        close(kept[i - first]);
     }
     for (int i = 0; i < 2 * PAIRS; i++)
-        if (i < FIRST || i >= LAST)
+        if (i < first || i >= last)
             CHECK(coir_wake(waiters[i].fiber) == 1 && run_join(waiters[i].fiber) == -EINTR);
     return 0;
 }
 
 /* proves: D18 */
-TEST(test_audit_goes_on_by_itself_until_it_has_asked_about_all)
+TEST(test_audit_asks_about_all_around_the_end_of_a_part)
 {
-    run_monotonic(wait_in_two_parts, NULL);
+    static int around = 500;
+    run_monotonic(wait_in_two_parts, &around);
+}
+
+/* proves: D18 */
+TEST(test_audit_goes_on_by_itself_to_the_next_part)
+{
+    static int behind = 2 * PAIRS - CLOSED;
+    run_monotonic(wait_in_two_parts, &behind);
 }
 
 static void *write_soon(void *arg)
