@@ -222,6 +222,29 @@ TEST(test_regress_adopted_number_that_a_foreign_wait_had_registered_is_not_regis
     run_virtual(adopt_reused, NULL);
 }
 
+static int another_waits(void *arg)
+{
+    struct fds_pair old = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    struct fds_waiter first = {.fd = old.in, .mask = COIR_IN}, second = first;
+    (void)arg;
+    CHECK_EQ(coir_adopt(old.in), 0);
+    fds_start(&first, 1);
+    CHECK_EQ(dup2(next.in, old.in), old.in);
+    fds_start(&second, 1);
+    CHECK_EQ(run_join(first.fiber), -EBADF);
+    fds_put(next.out, "x");
+    CHECK_EQ(run_join(second.fiber), COIR_IN);
+    return 0;
+}
+
+/* proves: D20 */
+TEST(test_another_fiber_that_waits_for_a_reused_number_waits_for_the_new_file)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(another_waits, NULL);
+}
+
 /* The caller was the last on the file before; of the one that is adopted then, it knows nothing. */
 static int last_on_the_file_before(void *arg)
 {
@@ -337,4 +360,33 @@ static int wait_on_virtual_clock(void *arg)
 TEST(test_audit_moves_no_virtual_clock)
 {
     run_virtual(wait_on_virtual_clock, NULL);
+}
+
+static int asked;
+
+static bool slow_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    (void)world, (void)fd, (void)token;
+    asked++;
+    usleep(50000);
+    return false;
+}
+
+static int tick_beside_slow_audits(void *arg)
+{
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    fds_start(&waiter, 1);
+    cr_sched_here->world.lost = slow_lost;
+    for (uint64_t until = coir_after(COIR_MS(2500)); coir_now() < until;)
+        CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
+    CHECK_EQ(asked, 1);
+    return coir_close(pair.in);
+}
+
+/* proves: D19 */
+TEST(test_audits_that_take_long_come_seldom)
+{
+    run_monotonic(tick_beside_slow_audits, NULL);
 }
