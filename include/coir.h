@@ -140,14 +140,18 @@ enum {
  * deadline. */
 COIR_API int coir_sched_step(coir_sched *sched, int budget);
 
-/* When the next step is due at the latest, on the scheduler's clock: 0: at once; else the earliest
- * deadline that a fiber waits for; COIR_NEVER: none does. */
+/* When the next step is due at the latest, on the scheduler's clock: 0: at once, because something
+ * was made ready or posted since the last one; else the earliest deadline of a fiber's, or that of
+ * an audit of descriptors; COIR_NEVER: nothing is to come but what coir_sched_fd tells. True until
+ * the caller's next call, and while it waits: a foreign loop asks before each wait. */
 COIR_API uint64_t coir_sched_deadline(coir_sched *sched);
 
 /* A descriptor for a foreign loop to watch for reading: it is readable while a descriptor that
  * fibers wait for is ready, or something was posted. So the foreign loop calls coir_sched_step when
- * it is readable, when coir_sched_deadline comes, and after calls of its own that make fibers ready
- * (coir_spawn, coir_wake, …). The descriptor is the scheduler's. Returns it; -ENOSYS in the poll
+ * it is readable, and when coir_sched_deadline comes, which it asks for before each wait: after
+ * calls of its own that make fibers ready (coir_spawn, coir_wake, …) that is at once. Readiness may
+ * be told by level or by edge, if steps are made until COIR_STEP_WAITING. The descriptor is the
+ * scheduler's, and is to be left alone before coir_sched_free. Returns it; -ENOSYS in the poll
  * world, which has none; -EMFILE, -ENFILE, -ENOMEM. */
 COIR_API int coir_sched_fd(coir_sched *sched);
 

@@ -15,7 +15,7 @@
  *     coir_net_serve(listener, greet, NULL, &(struct coir_serve_opts){.grace_ns = COIR_SEC(5)});
  *
  * Descriptors that are made here are coir's own, as in coir_io.h. Names of hosts are not looked up:
- * what the C library has for it blocks the thread. */
+ * what the C library has for it blocks the thread. An address or a text that is NULL is -EINVAL. */
 #ifndef COIR_NET_H
 #define COIR_NET_H
 

@@ -136,6 +136,8 @@ static bool addr_looks_like_path(const char *text)
 
 int coir_addr_parse(coir_addr *addr, const char *text)
 {
+    if (CR_UNLIKELY(!addr || !text))
+        return -EINVAL;
     bool path = addr_looks_like_path(text);
     coir_addr made = {.type = SOCK_STREAM};
     for (int i = 0; i < SCHEMES_COUNT; i++) {
@@ -192,12 +194,16 @@ static int addr_path_text(const coir_addr *addr, char *path)
 
 int coir_addr_text(const coir_addr *addr, char *text, size_t size)
 {
+    if (CR_UNLIKELY(!text && size > 0))
+        return -EINVAL;
+    if (size > 0)
+        text[0] = '\0';
+    if (CR_UNLIKELY(!addr))
+        return -EINVAL;
     char body[sizeof(struct sockaddr_un) + 2];
     bool path = addr->storage.ss_family == AF_UNIX, datagram = addr->type == SOCK_DGRAM;
     in_port_t port = 0;
     int length;
-    if (size > 0)
-        text[0] = '\0';
     if (path && (addr->size < ADDR_PATH_OFFSET || addr->size > sizeof(struct sockaddr_un)))
         return -EINVAL;
     if (!path && addr->storage.ss_family != AF_INET && addr->storage.ss_family != AF_INET6)

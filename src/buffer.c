@@ -151,7 +151,8 @@ ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, uint64_t u
     }
     if (size > reader->length)
         size = reader->length;
-    memcpy(buf, reader->data, size);
+    if (size > 0)
+        memcpy(buf, reader->data, size);
     return (ssize_t)coir_reader_take(reader, size);
 }
 

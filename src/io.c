@@ -104,9 +104,12 @@ static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
 static CR_NOINLINE int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind,
                                struct cr_fd *entry, int fd, int mask, uint64_t until)
 {
-    struct cr_world *world = &self->sched->world;
+    struct coir_sched *sched = self->sched;
+    struct cr_world *world = &sched->world;
     if (self->stop)
         return cr_sched_refuse(self);
+    if (entry->attached && !entry->owned && world->lost(world, fd, cr_fd_token(entry, fd)))
+        cr_fd_forget(sched, entry, fd);
     if (!entry->attached) {
         int attached = cr_fd_attach(world, entry, fd);
         if (attached < 0)
@@ -220,28 +223,38 @@ static CR_COLD int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, str
 }
 
 /* One try in the world. */
-CR_INLINE int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, struct cr_io io)
+static int64_t io_try(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
     struct cr_world *world = &self->sched->world;
     struct cr_op op;
     uint64_t token = (uint64_t)(uintptr_t)&op;
     int64_t result;
-    if (io.call)
-        result = world->call(world, io.call, token);
-    else if (io.mask == COIR_IN)
-        result = world->read(world, io.fd, io.buf, io.size, token);
+    if (io->call)
+        result = world->call(world, io->call, token);
+    else if (io->mask == COIR_IN)
+        result = world->read(world, io->fd, io->buf, io->size, token);
     else
-        result = world->write(world, io.fd, io.data, io.size, entry->kind, token);
-    if (CR_LIKELY(result != CR_PENDING))
-        return result;
-    struct cr_io copy = io;
-    return io_finish(self, entry, &op, &copy);
+        result = world->write(world, io->fd, io->data, io->size, entry->kind, token);
+    return CR_LIKELY(result != CR_PENDING) ? result : io_finish(self, entry, &op, io);
+}
+
+/* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
+static bool io_is_nothing(const struct cr_io *io)
+{
+    const struct cr_call *call = io->call;
+    if (!call)
+        return io->size == 0;
+    if (call->kind == CR_CALL_RECVMSG || call->kind == CR_CALL_SENDMSG)
+        return !call->message;
+    bool parts = call->kind == CR_CALL_READV || call->kind == CR_CALL_WRITEV;
+    return parts && (!call->parts || call->count <= 0 || call->count > IOV_MAX);
 }
 
 /* Whether a try might block although the kernel was not asked before. */
 static bool io_might_block(const struct cr_io *io)
 {
-    return !io->call || io->call->kind == CR_CALL_READV || io->call->kind == CR_CALL_WRITEV;
+    bool asks = !io->call || io->call->kind == CR_CALL_READV || io->call->kind == CR_CALL_WRITEV;
+    return asks && !io_is_nothing(io);
 }
 
 /* Of a descriptor that is not coir's the kernel is asked first, since a try might block. */
@@ -259,7 +272,7 @@ static CR_COLD int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
         if (result == 0 && might_block)
             result = -EAGAIN;
         else if (io->mask == COIR_IN || io->call)
-            result = io_try(self, entry, *io);
+            result = io_try(self, entry, io);
         else
             result = world->write_foreign(world, io->fd, io->data, io->size);
         if (result != -EAGAIN)
@@ -272,31 +285,21 @@ static CR_COLD int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
     }
 }
 
-/* What is over at once, also where nothing can be read or written: no bytes, or a wrong address. */
-CR_INLINE bool io_is_nothing(struct cr_io io)
-{
-    if (!io.call)
-        return io.size == 0;
-    bool message = io.call->kind == CR_CALL_RECVMSG || io.call->kind == CR_CALL_SENDMSG;
-    return message && !io.call->message;
-}
-
-/* A fiber that waited for the old file of a number does not get here: its wait ended in -EBADF. */
-CR_INLINE int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, struct cr_io io)
+static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
     for (;;) {
-        if (entry->ready & io.mask || io.until == 0 || io_is_nothing(io)) {
+        if (entry->ready & io->mask || io->until == 0 || io_is_nothing(io)) {
             int64_t result = io_try(self, entry, io);
-            if (io.mask == COIR_IN && result > 0 && (size_t)result < io.size)
+            if (io->mask == COIR_IN && result > 0 && (size_t)result < io->size)
                 cr_io_note_short(entry);
             if (CR_LIKELY(result != -EAGAIN))
                 return result;
-            if (!io.aside)
-                entry->ready &= (uint8_t)~io.mask;
+            if (!io->aside)
+                entry->ready &= (uint8_t)~io->mask;
         }
-        if (io.until == 0)
+        if (io->until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &cr_io_calls, entry, io.fd, io.mask, io.until);
+        int woken = io_wait(self, &cr_io_calls, entry, io->fd, io->mask, io->until);
         if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
             return woken;
     }
@@ -311,7 +314,7 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
     bool owned = entry && entry->owned && io_is_same(self, entry, io->fd, io->mask);
     if (owned)
         self->quick[io->mask >> 1] = entry;
-    int64_t result = owned ? io_owned(self, entry, *io) : io_foreign(self, io);
+    int64_t result = owned ? io_owned(self, entry, io) : io_foreign(self, io);
     if (result > 0)
         self->sched->progress = true;
     return result;
@@ -342,7 +345,7 @@ int coir_adopt(int fd)
         return ready;
     if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
         return -ENOMEM;
-    if (entry->owned && entry->attached &&
+    if (entry->attached &&
         sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
         cr_fd_forget(sched, entry, fd);
     bool waited_for = entry->attached;

@@ -23,10 +23,10 @@ unsigned int cr_leave_forks;
 static void leave_in_child(void)
 {
     cr_leave_forks++;
+    cr_post_abandon();
     struct coir_sched *sched = cr_sched_here;
     if (!sched)
         return;
-    cr_post_abandon(&sched->post);
     sched->world.fini(&sched->world);
     cr_sched_here = NULL;
     cr_sched_self = NULL;

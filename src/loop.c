@@ -109,8 +109,10 @@ static bool loop_trim(struct coir_sched *sched)
 static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *until)
 {
     *until = 0;
-    if (sched->ready)
+    if (sched->ready) {
+        cr_audit_turn(sched);
         return 0;
+    }
     uint64_t deadline = loop_deadline(sched);
     bool forever = deadline == COIR_NEVER;
     if (may_wait && forever && sched->world.waiting == 0)
@@ -178,8 +180,8 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
         loop_fire(sched);
     sched->progress = progress;
     loop_dispatch(sched, events, count);
-    if (sched->post.box)
-        cr_post_deliver(&sched->post);
+    if (sched->post.box && cr_post_deliver(&sched->post))
+        sched->audit.needed = true;
     if (!sched->ready)
         return 0;
     sched->audit.needed = true;
@@ -189,7 +191,8 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;
 }
 
-/* When the next turn is due, 0: at once. A virtual clock never waits. */
+/* When the next turn is due, 0: at once. A virtual clock never waits. Where it is later, a post
+ * rings the bell from now on. */
 static uint64_t loop_next_turn(struct coir_sched *sched)
 {
     uint64_t deadline = loop_deadline(sched);
@@ -197,6 +200,8 @@ static uint64_t loop_next_turn(struct coir_sched *sched)
         return 0;
     uint64_t audit = cr_audit_turn(sched);
     if (sched->ready)
+        return 0;
+    if (!cr_post_doze(&sched->post))
         return 0;
     return audit < deadline ? audit : deadline;
 }
@@ -228,6 +233,7 @@ int coir_sched_run(coir_sched *sched)
 {
     if (loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
         return -ECHILD;
+    sched->audit.needed = true;
     int result = cr_loop_run(sched);
     while (cr_stack_trim(&sched->stacks))
         continue;
@@ -238,13 +244,15 @@ int coir_sched_step(coir_sched *sched, int budget)
 {
     if (loop_own(sched, "coir_sched_step", CR_CALLER) < 0)
         return -ECHILD;
+    /* Code of the foreign loop's may have run, unless the step has come for an audit. */
+    if (!sched->audit.sweeping)
+        sched->audit.needed = true;
     int result = cr_loop_turn(sched, false, budget);
     if (result < 0)
         return result;
     if (sched->live == 0 && !sched->post.box)
         return COIR_STEP_DONE;
-    bool dozes = loop_next_turn(sched) > 0 && cr_post_doze(&sched->post);
-    return dozes ? COIR_STEP_WAITING : COIR_STEP_READY;
+    return loop_next_turn(sched) > 0 ? COIR_STEP_WAITING : COIR_STEP_READY;
 }
 
 int coir_sched_fd(coir_sched *sched)

@@ -124,7 +124,7 @@ static int net_unlink(coir_addr *addr)
         return -EADDRINUSE;
     struct cr_call remove = {CR_CALL_UNLINK, .addr = net_sockaddr(addr)};
     result = (int)world->call(world, &remove, 0);
-    return result == -ENOTSOCK ? -EADDRINUSE : result;
+    return result == -ENOTSOCK ? -EADDRINUSE : result == -ENOENT ? 0 : result;
 }
 
 static int net_bind(int fd, coir_addr *addr, const struct coir_net_opts *opts)
@@ -189,12 +189,16 @@ static int net_told(int fd, coir_addr *addr, int result)
 
 int coir_net_local(int fd, coir_addr *addr)
 {
+    if (CR_UNLIKELY(!addr))
+        return -EINVAL;
     *addr = (coir_addr){.size = sizeof addr->storage};
     return net_told(fd, addr, coir_getsockname(fd, net_sockaddr(addr), &addr->size));
 }
 
 int coir_net_peer(int fd, coir_addr *addr)
 {
+    if (CR_UNLIKELY(!addr))
+        return -EINVAL;
     *addr = (coir_addr){.size = sizeof addr->storage};
     return net_told(fd, addr, coir_getpeername(fd, net_sockaddr(addr), &addr->size));
 }

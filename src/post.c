@@ -33,16 +33,16 @@ struct cr_mailbox {
     struct cr_bell bell;
 };
 
-static struct cr_mailbox first_page[BOXES_IN_PAGE];
-static _Atomic(struct cr_mailbox *) box_pages[PAGES_MOST] = {first_page};
+static struct cr_mailbox post_first_page[BOXES_IN_PAGE];
+static _Atomic(struct cr_mailbox *) post_pages[PAGES_MOST] = {post_first_page};
 
 static coir_letter dozing;
 static coir_letter *const DOZING = &dozing;
 
 __attribute__((destructor)) static void post_unload(void)
 {
-    for (int i = 1; i < PAGES_MOST && box_pages[i]; i++)
-        free(box_pages[i]);
+    for (int i = 1; i < PAGES_MOST && post_pages[i]; i++)
+        free(post_pages[i]);
 }
 
 static uint32_t post_generation(uint64_t state)
@@ -54,7 +54,7 @@ static struct cr_mailbox *post_find(uint32_t slot)
 {
     if (slot >= BOXES_IN_PAGE * PAGES_MOST)
         return NULL;
-    struct cr_mailbox *page = atomic_load(&box_pages[slot / BOXES_IN_PAGE]);
+    struct cr_mailbox *page = atomic_load(&post_pages[slot / BOXES_IN_PAGE]);
     return page ? &page[slot % BOXES_IN_PAGE] : NULL;
 }
 
@@ -144,11 +144,13 @@ static void post_call(struct cr_post *post)
     cr_sched_self = self;
 }
 
-void cr_post_deliver(struct cr_post *post)
+bool cr_post_deliver(struct cr_post *post)
 {
     post_take(post, post->box);
+    bool any = post->letters;
     while (post->letters)
         post_call(post);
+    return any;
 }
 
 void cr_post_hush(struct coir_sched *sched)
@@ -162,10 +164,10 @@ void cr_post_hush(struct coir_sched *sched)
 
 static struct cr_mailbox *post_page(uint32_t i)
 {
-    struct cr_mailbox *page = atomic_load(&box_pages[i]), *fresh;
+    struct cr_mailbox *page = atomic_load(&post_pages[i]), *fresh;
     if (page || !(fresh = calloc(BOXES_IN_PAGE, sizeof *fresh)))
         return page;
-    if (atomic_compare_exchange_strong(&box_pages[i], &page, fresh))
+    if (atomic_compare_exchange_strong(&post_pages[i], &page, fresh))
         return fresh;
     free(fresh);
     return page;
@@ -231,14 +233,15 @@ int coir_mailbox_open(coir_mailbox *mailbox)
     return 0;
 }
 
-/* What was posted is called in any case, also what was posted a moment ago. */
+/* What was posted is called in any case, also what was posted a moment ago. The caller is a user
+ * itself until the bell is closed, so that no other thread claims the box. */
 static void post_close(struct coir_sched *sched)
 {
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
     struct cr_post *post = &sched->post;
     struct cr_mailbox *box = post->box;
-    atomic_fetch_add(&box->state, GENERATION_ONE);
-    while ((uint32_t)atomic_load(&box->state) > 0)
+    atomic_fetch_add(&box->state, GENERATION_ONE + 1);
+    while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
     post->box = NULL;
     post->opens = 0;
@@ -246,6 +249,7 @@ static void post_close(struct coir_sched *sched)
     sched->world.waiting--;
     post_take(post, box);
     cr_bell_close(&box->bell);
+    post_leave(box);
     while (post->letters)
         post_call(post);
 }
@@ -265,14 +269,19 @@ int coir_mailbox_close(coir_mailbox mailbox)
 
 void cr_post_fini(struct coir_sched *sched)
 {
-    if (sched->post.box)
+    while (sched->post.box)
         post_close(sched);
 }
 
-void cr_post_abandon(struct cr_post *post)
+/* A post that another thread was in the middle of stays a user for ever: its box is lost. */
+void cr_post_abandon(void)
 {
-    if (!post->box)
-        return;
-    atomic_fetch_add(&post->box->state, GENERATION_ONE);
-    cr_bell_close(&post->box->bell);
+    for (int i = 0; i < PAGES_MOST && post_pages[i]; i++)
+        for (int j = 0; j < BOXES_IN_PAGE; j++) {
+            struct cr_mailbox *box = &post_pages[i][j];
+            if (!(post_generation(box->state) & 1))
+                continue;
+            atomic_fetch_add(&box->state, GENERATION_ONE);
+            cr_bell_close(&box->bell);
+        }
 }

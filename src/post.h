@@ -21,8 +21,8 @@ CR_HIDDEN void cr_post_init(struct cr_post *post);
 /* Before the loop waits: true when nothing is in the box; from then on a post rings the bell. */
 CR_HIDDEN bool cr_post_doze(struct cr_post *post);
 
-/* Calls all letters that have come. */
-CR_HIDDEN void cr_post_deliver(struct cr_post *post);
+/* Calls all letters that have come; whether any had. */
+CR_HIDDEN bool cr_post_deliver(struct cr_post *post);
 
 /* The world has told that the bell was rung. */
 CR_HIDDEN void cr_post_hush(struct coir_sched *sched);
@@ -30,7 +30,7 @@ CR_HIDDEN void cr_post_hush(struct coir_sched *sched);
 /* Closes the box, if there is one, and calls what is in it. */
 CR_HIDDEN void cr_post_fini(struct coir_sched *sched);
 
-/* In a forked child: the box is the parent's. */
-CR_HIDDEN void cr_post_abandon(struct cr_post *post);
+/* In a forked child: all boxes are the parent's, of whatever thread. */
+CR_HIDDEN void cr_post_abandon(void);
 
 #endif

@@ -19,22 +19,24 @@ CR_INLINE struct cr_fd *rw_entry(struct cr_fiber *self, int fd, int mask)
     return CR_LIKELY(--sched->budget >= 0) ? entry : NULL;
 }
 
-static CR_NOINLINE ssize_t rw_read_unusually(struct cr_fiber *self, int fd, void *buf, size_t size,
-                                             uint64_t until, void *caller)
+static CR_NOINLINE ssize_t rw_read_long(struct cr_fiber *self, int fd, void *buf, size_t size,
+                                        uint64_t until)
 {
-    if (size > PTRDIFF_MAX)
-        cr_fatal_mistake("coir_read", caller, "the size is negative");
     struct cr_io io = {.fd = fd, .mask = COIR_IN, .buf = buf, .size = size, .until = until};
     return (ssize_t)cr_io_call(self, &io);
 }
 
-static CR_NOINLINE ssize_t rw_write_unusually(struct cr_fiber *self, int fd, const void *buf,
-                                              size_t size, uint64_t until, void *caller)
+static CR_NOINLINE ssize_t rw_write_long(struct cr_fiber *self, int fd, const void *buf,
+                                         size_t size, uint64_t until)
 {
-    if (size > PTRDIFF_MAX)
-        cr_fatal_mistake("coir_write", caller, "the size is negative");
     struct cr_io io = {.fd = fd, .mask = COIR_OUT, .data = buf, .size = size, .until = until};
     return (ssize_t)cr_io_call(self, &io);
+}
+
+CR_INLINE void rw_check(size_t size, const char *function, void *caller)
+{
+    if (CR_UNLIKELY(size > PTRDIFF_MAX))
+        cr_fatal_mistake(function, caller, "the size is negative");
 }
 
 /* What comes of a first try that moved nothing: the end, an error, or another try. */
@@ -71,8 +73,10 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_IN);
     if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !entry->attached || until == 0 ||
-                    sched->world.read != cr_posix_read))
-        return rw_read_unusually(self, fd, buf, size, until, CR_CALLER);
+                    sched->world.read != cr_posix_read)) {
+        rw_check(size, "coir_read", CR_CALLER);
+        return rw_read_long(self, fd, buf, size, until);
+    }
     if (!(entry->ready & COIR_IN)) {
         struct cr_fd_wait wait;
         wait.wait.kind = &cr_io_calls;
@@ -92,13 +96,15 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
 }
 
 CR_INLINE ssize_t rw_write(struct cr_fiber *self, int fd, const void *buf, size_t size,
-                           uint64_t until)
+                           uint64_t until, const char *function, void *caller)
 {
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_OUT);
     if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
-                    !(entry->kind & CR_FD_SOCKET) || sched->world.write != cr_posix_write))
-        return rw_write_unusually(self, fd, buf, size, until, CR_CALLER);
+                    !(entry->kind & CR_FD_SOCKET) || sched->world.write != cr_posix_write)) {
+        rw_check(size, function, caller);
+        return rw_write_long(self, fd, buf, size, until);
+    }
     int64_t result = cr_world_send(fd, buf, size);
     if (CR_UNLIKELY(result <= 0))
         return rw_write_again(self, entry, fd, buf, size, until, result);
@@ -111,7 +117,7 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_write", CR_CALLER);
-    return rw_write(self, fd, buf, size, until);
+    return rw_write(self, fd, buf, size, until, "coir_write", CR_CALLER);
 }
 
 /* The rest of a write that has moved `done` bytes. */
@@ -131,7 +137,7 @@ ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_write_full", CR_CALLER);
-    ssize_t result = rw_write(self, fd, buf, size, until);
+    ssize_t result = rw_write(self, fd, buf, size, until, "coir_write_full", CR_CALLER);
     if (CR_LIKELY((size_t)result == size) || result <= 0)
         return result;
     return rw_write_rest(fd, buf, size, until, result);
@@ -139,6 +145,9 @@ ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
 
 ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
 {
+    if (CR_UNLIKELY(!cr_sched_self))
+        return cr_sched_no_fiber("coir_read_full", CR_CALLER);
+    rw_check(size, "coir_read_full", CR_CALLER);
     size_t done = 0;
     ssize_t result;
     do {

@@ -169,3 +169,69 @@ TEST(test_post_makes_the_descriptor_of_a_waiting_scheduler_readable)
     CHECK_EQ(settle(), COIR_STEP_DONE);
     coir_sched_free(sched);
 }
+
+/* proves: E9, X4 */
+TEST(test_regress_post_after_coir_sched_deadline_does_not_wake_a_foreign_loop)
+{
+    pthread_t thread;
+    coir_letter letter = {.fn = count_call};
+    embed(NULL);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_DONE);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK(coir_sched_deadline(sched) > coir_now());
+    CHECK_EQ(pthread_create(&thread, NULL, post_one, &letter), 0);
+    pthread_join(thread, NULL);
+    CHECK(is_readable());
+    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    CHECK_EQ(calls, 1);
+    coir_sched_free(sched);
+}
+
+static int park(void *arg)
+{
+    return coir_park(arg ? 1 : COIR_NEVER);
+}
+
+/* proves: E9 */
+TEST(test_embedding_deadline_is_at_once_after_foreign_code_made_a_fiber_ready)
+{
+    coir_fiber fiber;
+    coir_letter letter = {.fn = count_call};
+    embed(NULL);
+    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    CHECK_EQ(coir_spawn(&fiber, park, NULL, NULL), 0);
+    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    CHECK_EQ(coir_wake(fiber), 1);
+    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(settle(), COIR_STEP_DONE);
+    coir_sched_free(sched);
+}
+
+/* proves: D18, E9 */
+TEST(test_foreign_loop_comes_back_for_the_audit_of_what_foreign_code_closed)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK);
+    struct fds_waiter waiter = {.fd = pair.in, .mask = COIR_IN};
+    embed(NULL);
+    CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    uint64_t audit = coir_sched_deadline(sched);
+    CHECK(audit != 0 && audit <= coir_now() + COIR_SEC(1));
+    while (coir_now() < audit)
+        poll(NULL, 0, 20);
+    CHECK_EQ(settle(), COIR_STEP_WAITING);
+    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    close(pair.in);
+    settle();
+    drive();
+    CHECK_EQ(waiter.result, -EBADF);
+    coir_sched_free(sched);
+}

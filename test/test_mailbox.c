@@ -172,13 +172,15 @@ TEST(test_fork_leaves_the_mailbox_to_the_parent)
 {
     coir_sched *sched;
     coir_letter letter = {.fn = count_call};
+    int before = fds_open();
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     CHECK_EQ(coir_mailbox_open(&box), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     pid_t child = fork();
     if (child == 0) {
         coir_mailbox mine;
-        bool refused = coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
+        bool refused = fds_open() == before &&
+                        coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
                        coir_mailbox_open(&mine) == -ECHILD;
         _exit(!refused || coir_sched_new(&sched, NULL) != 0 || coir_mailbox_open(&mine) != 0 ||
               coir_post(mine, &letter) != 0 || coir_mailbox_close(mine) != 0 || calls != 1);
@@ -189,5 +191,124 @@ TEST(test_fork_leaves_the_mailbox_to_the_parent)
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     CHECK_EQ(calls, 1);
+    coir_sched_free(sched);
+}
+
+enum { OPENERS = 3, OPENINGS = 3000 };
+
+static void *opener_thread(void *arg)
+{
+    (void)arg;
+    coir_sched *sched;
+    coir_mailbox mine;
+    struct churner own = {.called = 0};
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    for (int i = 0; i < OPENINGS; i++) {
+        coir_letter letter = {.fn = i % 2 ? churn_call : close_arg};
+        letter.arg = i % 2 ? (void *)&own : &mine;
+        CHECK_EQ(coir_mailbox_open(&mine), 0);
+        CHECK_EQ(coir_post(mine, &letter), 0);
+        CHECK_EQ(i % 2 ? coir_mailbox_close(mine) : coir_sched_run(sched), 0);
+        CHECK_EQ(letter.posted, 0);
+    }
+    CHECK_EQ(own.called, OPENINGS / 2);
+    coir_sched_free(sched);
+    return NULL;
+}
+
+/* proves: X1, X5 */
+TEST(test_regress_mailbox_that_closes_takes_the_bell_of_one_that_opens)
+{
+    pthread_t threads[OPENERS];
+    int before = fds_open();
+    for (int i = 0; i < OPENERS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, opener_thread, NULL), 0);
+    for (int i = 0; i < OPENERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQ(fds_open(), before);
+}
+
+static void *keep_until_closed(void *arg)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(arg), 0);
+    atomic_store(&churn_over, true);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    coir_sched_free(sched);
+    return NULL;
+}
+
+/* proves: X5, L1, L2 */
+TEST(test_regress_post_in_a_forked_child_to_another_threads_mailbox_is_lost)
+{
+    pthread_t thread;
+    int status;
+    coir_letter letter = {.fn = close_arg, .arg = &box};
+    CHECK_EQ(pthread_create(&thread, NULL, keep_until_closed, &box), 0);
+    while (!atomic_load(&churn_over))
+        sched_yield();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(coir_post(box, &letter) != -ESRCH);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    pthread_join(thread, NULL);
+}
+
+static void check_self(void *arg)
+{
+    CHECK(coir_self().generation == 0 && coir_self().slot == 0);
+    CHECK_EQ(coir_wake(*(coir_fiber *)arg), 0);
+    calls++;
+}
+
+static int close_with_a_letter(void *arg)
+{
+    coir_fiber self = coir_self();
+    coir_letter letter = {.fn = check_self, .arg = &self};
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(calls, 1);
+    CHECK(coir_self().slot == self.slot && coir_self().generation == self.generation);
+    return arg ? 1 : 0;
+}
+
+/* proves: X1, X5 */
+TEST(test_letter_that_a_fibers_close_calls_is_called_outside_fibers)
+{
+    run_virtual(close_with_a_letter, NULL);
+}
+
+static void open_again(void *arg)
+{
+    CHECK_EQ(coir_mailbox_open(arg), 0);
+}
+
+/* proves: X5 */
+TEST(test_regress_mailbox_that_a_last_letter_opens_outlives_its_scheduler)
+{
+    coir_sched *sched;
+    coir_mailbox again;
+    coir_letter letter = {.fn = open_again, .arg = &again}, other = {.fn = count_call};
+    int before = fds_open();
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_post(box, &letter), 0);
+    coir_sched_free(sched);
+    CHECK_EQ(coir_post(again, &other), -ESRCH);
+    CHECK_EQ(fds_open(), before);
+}
+
+/* proves: X5 */
+TEST(test_mailboxes_are_opened_and_closed_more_often_than_there_are_boxes)
+{
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    for (int i = 0; i < 70000; i++) {
+        CHECK_EQ(coir_mailbox_open(&box), 0);
+        CHECK_EQ(coir_mailbox_close(box), 0);
+    }
     coir_sched_free(sched);
 }
