@@ -196,6 +196,8 @@ int coir_addr_text(const coir_addr *addr, char *text, size_t size)
 {
     if (CR_UNLIKELY(!text && size > 0))
         return -EINVAL;
+    if (size > COIR_ADDR_TEXT)
+        size = COIR_ADDR_TEXT;
     if (size > 0)
         text[0] = '\0';
     if (CR_UNLIKELY(!addr))

@@ -2,7 +2,7 @@
  * that never let the loop idle; and numbers that others than their owners have put to new use. */
 #include "fds.h"
 
-#include "coir_io.h"
+#include <coir_io.h>
 
 #include <errno.h>
 #include <pthread.h>

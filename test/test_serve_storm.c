@@ -283,6 +283,8 @@ static int no_stacks_yet(void *arg)
 TEST(test_connections_that_waited_for_memory_are_served)
 {
     test_skip_under_valgrind();
+    if (getenv("COIR_TEST_SLOW"))
+        SKIP("an emulator's memory is not limited by its program");
     if (CR_SAN_ADDRESS)
         SKIP("the sanitizer needs unlimited address space");
     int before = fds_open();

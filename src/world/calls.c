@@ -19,14 +19,23 @@ static ssize_t calls_socket(const struct cr_call *call)
     return cr_os_socket(call->domain, call->type, call->protocol);
 }
 
+/* Some systems have made the descriptors when they find that there is no place for them. */
+static ssize_t calls_without_place(void)
+{
+    errno = EFAULT;
+    return -1;
+}
+
 static ssize_t calls_socketpair(const struct cr_call *call)
 {
+    if (!call->fds)
+        return calls_without_place();
     return cr_os_socketpair(call->domain, call->type, call->protocol, call->fds);
 }
 
 static ssize_t calls_pipe(const struct cr_call *call)
 {
-    return cr_os_pipe(call->fds);
+    return call->fds ? cr_os_pipe(call->fds) : calls_without_place();
 }
 
 static ssize_t calls_dup(const struct cr_call *call)

@@ -7,10 +7,10 @@
 
 #include "../base.h"
 
-#include <errno.h>
+#if defined(__linux__)
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <unistd.h>
+#endif
 
 #if defined(__linux__) && defined(__x86_64__) && defined(__LP64__) && defined(NDEBUG)
 
