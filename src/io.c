@@ -296,8 +296,11 @@ CR_INLINE int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, struct cr
         }
         if (io.until == 0)
             return -ETIMEDOUT;
+        uint32_t generation = entry->generation;
         int woken = io_wait(self, &cr_io_calls, entry, io.fd, io.mask, io.until);
-        if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
+        if (cr_io_is_late(self, entry, generation, woken))
+            io.until = 0;
+        else if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
             return woken;
     }
 }
