@@ -99,6 +99,13 @@ static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
     return mask;
 }
 
+/* The last to wait for a foreign descriptor takes its registration off. */
+static void io_leave(struct cr_world *world, struct cr_fd *entry, int fd)
+{
+    if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
+        cr_fd_detach(world, entry, fd);
+}
+
 /* Waits for any descriptor, attached or not. IO_ASK_AGAIN: another fiber was woken before by the
  * same event, and may have taken what there was. */
 static CR_NOINLINE int io_wait(struct cr_fiber *self, const struct cr_wait_kind *kind,
@@ -114,8 +121,7 @@ static CR_NOINLINE int io_wait(struct cr_fiber *self, const struct cr_wait_kind 
     }
     struct cr_fd_wait wait = {.wait.kind = kind, .fd = fd, .mask = mask};
     int result = cr_io_park(self, entry, &wait, until);
-    if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
-        cr_fd_detach(world, entry, fd);
+    io_leave(world, entry, fd);
     if (result > 0 && wait.shared)
         return IO_ASK_AGAIN;
     if (result > 0)
@@ -388,6 +394,7 @@ int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until)
     struct cr_fd_wait wait = {.wait.kind = &PAUSE, .fd = fd};
     cr_list_append(&entry->waiters, &wait.wait.link);
     int result = cr_sched_park(self, &wait.wait, until);
+    io_leave(&self->sched->world, entry, fd);
     return entry->generation != generation && result == -ETIMEDOUT ? -EBADF : result;
 }
 

@@ -40,9 +40,9 @@ CR_INLINE int cr_io_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_f
     return result;
 }
 
-/* Whether the deadline has ended a wait in cr_io_park that began in this generation, and the call is
- * to be tried once more: what came since the loop's last turn is known to the kernel alone, and what
- * can be done is done also past the deadline. */
+/* Whether the deadline has ended a wait that began in this generation, and the call is to be tried
+ * once more: what came since the loop's last turn is known to the kernel alone, and what can be
+ * done is done also past the deadline. */
 CR_INLINE bool cr_io_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
                              uint32_t generation, int woken)
 {

@@ -1,0 +1,39 @@
+/* What is registered of a descriptor when its number is closed, given away or adopted in between. */
+#include "fds.h"
+
+#include <coir_io.h>
+
+#include <errno.h>
+#include <sys/un.h>
+
+static struct sockaddr_un name;
+
+static int sendto_full(void *arg)
+{
+    return (int)coir_sendto(*(int *)arg, "x", 1, 0, (struct sockaddr *)&name, sizeof name,
+                            coir_after(COIR_MS(20)));
+}
+
+static int paused(void *arg)
+{
+    int server = socket(AF_UNIX, SOCK_DGRAM, 0), filler = socket(AF_UNIX, SOCK_DGRAM, 0);
+    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    name.sun_family = AF_UNIX;
+    snprintf(name.sun_path, sizeof name.sun_path, "/tmp/coir_test_%d", (int)getpid());
+    CHECK_EQ(bind(server, (struct sockaddr *)&name, sizeof name), 0);
+    CHECK_EQ(connect(filler, (struct sockaddr *)&name, sizeof name), 0);
+    fds_fill(filler);
+    coir_fiber fiber = run_spawn(sendto_full, &sender);
+    fds_until_parked(fiber);
+    CHECK_EQ(coir_wait_fd(sender, COIR_IN, coir_after(COIR_MS(5) / 2)), -ETIMEDOUT);
+    CHECK_EQ(run_join(fiber), -ETIMEDOUT);
+    fds_check_nothing_left(sender);
+    unlink(name.sun_path);
+    return arg ? 1 : 0;
+}
+
+/* proves: D6, W4 */
+TEST(test_regress_foreign_descriptor_stays_registered_after_a_pause)
+{
+    run_virtual(paused, NULL);
+}
