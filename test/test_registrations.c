@@ -6,6 +6,11 @@
 #include <errno.h>
 #include <sys/un.h>
 
+static bool knows_registrations(void)
+{
+    return strcmp(test_world_name(), "poll") != 0;
+}
+
 static struct sockaddr_un name;
 
 static int sendto_full(void *arg)
@@ -36,4 +41,31 @@ static int paused(void *arg)
 TEST(test_regress_foreign_descriptor_stays_registered_after_a_pause)
 {
     run_virtual(paused, NULL);
+}
+
+static int close_raw(void *arg)
+{
+    close(*(int *)arg);
+    return 0;
+}
+
+static int back_from_dup(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK);
+    int same = dup(pair.in);
+    run_spawn(close_raw, &pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(dup2(same, pair.in), pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    fds_put(pair.out, "x");
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), COIR_IN);
+    return arg ? 1 : 0;
+}
+
+/* proves: D3, D6 */
+TEST(test_regress_file_that_comes_back_to_its_number_from_a_dup_is_eexist)
+{
+    if (!knows_registrations())
+        SKIP("poll tells at once that a number is closed");
+    run_virtual(back_from_dup, NULL);
 }
