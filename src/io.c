@@ -351,8 +351,7 @@ int coir_adopt(int fd)
         return ready;
     if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
         return -ENOMEM;
-    if (entry->owned && entry->attached &&
-        sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
+    if (entry->attached && sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
         cr_fd_forget(sched, entry, fd);
     bool waited_for = entry->attached;
     int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);

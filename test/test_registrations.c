@@ -1,4 +1,4 @@
-/* What is registered of a descriptor when its number is closed, given away or adopted in between. */
+/* What is registered of a descriptor when its number is closed, given away or adopted meanwhile. */
 #include "fds.h"
 
 #include <coir_io.h>
@@ -68,4 +68,24 @@ TEST(test_regress_file_that_comes_back_to_its_number_from_a_dup_is_eexist)
     if (!knows_registrations())
         SKIP("poll tells at once that a number is closed");
     run_virtual(back_from_dup, NULL);
+}
+
+static int adopted_over(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN};
+    fds_start(&w, 1);
+    CHECK_EQ(dup2(next.in, pair.in), pair.in);
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    CHECK_EQ(run_join(w.fiber), -EBADF);
+    CHECK(cr_fd_find(&cr_sched_here->fds, pair.in)->owned);
+    return arg ? 1 : 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_adopt_over_a_foreign_wait_takes_the_old_file)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(adopted_over, NULL);
 }
