@@ -89,3 +89,26 @@ TEST(test_regress_adopt_over_a_foreign_wait_takes_the_old_file)
         SKIP("poll knows no files, only numbers");
     run_virtual(adopted_over, NULL);
 }
+
+static int ghost(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    int same = dup(pair.in);
+    run_spawn(close_raw, &pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(dup2(next.in, pair.in), pair.in);
+    struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_MS(5))};
+    fds_start(&w, 1);
+    fds_put(pair.out, "x");
+    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    close(same);
+    return arg ? 1 : 0;
+}
+
+/* proves: D4, D5 */
+TEST(test_regress_old_file_wakes_who_waits_for_the_next_of_its_number)
+{
+    if (!knows_registrations())
+        SKIP("poll tells at once that a number is closed");
+    run_virtual(ghost, NULL);
+}

@@ -47,10 +47,10 @@ static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
     return epoll_add(world, fd, &interest);
 }
 
-static void epoll_detach(struct cr_world *world, int fd, int place)
+static bool epoll_detach(struct cr_world *world, int fd, int place)
 {
     (void)place;
-    epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
+    return epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0}) == 0;
 }
 
 /* The kernel knows a registration by the file and its number together, and refuses a second one.
