@@ -333,9 +333,7 @@ int cr_io_own(struct coir_sched *sched, int fd, int kind)
         sched->world.close(&sched->world, fd);
         return -ENOMEM;
     }
-    if (entry->owned || entry->attached)
-        cr_fd_forget(sched, entry, fd);
-    entry->ready = 0;
+    cr_fd_forget(sched, entry, fd);
     cr_fd_own(entry, kind);
     return fd;
 }

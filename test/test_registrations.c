@@ -112,3 +112,31 @@ TEST(test_regress_old_file_wakes_who_waits_for_the_next_of_its_number)
         SKIP("poll tells at once that a number is closed");
     run_virtual(ghost, NULL);
 }
+
+static int write_at_the_end_of_the_budget(void *arg)
+{
+    cr_sched_here->budget = 0;
+    return (int)coir_write(*(int *)arg, "x", 1, COIR_NEVER);
+}
+
+/* The call lets others run before it begins, and they give its number to a file of coir's. */
+static int reused_in_a_rest(void *arg)
+{
+    struct fds_pair old = fds_pipe(0);
+    int fds[2];
+    char byte;
+    coir_fiber fiber = run_spawn(write_at_the_end_of_the_budget, &old.out);
+    CHECK_EQ(coir_yield(), 0);
+    fds_close(old);
+    CHECK_EQ(coir_pipe(fds), 0);
+    CHECK(fds[0] == old.in && fds[1] == old.out);
+    CHECK_EQ(run_join(fiber), -EBADF);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, 0), -ETIMEDOUT);
+    return arg ? 1 : 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_call_that_rests_goes_on_with_the_next_file_of_its_number)
+{
+    run_virtual(reused_in_a_rest, NULL);
+}
