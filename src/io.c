@@ -71,7 +71,7 @@ static const struct cr_wait_kind OPERATION_STOPPED = {
     .describe = io_describe_op,
 };
 
-bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
 {
     struct cr_world *world = &self->sched->world;
     entry->last[mask >> 1] = self->number;
@@ -79,13 +79,6 @@ bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
         return true;
     cr_fd_forget(self->sched, entry, fd);
     return false;
-}
-
-/* The fiber that was the last to call in this direction need not ask. */
-CR_INLINE bool io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
-{
-    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
-           cr_io_is_same(self, entry, fd, mask);
 }
 
 /* For what cannot be polled, and so is ready: lets others run. */
@@ -182,7 +175,7 @@ int coir_wait_fd(int fd, int mask, uint64_t until)
     int ready = io_begin(self, fd, mask);
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
     if (ready == 0 && entry && entry->owned)
-        io_is_same(self, entry, fd, mask);
+        cr_io_is_same(self, entry, fd, mask);
     while (ready == 0 || ready == IO_ASK_AGAIN) {
         ready = world->ready(world, fd, mask);
         if (ready == 0)
@@ -317,7 +310,7 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
     if (CR_UNLIKELY(begun < 0))
         return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
-    bool owned = entry && entry->owned && io_is_same(self, entry, io->fd, io->mask);
+    bool owned = entry && entry->owned && cr_io_is_same(self, entry, io->fd, io->mask);
     if (owned)
         self->quick[io->mask >> 1] = entry;
     int64_t result = owned ? io_owned(self, entry, *io) : io_foreign(self, io);

@@ -80,7 +80,14 @@ CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until
 
 /* Whether an owned descriptor is still the file that was registered, as far as the kernel can tell;
  * else it is forgotten. */
-CR_HIDDEN bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
+CR_HIDDEN bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
+
+/* The same; the fiber that was the last to call in this direction need not ask. */
+CR_INLINE bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+{
+    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
+           cr_io_ask_same(self, entry, fd, mask);
+}
 
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
 CR_HIDDEN int cr_io_own(struct coir_sched *sched, int fd, int kind);

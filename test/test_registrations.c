@@ -113,6 +113,49 @@ TEST(test_regress_old_file_wakes_who_waits_for_the_next_of_its_number)
     run_virtual(ghost, NULL);
 }
 
+/* Coir's own socket was closed by plain close; the number is a blocking pipe's now. */
+static int writes_parts(void *arg)
+{
+    struct fds_pair old = fds_unix(SOCK_STREAM), next = fds_pipe(0);
+    struct iovec parts[] = {{(char[]){"ab"}, 2}, {(char[]){"c"}, 1}};
+    CHECK_EQ(coir_adopt(old.out), 0);
+    CHECK_EQ(dup2(next.out, old.out), old.out);
+    CHECK_EQ(coir_writev(old.out, parts, 2, COIR_NEVER), 2);
+    return arg ? 1 : 0;
+}
+
+/* proves: D20 */
+TEST(test_regress_writev_to_a_reused_number_says_that_it_is_no_socket)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(writes_parts, NULL);
+}
+
+static int write_much(void *arg)
+{
+    static char much[1 << 20];
+    struct iovec part = {much, sizeof much};
+    return (int)coir_writev(*(int *)arg, &part, 1, COIR_NEVER);
+}
+
+static int pipe_for_pipe(void *arg)
+{
+    struct fds_pair old = fds_pipe(0), next = fds_pipe(0);
+    CHECK_EQ(coir_adopt(old.out), 0);
+    CHECK_EQ(dup2(next.out, old.out), old.out);
+    CHECK_EQ(run_join(run_spawn(write_much, &old.out)), 4096);
+    return arg ? 1 : 0;
+}
+
+/* proves: D9, D20 */
+TEST(test_regress_writev_to_a_reused_number_blocks_the_thread)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(pipe_for_pipe, NULL);
+}
+
 static int write_at_the_end_of_the_budget(void *arg)
 {
     cr_sched_here->budget = 0;
