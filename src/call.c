@@ -322,9 +322,10 @@ ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
 ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until)
 {
     struct cr_call call = {CR_CALL_WRITEV, fd, .count = count, .parts = parts};
-    struct cr_fd *entry = cr_sched_here ? cr_fd_find(&cr_sched_here->fds, fd) : NULL;
-    bool owned = entry && entry->owned;
-    bool some = count > 0 && count <= IOV_MAX && parts && cr_sched_self;
+    struct cr_fiber *self = cr_sched_self;
+    struct cr_fd *entry = self ? cr_fd_find(&self->sched->fds, fd) : NULL;
+    bool owned = entry && entry->owned && cr_io_is_same(self, entry, fd, COIR_OUT);
+    bool some = count > 0 && count <= IOV_MAX && parts && self;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (__typeof__(message.msg_iovlen))count};
     if (some && (!owned || entry->kind & CR_FD_SOCKET))

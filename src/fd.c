@@ -64,7 +64,8 @@ int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd)
 
 void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
 {
-    world->detach(world, fd, entry->place);
+    if (!world->detach(world, fd, entry->place))
+        entry->generation++;
     entry->attached = false;
 }
 

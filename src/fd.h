@@ -4,10 +4,10 @@
  * attached to the world once, and `ready` remembers what its edges said until a call finds
  * otherwise. A foreign one is attached while fibers wait for it.
  *
- * Invariants: the generation changes with every coir_close, and a token carries it, so neither an
- * old event nor a fiber woken by the close can touch the next file of the same number. A foreign
- * entry is attached iff somebody waits. Entries never move, and their memory comes a page at a
- * time: the table grows with the numbers in use, not with their limit. */
+ * Invariants: the generation changes with every close that is noticed, and a token carries it, so
+ * neither an old event nor a fiber woken by the close can touch the next file of the same number.
+ * A foreign entry is attached iff somebody waits. Entries never move, and their memory comes a page
+ * at a time: the table grows with the numbers in use, not with their limit. */
 #ifndef CR_FD_H
 #define CR_FD_H
 
@@ -79,6 +79,7 @@ CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
 
 /* Registers a descriptor with the world: 0, -EPERM when it cannot be polled, or another error. */
 CR_HIDDEN int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd);
+/* Where the number is another file's by now, the generation changes. */
 CR_HIDDEN void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd);
 
 /* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */

@@ -71,7 +71,7 @@ static const struct cr_wait_kind OPERATION_STOPPED = {
     .describe = io_describe_op,
 };
 
-bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
 {
     struct cr_world *world = &self->sched->world;
     entry->last[mask >> 1] = self->number;
@@ -79,13 +79,6 @@ bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
         return true;
     cr_fd_forget(self->sched, entry, fd);
     return false;
-}
-
-/* The fiber that was the last to call in this direction need not ask. */
-CR_INLINE bool io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
-{
-    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
-           cr_io_is_same(self, entry, fd, mask);
 }
 
 /* For what cannot be polled, and so is ready: lets others run. */
@@ -97,6 +90,13 @@ static int io_rest(struct cr_fiber *self, struct cr_fd *entry, int mask)
         return -EBADF;
     entry->ready |= (uint8_t)mask;
     return mask;
+}
+
+/* The last to wait for a foreign descriptor takes its registration off. */
+static void io_leave(struct cr_world *world, struct cr_fd *entry, int fd)
+{
+    if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
+        cr_fd_detach(world, entry, fd);
 }
 
 /* Waits for any descriptor, attached or not. IO_ASK_AGAIN: another fiber was woken before by the
@@ -117,8 +117,7 @@ static CR_NOINLINE int io_wait(struct cr_fiber *self, const struct cr_wait_kind 
     }
     struct cr_fd_wait wait = {.wait.kind = kind, .fd = fd, .mask = mask};
     int result = cr_io_park(self, entry, &wait, until);
-    if (entry->attached && !entry->owned && cr_list_empty(&entry->waiters))
-        cr_fd_detach(world, entry, fd);
+    io_leave(world, entry, fd);
     if (result > 0 && wait.shared)
         return IO_ASK_AGAIN;
     if (result > 0)
@@ -179,7 +178,7 @@ int coir_wait_fd(int fd, int mask, uint64_t until)
     int ready = io_begin(self, fd, mask);
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
     if (ready == 0 && entry && entry->owned)
-        io_is_same(self, entry, fd, mask);
+        cr_io_is_same(self, entry, fd, mask);
     while (ready == 0 || ready == IO_ASK_AGAIN) {
         ready = world->ready(world, fd, mask);
         if (ready == 0)
@@ -287,8 +286,9 @@ static CR_COLD int64_t io_foreign(struct cr_fiber *self, const struct cr_io *io)
 
 static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io)
 {
+    uint64_t until = io->until;
     for (;;) {
-        if (entry->ready & io->mask || io->until == 0 || io_is_nothing(io)) {
+        if (entry->ready & io->mask || until == 0 || io_is_nothing(io)) {
             int64_t result = io_try(self, entry, io);
             if (io->mask == COIR_IN && result > 0 && (size_t)result < io->size)
                 cr_io_note_short(entry);
@@ -297,10 +297,13 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
             if (!io->aside)
                 entry->ready &= (uint8_t)~io->mask;
         }
-        if (io->until == 0)
+        if (until == 0)
             return -ETIMEDOUT;
-        int woken = io_wait(self, &cr_io_calls, entry, io->fd, io->mask, io->until);
-        if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
+        uint32_t generation = entry->generation;
+        int woken = io_wait(self, &cr_io_calls, entry, io->fd, io->mask, until);
+        if (cr_io_is_late(self, entry, generation, woken))
+            until = 0;
+        else if (CR_UNLIKELY(woken < 0 && woken != IO_ASK_AGAIN))
             return woken;
     }
 }
@@ -311,7 +314,7 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
     if (CR_UNLIKELY(begun < 0))
         return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
-    bool owned = entry && entry->owned && io_is_same(self, entry, io->fd, io->mask);
+    bool owned = entry && entry->owned && cr_io_is_same(self, entry, io->fd, io->mask);
     if (owned)
         self->quick[io->mask >> 1] = entry;
     int64_t result = owned ? io_owned(self, entry, io) : io_foreign(self, io);
@@ -327,9 +330,7 @@ int cr_io_own(struct coir_sched *sched, int fd, int kind)
         sched->world.close(&sched->world, fd);
         return -ENOMEM;
     }
-    if (entry->owned || entry->attached)
-        cr_fd_forget(sched, entry, fd);
-    entry->ready = 0;
+    cr_fd_forget(sched, entry, fd);
     cr_fd_own(entry, kind);
     return fd;
 }
@@ -345,8 +346,7 @@ int coir_adopt(int fd)
         return ready;
     if (!entry && !(entry = cr_fd_make(&sched->fds, fd)))
         return -ENOMEM;
-    if (entry->attached &&
-        sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
+    if (entry->attached && sched->world.lost(&sched->world, fd, cr_fd_token(entry, fd)))
         cr_fd_forget(sched, entry, fd);
     bool waited_for = entry->attached;
     int attached = waited_for ? 0 : cr_fd_attach(&sched->world, entry, fd);
@@ -388,6 +388,7 @@ int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until)
     struct cr_fd_wait wait = {.wait.kind = &PAUSE, .fd = fd};
     cr_list_append(&entry->waiters, &wait.wait.link);
     int result = cr_sched_park(self, &wait.wait, until);
+    io_leave(&self->sched->world, entry, fd);
     return entry->generation != generation && result == -ETIMEDOUT ? -EBADF : result;
 }
 

@@ -40,6 +40,15 @@ CR_INLINE int cr_io_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_f
     return result;
 }
 
+/* Whether the deadline has ended a wait that began in this generation, and the call is to be tried
+ * once more: what came since the loop's last turn is known to the kernel alone, and what can be
+ * done is done also past the deadline. */
+CR_INLINE bool cr_io_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
+                             uint32_t generation, int woken)
+{
+    return woken == -ETIMEDOUT && entry->generation == generation && !self->stop;
+}
+
 /* The kind of a wait for readiness on behalf of a call. */
 extern CR_HIDDEN const struct cr_wait_kind cr_io_calls;
 
@@ -71,7 +80,14 @@ CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until
 
 /* Whether an owned descriptor is still the file that was registered, as far as the kernel can tell;
  * else it is forgotten. */
-CR_HIDDEN bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
+CR_HIDDEN bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
+
+/* The same; the fiber that was the last to call in this direction need not ask. */
+CR_INLINE bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
+{
+    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
+           cr_io_ask_same(self, entry, fd, mask);
+}
 
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
 CR_HIDDEN int cr_io_own(struct coir_sched *sched, int fd, int kind);

@@ -82,9 +82,12 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         wait.wait.kind = &cr_io_calls;
         wait.fd = fd;
         wait.mask = COIR_IN;
+        uint32_t generation = entry->generation;
         int woken = cr_io_park(self, entry, &wait, until);
-        if (CR_UNLIKELY(woken < 0))
-            return woken;
+        if (CR_UNLIKELY(woken < 0)) {
+            bool late = cr_io_is_late(self, entry, generation, woken);
+            return late ? rw_read_long(self, fd, buf, size, 0) : woken;
+        }
     }
     int64_t result = cr_world_read(fd, buf, size);
     if (CR_UNLIKELY(result <= 0))

@@ -116,7 +116,9 @@ struct cr_world {
     /* Returns the world's own number for the registration (>= 0), -EPERM for what cannot be polled,
      * or another error. */
     int (*attach)(struct cr_world *world, int fd, uint64_t token);
-    void (*detach)(struct cr_world *world, int fd, int place);
+    /* False: the number is not the file's any more, and the kernel may go on to tell of that file,
+     * which lives on elsewhere. */
+    bool (*detach)(struct cr_world *world, int fd, int place);
     void (*arm)(struct cr_world *world, int fd, int place, int mask); /* NULL: it has all edges */
     /* Whether the kernel has dropped a registration, because its file is gone. */
     bool (*lost)(struct cr_world *world, int fd, uint64_t token);

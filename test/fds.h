@@ -205,10 +205,10 @@ static inline int fds_counted_attach(struct cr_world *world, int fd, uint64_t to
     return fds_real.attach(world, fd, token);
 }
 
-static inline void fds_counted_detach(struct cr_world *world, int fd, int place)
+static inline bool fds_counted_detach(struct cr_world *world, int fd, int place)
 {
     fds_calls.detach++;
-    fds_real.detach(world, fd, place);
+    return fds_real.detach(world, fd, place);
 }
 
 static inline int64_t fds_counted_read(struct cr_world *world, int fd, void *buf, size_t size,

@@ -329,6 +329,27 @@ TEST(test_fiber_that_was_the_last_to_call_in_its_direction_asks_nothing)
     run_virtual(ask_seldom, NULL);
 }
 
+static int accept_rounds(void *arg)
+{
+    struct sockaddr_in address;
+    int listener = fds_listen(&address, ROUNDS);
+    CHECK_EQ(coir_adopt(listener), 0);
+    count_asks();
+    for (int i = 0; i < ROUNDS; i++) {
+        int client = fds_connect(&address);
+        CHECK_EQ(coir_close(coir_accept(listener, NULL, NULL, COIR_NEVER)), 0);
+        close(client);
+    }
+    CHECK_EQ(losts, 1);
+    return arg ? 1 : 0;
+}
+
+/* proves: D20 */
+TEST(test_regress_each_accept_asks_whether_the_listener_is_the_same)
+{
+    run_virtual(accept_rounds, NULL);
+}
+
 /* ---- a file that goes on under another number ---- */
 
 static int closed_while_a_dup_lives(void *arg)

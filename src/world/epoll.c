@@ -28,19 +28,29 @@ static int epoll_open(struct cr_world *world)
 
 enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
 
+/* Of a number that was closed and is open again, by way of a dup, the file may still be registered:
+ * to modify it tells its edge again. */
+static int epoll_add(struct cr_world *world, int fd, struct epoll_event *interest)
+{
+    int result = epoll_ctl(world->queue, EPOLL_CTL_ADD, fd, interest);
+    if (result != 0 && errno == EEXIST)
+        result = epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, interest);
+    return result == 0 ? 0 : -errno;
+}
+
 static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
 {
     int result = epoll_open(world);
     if (result < 0)
         return result;
     struct epoll_event interest = {.events = (uint32_t)INTEREST, .data.u64 = token};
-    return epoll_ctl(world->queue, EPOLL_CTL_ADD, fd, &interest) == 0 ? 0 : -errno;
+    return epoll_add(world, fd, &interest);
 }
 
-static void epoll_detach(struct cr_world *world, int fd, int place)
+static bool epoll_detach(struct cr_world *world, int fd, int place)
 {
     (void)place;
-    epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
+    return epoll_ctl(world->queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0}) == 0;
 }
 
 /* The kernel knows a registration by the file and its number together, and refuses a second one.
@@ -104,7 +114,6 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
     return count;
 }
 
-/* A number that was closed and is open again, by way of a dup, may still be registered. */
 static int epoll_watch(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask)
 {
     int result = epoll_open(world);
@@ -119,10 +128,9 @@ static int epoll_watch(struct cr_world *world, int fd, int place, uint64_t token
         interest.events |= EPOLLIN | EPOLLRDHUP;
     if (mask & COIR_OUT)
         interest.events |= EPOLLOUT;
-    result = epoll_ctl(world->queue, old ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &interest);
-    if (result != 0 && !old && errno == EEXIST)
-        result = epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, &interest);
-    return result == 0 ? 0 : -errno;
+    if (!old)
+        return epoll_add(world, fd, &interest);
+    return epoll_ctl(world->queue, EPOLL_CTL_MOD, fd, &interest) == 0 ? 0 : -errno;
 }
 
 static int epoll_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)

@@ -89,12 +89,14 @@ static void kqueue_change(int queue, const struct kevent *base, int errors[FILTE
         errors[i] = i < count ? (int)receipts[i].data : failed;
 }
 
-static void kqueue_detach(struct cr_world *world, int fd, int place)
+/* A close takes off what the number has registered, so no file is told of later. */
+static bool kqueue_detach(struct cr_world *world, int fd, int place)
 {
     (void)place;
     int errors[FILTERS_MOST];
     struct kevent delete = {.ident = (uintptr_t)fd, .flags = EV_DELETE | EV_RECEIPT};
     kqueue_change(world->queue, &delete, errors);
+    return true;
 }
 
 /* A filter is missing where a descriptor has no such direction, or its file nothing to tell. */

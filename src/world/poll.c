@@ -64,13 +64,14 @@ static int poll_attach(struct cr_world *world, int fd, uint64_t token)
     return (int)place;
 }
 
-static void poll_detach(struct cr_world *world, int fd, int place)
+static bool poll_detach(struct cr_world *world, int fd, int place)
 {
     (void)fd;
     struct poll_state *state = world->state;
     state->entries[place] = (struct pollfd){.fd = -1};
     state->tokens[place] = state->free;
     state->free = (size_t)place + 1;
+    return true;
 }
 
 static void poll_arm(struct cr_world *world, int fd, int place, int mask)

@@ -1,0 +1,185 @@
+/* What is registered of a descriptor when its number is closed, given away or adopted meanwhile. */
+#include "fds.h"
+
+#include <coir_io.h>
+
+#include <errno.h>
+#include <sys/un.h>
+
+static bool knows_registrations(void)
+{
+    return strcmp(test_world_name(), "poll") != 0;
+}
+
+static struct sockaddr_un name;
+
+static int sendto_full(void *arg)
+{
+    return (int)coir_sendto(*(int *)arg, "x", 1, 0, (struct sockaddr *)&name, sizeof name,
+                            coir_after(COIR_MS(20)));
+}
+
+static int paused(void *arg)
+{
+    int server = socket(AF_UNIX, SOCK_DGRAM, 0), filler = socket(AF_UNIX, SOCK_DGRAM, 0);
+    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    name.sun_family = AF_UNIX;
+    snprintf(name.sun_path, sizeof name.sun_path, "/tmp/coir_test_%d", (int)getpid());
+    CHECK_EQ(bind(server, (struct sockaddr *)&name, sizeof name), 0);
+    CHECK_EQ(connect(filler, (struct sockaddr *)&name, sizeof name), 0);
+    fds_fill(filler);
+    coir_fiber fiber = run_spawn(sendto_full, &sender);
+    fds_until_parked(fiber);
+    CHECK_EQ(coir_wait_fd(sender, COIR_IN, coir_after(COIR_MS(5) / 2)), -ETIMEDOUT);
+    CHECK_EQ(run_join(fiber), -ETIMEDOUT);
+    fds_check_nothing_left(sender);
+    unlink(name.sun_path);
+    return arg ? 1 : 0;
+}
+
+/* proves: D6, W4 */
+TEST(test_regress_foreign_descriptor_stays_registered_after_a_pause)
+{
+    run_virtual(paused, NULL);
+}
+
+static int close_raw(void *arg)
+{
+    close(*(int *)arg);
+    return 0;
+}
+
+static int back_from_dup(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK);
+    int same = dup(pair.in);
+    run_spawn(close_raw, &pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(dup2(same, pair.in), pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    fds_put(pair.out, "x");
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), COIR_IN);
+    return arg ? 1 : 0;
+}
+
+/* proves: D3, D6 */
+TEST(test_regress_file_that_comes_back_to_its_number_from_a_dup_is_eexist)
+{
+    if (!knows_registrations())
+        SKIP("poll tells at once that a number is closed");
+    run_virtual(back_from_dup, NULL);
+}
+
+static int adopted_over(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN};
+    fds_start(&w, 1);
+    CHECK_EQ(dup2(next.in, pair.in), pair.in);
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    CHECK_EQ(run_join(w.fiber), -EBADF);
+    CHECK(cr_fd_find(&cr_sched_here->fds, pair.in)->owned);
+    return arg ? 1 : 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_adopt_over_a_foreign_wait_takes_the_old_file)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(adopted_over, NULL);
+}
+
+static int ghost(void *arg)
+{
+    struct fds_pair pair = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
+    int same = dup(pair.in);
+    run_spawn(close_raw, &pair.in);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(dup2(next.in, pair.in), pair.in);
+    struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_MS(5))};
+    fds_start(&w, 1);
+    fds_put(pair.out, "x");
+    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    close(same);
+    return arg ? 1 : 0;
+}
+
+/* proves: D4, D5 */
+TEST(test_regress_old_file_wakes_who_waits_for_the_next_of_its_number)
+{
+    if (!knows_registrations())
+        SKIP("poll tells at once that a number is closed");
+    run_virtual(ghost, NULL);
+}
+
+/* Coir's own socket was closed by plain close; the number is a blocking pipe's now. */
+static int writes_parts(void *arg)
+{
+    struct fds_pair old = fds_unix(SOCK_STREAM), next = fds_pipe(0);
+    struct iovec parts[] = {{(char[]){"ab"}, 2}, {(char[]){"c"}, 1}};
+    CHECK_EQ(coir_adopt(old.out), 0);
+    CHECK_EQ(dup2(next.out, old.out), old.out);
+    CHECK_EQ(coir_writev(old.out, parts, 2, COIR_NEVER), 2);
+    return arg ? 1 : 0;
+}
+
+/* proves: D20 */
+TEST(test_regress_writev_to_a_reused_number_says_that_it_is_no_socket)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(writes_parts, NULL);
+}
+
+static int write_much(void *arg)
+{
+    static char much[1 << 20];
+    struct iovec part = {much, sizeof much};
+    return (int)coir_writev(*(int *)arg, &part, 1, COIR_NEVER);
+}
+
+static int pipe_for_pipe(void *arg)
+{
+    struct fds_pair old = fds_pipe(0), next = fds_pipe(0);
+    CHECK_EQ(coir_adopt(old.out), 0);
+    CHECK_EQ(dup2(next.out, old.out), old.out);
+    CHECK_EQ(run_join(run_spawn(write_much, &old.out)), 4096);
+    return arg ? 1 : 0;
+}
+
+/* proves: D9, D20 */
+TEST(test_regress_writev_to_a_reused_number_blocks_the_thread)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_virtual(pipe_for_pipe, NULL);
+}
+
+static int write_at_the_end_of_the_budget(void *arg)
+{
+    cr_sched_here->budget = 0;
+    return (int)coir_write(*(int *)arg, "x", 1, COIR_NEVER);
+}
+
+/* The call lets others run before it begins, and they give its number to a file of coir's. */
+static int reused_in_a_rest(void *arg)
+{
+    struct fds_pair old = fds_pipe(0);
+    int fds[2];
+    char byte;
+    coir_fiber fiber = run_spawn(write_at_the_end_of_the_budget, &old.out);
+    CHECK_EQ(coir_yield(), 0);
+    fds_close(old);
+    CHECK_EQ(coir_pipe(fds), 0);
+    CHECK(fds[0] == old.in && fds[1] == old.out);
+    CHECK_EQ(run_join(fiber), -EBADF);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, 0), -ETIMEDOUT);
+    return arg ? 1 : 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_call_that_rests_goes_on_with_the_next_file_of_its_number)
+{
+    run_virtual(reused_in_a_rest, NULL);
+}

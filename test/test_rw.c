@@ -1,0 +1,105 @@
+/* Reads and writes, and the moments at which something else happens to their descriptor. */
+#include "fds.h"
+
+#include <coir_io.h>
+
+#include <errno.h>
+
+/* ---- deadlines that have passed ---- */
+
+static int reads_past_the_deadline(void *arg)
+{
+    int fds[2];
+    char buf[10];
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(coir_sleep(100), 0);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[1], "abc", 3, COIR_NEVER), 3);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, 50), 3);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, 50), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[1], "abc", 3, COIR_NEVER), 3);
+    CHECK_EQ(coir_recv(fds[0], buf, sizeof buf, 0, coir_now()), 3);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T4 */
+TEST(test_regress_read_past_its_deadline_leaves_what_is_there)
+{
+    run_virtual(reads_past_the_deadline, NULL);
+}
+
+static int read_one(void *arg)
+{
+    char byte;
+    return (int)coir_read(*(int *)arg, &byte, 1, COIR_NEVER);
+}
+
+/* The reader's wait registers the socket, whose room is told by the loop's next turn. */
+static int writes_past_the_deadline(void *arg)
+{
+    int fds[2];
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(coir_sleep(100), 0);
+    coir_fiber reader = run_spawn(read_one, &fds[0]);
+    CHECK_EQ(coir_yield(), 0);
+    CHECK_EQ(coir_write(fds[0], "x", 1, 50), 1);
+    CHECK_EQ(coir_write(fds[1], "x", 1, 50), 1);
+    CHECK_EQ(run_join(reader), 1);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T4 */
+TEST(test_regress_write_past_its_deadline_does_not_see_the_room_there_is)
+{
+    run_virtual(writes_past_the_deadline, NULL);
+}
+
+/* ---- the short way ---- */
+
+/* A fiber that has made the same call before, when nothing is there. */
+static int tries_once(void *arg)
+{
+    int fds[2];
+    char buf[10];
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    uint64_t parks = cr_sched_here->timers.order;
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, 0), -ETIMEDOUT);
+    fds_fill(fds[0]);
+    CHECK_EQ(coir_write(fds[0], "x", 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[0], "x", 1, 0), -ETIMEDOUT);
+    CHECK_EQ(cr_sched_here->timers.order, parks);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T4 */
+TEST(test_second_read_and_write_without_time_do_not_wait_either)
+{
+    run_virtual(tries_once, NULL);
+}
+
+/* What a test puts into the world's table is called, however often the fiber has called before. */
+static int calls_of_another_world(void *arg)
+{
+    int fds[2];
+    char byte;
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
+        CHECK_EQ(coir_read(fds[1], &byte, 1, COIR_NEVER), 1);
+    }
+    fds_count();
+    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_read(fds[1], &byte, 1, COIR_NEVER), 1);
+    CHECK(fds_calls.write == 1 && fds_calls.read == 1);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+TEST(test_world_that_was_changed_is_asked_by_a_fiber_that_has_read_and_written_before)
+{
+    run_virtual(calls_of_another_world, NULL);
+}
