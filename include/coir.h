@@ -15,10 +15,12 @@
  *    or 0: try once without waiting. It limits waiting only: what can be done at once is done, also
  *    past it; else a call returns -ETIMEDOUT. Only coir_sleep and coir_after take lengths: write
  *    coir_after(COIR_MS(10)), never COIR_MS(10), for `until`.
+ *  - Errors are named by <errno.h>, which this header does not include.
  *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
- *    lets the others run now and then. A call that parks must be made in a fiber, and returns
- *    -ECANCELED, without waiting, once the fiber has been told to stop (coir_cancel, coir_scope_…,
- *    coir_sched_free), and only then. Every loop around such a call must end on -ECANCELED.
+ *    lets the others run now and then. A call that parks must be made in a fiber, also with
+ *    `until` 0, and returns -ECANCELED, without waiting, once the fiber has been told to stop
+ *    (coir_cancel, coir_scope_…, coir_sched_free), and only then. Every loop around such a call
+ *    must end on -ECANCELED.
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
  *    calls find their scheduler through the thread; two threads' schedulers do not know of each
  *    other.
@@ -134,7 +136,8 @@ enum {
 };
 
 /* One turn without waiting: serves what is due and ready, then runs at most `budget` fibers (<= 0:
- * a default). Returns COIR_STEP_DONE: all fibers have ended; COIR_STEP_READY: call again at once;
+ * a default). Returns COIR_STEP_DONE: all fibers have ended, and no mailbox is open;
+ * COIR_STEP_READY: call again at once;
  * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness of a descriptor, or a
  * coir_wake of the caller's; or -ELOOP. A virtual clock is moved by steps: it never waits for a
  * deadline. */
@@ -252,8 +255,10 @@ typedef struct coir_mailbox {
     uint32_t generation; /* coir's */
 } coir_mailbox;
 
-/* A call to be made in the scheduler's thread. The caller owns the memory: set `fn` and `arg`,
- * leave the rest 0, and let it stay where it is from the post to the call. */
+/* A call to be made in the scheduler's thread. The caller owns the memory: begin with
+ * `coir_letter letter = {.fn = f, .arg = a};`, so that the rest is 0, and let it stay where it is
+ * from the post to the call. A fiber whose own stack holds it waits for the call under a shield
+ * (coir_scope_open), or a stop would end its wait too early. */
 typedef struct coir_letter {
     void (*fn)(void *arg);    /* is called by the loop, outside fibers; it may do all but park */
     void *arg;                /* its argument */
@@ -277,7 +282,8 @@ COIR_API int coir_mailbox_close(coir_mailbox mailbox);
  * A letter that is posted again before it is called is called once, after the later post. When the
  * call begins the letter is its owner's again. Callable in any thread, and in signal handlers; it
  * allocates nothing, takes no lock, and makes one system call where the scheduler waits, else none.
- * Returns 0, and the call will be made; -ESRCH when the mailbox is closed, and it will not. */
+ * Returns 0, and the call will be made; -ESRCH when the mailbox is closed, and it will not. A
+ * letter without function, or whose rest did not begin as 0, is a mistake. */
 COIR_API int coir_post(coir_mailbox mailbox, coir_letter *letter);
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
@@ -389,7 +395,8 @@ COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until
 
 /* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
  * Returns 0, -EBADF or what close(2) says (the number is free all the same). Callable anywhere in
- * the scheduler's thread. Never parks. */
+ * the scheduler's thread. Never parks. After a plain close(2) those who wait are told so too, but
+ * only by an audit, about a second later. */
 COIR_API int coir_close(int fd);
 
 /* ---- looking inside -------------------------------------------------------------------------- */

@@ -113,7 +113,8 @@ struct coir_serve_opts {
 /* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling
  * fiber is told to stop or coir_close closes the listener. Then it accepts no more, waits up to
  * opts.grace_ns for the handlers (a stop of the caller has not reached them), cancels those that
- * are left, and returns when all have ended. So a handler that waits must end on -ECANCELED.
+ * are left, and returns when all have ended. (After a stop, what the caller still has to do that
+ * blocks needs a shield.) So a handler that waits must end on -ECANCELED.
  *
  * The handler owns the connection until it returns, with any result; then it is closed (one that
  * the handler has closed by coir_close is left alone). To keep it longer: coir_dup.

@@ -68,21 +68,27 @@ CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *sel
     }
 }
 
+/* Where it begins, as if it had been called from its first instruction. */
+static void *fiber_function(const struct cr_fiber *self)
+{
+    return (char *)(uintptr_t)self->fn + 1;
+}
+
 static CR_COLD void fiber_escaped(const struct cr_fiber *self)
 {
-    void *function = (void *)(uintptr_t)self->fn;
-    cr_fatal_mistake("fork", function, "a forked child returned from its parent's fiber");
+    cr_fatal_mistake("fork", fiber_function(self),
+                     "a forked child returned from its parent's fiber");
 }
 
 /* The end of a marked fiber. Those who wait for it get its result even if it stops them: the end
  * came before the stop. */
 static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
-    void *function = (void *)(uintptr_t)self->fn;
     if (self->locals)
         cr_local_end(self);
     if (self->scope != self->home)
-        cr_fatal_mistake("coir_scope_open", function, "the fiber ended with a scope open");
+        cr_fatal_mistake("coir_scope_open", fiber_function(self),
+                         "the fiber ended with a scope open");
     fiber_end_watches(self, result);
     fiber_leave_result(sched, self, result);
     if (self->scope)

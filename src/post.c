@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* What is in a letter that waits: no number that is found in memory by chance. */
+enum { POSTED = 0x706f7374 };
+
 enum { BOXES_IN_PAGE = 64, PAGES_MOST = 1024, USERS_PAUSE_NS = 10000 };
 
 static const uint64_t GENERATION_ONE = UINT64_C(1) << 32;
@@ -90,7 +93,10 @@ int coir_post(coir_mailbox mailbox, coir_letter *letter)
     struct cr_mailbox *box = post_find(mailbox.slot);
     if (!box || !post_enter(box, mailbox.generation))
         return -ESRCH;
-    if (!__atomic_exchange_n(&letter->posted, 1, __ATOMIC_ACQ_REL))
+    int before = __atomic_exchange_n(&letter->posted, POSTED, __ATOMIC_ACQ_REL);
+    if (CR_UNLIKELY(before != 0 && before != POSTED))
+        cr_fatal_mistake("coir_post", CR_CALLER, "the letter's own part did not begin as 0");
+    if (before == 0)
         post_push(box, letter);
     post_leave(box);
     return 0;

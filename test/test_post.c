@@ -324,6 +324,18 @@ TEST_DIES(test_step_in_a_letter_is_a_mistake, SIGABRT, "coir_sched_step: called 
 }
 
 /* proves: F2 */
+TEST_DIES(test_regress_letter_that_does_not_begin_as_0_is_never_called, SIGABRT, "begin as 0")
+{
+    coir_sched *sched;
+    coir_letter letter;
+    memset(&letter, 0x5a, sizeof letter);
+    letter.fn = count_call;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box), 0);
+    coir_post(box, &letter);
+}
+
+/* proves: F2 */
 TEST_DIES(test_post_of_nothing_is_a_mistake, SIGABRT, "coir_post: the letter")
 {
     coir_post(box, NULL);

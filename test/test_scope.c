@@ -298,6 +298,22 @@ TEST_DIES(test_ending_with_a_scope_open_stops, SIGABRT, "the fiber ended with a 
     coir_run(end_with_a_scope_open, NULL, NULL, NULL);
 }
 
+/* What the line says is where a fiber's function begins, also the first one's. */
+static void check_the_line(const char *line)
+{
+    char wanted[40];
+    snprintf(wanted, sizeof wanted, "called from %p",
+             (void *)((char *)(uintptr_t)end_with_a_scope_open + 1));
+    fputs(strstr(line, wanted) ? "the right function\n" : line, stderr);
+}
+
+/* proves: F2 */
+TEST_DIES(test_regress_scope_left_open_is_put_down_to_another_function, SIGABRT, "right function")
+{
+    coir_on_fatal(check_the_line);
+    coir_run(end_with_a_scope_open, NULL, NULL, NULL);
+}
+
 static int close_the_outer(void *arg)
 {
     (void)arg;
