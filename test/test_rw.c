@@ -103,3 +103,33 @@ TEST(test_world_that_was_changed_is_asked_by_a_fiber_that_has_read_and_written_b
 {
     run_virtual(calls_of_another_world, NULL);
 }
+
+static int sleep_a_little(void *arg)
+{
+    (void)arg;
+    return coir_sleep(1000);
+}
+
+/* Half of each is done by the fiber's own calls, the other half where coir does not see it. */
+static int moves_bytes_under_a_timer(void *arg)
+{
+    struct fds_pair pair = fds_unix(SOCK_STREAM);
+    char byte;
+    CHECK(coir_adopt(pair.in) == 0 && coir_adopt(pair.out) == 0);
+    coir_fiber sleeper = run_spawn(sleep_a_little, NULL);
+    for (int i = 0; i < 4000; i++)
+        CHECK(coir_write(pair.out, "x", 1, COIR_NEVER) == 1 && read(pair.in, &byte, 1) == 1);
+    for (int i = 0; i < 4000; i++)
+        CHECK(write(pair.out, "x", 1) == 1 && coir_read(pair.in, &byte, 1, COIR_NEVER) == 1);
+    CHECK_EQ(coir_now(), 0);
+    CHECK(coir_close(pair.in) == 0 && coir_close(pair.out) == 0);
+    CHECK_EQ(run_join(sleeper), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T2, O3 */
+TEST(test_bytes_that_one_fiber_moves_again_and_again_are_no_livelock)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .livelock_limit = 1000};
+    CHECK_EQ(coir_run(moves_bytes_under_a_timer, NULL, &opts, NULL), 0);
+}
