@@ -110,20 +110,37 @@ static int sleep_a_little(void *arg)
     return coir_sleep(1000);
 }
 
-/* Half of each is done by the fiber's own calls, the other half where coir does not see it. */
+static bool over;
+
+static int only_yield(void *arg)
+{
+    while (!over)
+        coir_yield();
+    return arg ? 1 : 0;
+}
+
+/* Half of each is done by the fiber's own calls, the other half where coir does not see it. Each
+ * round is four switches, so the loop's turns, of 256, end in the same of them. */
 static int moves_bytes_under_a_timer(void *arg)
 {
     struct fds_pair pair = fds_unix(SOCK_STREAM);
     char byte;
     CHECK(coir_adopt(pair.in) == 0 && coir_adopt(pair.out) == 0);
-    coir_fiber sleeper = run_spawn(sleep_a_little, NULL);
-    for (int i = 0; i < 4000; i++)
+    coir_fiber fibers[] = {run_spawn(sleep_a_little, NULL), run_spawn(only_yield, NULL),
+                           run_spawn(only_yield, NULL)};
+    for (int i = 0; i < 4000; i++) {
         CHECK(coir_write(pair.out, "x", 1, COIR_NEVER) == 1 && read(pair.in, &byte, 1) == 1);
-    for (int i = 0; i < 4000; i++)
+        CHECK_EQ(coir_yield(), 0);
+    }
+    for (int i = 0; i < 4000; i++) {
         CHECK(write(pair.out, "x", 1) == 1 && coir_read(pair.in, &byte, 1, COIR_NEVER) == 1);
+        CHECK_EQ(coir_yield(), 0);
+    }
     CHECK_EQ(coir_now(), 0);
     CHECK(coir_close(pair.in) == 0 && coir_close(pair.out) == 0);
-    CHECK_EQ(run_join(sleeper), 0);
+    over = true;
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(run_join(fibers[i]), 0);
     return arg ? 1 : 0;
 }
 
