@@ -208,12 +208,14 @@ static struct cell ticks;
 
 static void on_tick(int number)
 {
+    int interrupted = errno;
     (void)number;
     errno = 12345;
     ticks.posted++;
     coir_post(box, &ticks.letter);
     if (errno != 12345)
         abort();
+    errno = interrupted;
 }
 
 static void tick_call(void *arg)

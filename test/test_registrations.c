@@ -22,7 +22,8 @@ static int sendto_full(void *arg)
 static int paused(void *arg)
 {
     int server = socket(AF_UNIX, SOCK_DGRAM, 0), filler = socket(AF_UNIX, SOCK_DGRAM, 0);
-    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    int sender = socket(AF_UNIX, SOCK_DGRAM, 0);
+    fds_nonblocking(sender);
     name.sun_family = AF_UNIX;
     snprintf(name.sun_path, sizeof name.sun_path, "/tmp/coir_test_%d", (int)getpid());
     CHECK_EQ(bind(server, (struct sockaddr *)&name, sizeof name), 0);
