@@ -125,8 +125,8 @@ static inline void test_skip_under_valgrind(void)
         SKIP("valgrind has memory and limits of its own");
 }
 
-/* More bytes than any buffer has, for a call that moves few of them; but emulators and valgrind look
- * at the whole of a buffer. */
+/* More bytes than any buffer has, for a call that moves few of them; but emulators and valgrind
+ * look at the whole of a buffer. */
 static inline size_t test_far_too_many(void)
 {
     return getenv("COIR_TEST_SLOW") || getenv("COIR_TEST_VALGRIND") ? 1 : 0x7fffffff;
