@@ -18,9 +18,10 @@ static const uint64_t REST_LEAST_NS = 1000 * 1000 * 1000;
 static bool audit_part(struct coir_sched *sched)
 {
     struct cr_world *world = &sched->world;
-    int asks = 0, end = cr_fd_end(&sched->fds), fd = sched->audit.next;
-    int last = end - fd > PART_NUMBERS ? fd + PART_NUMBERS : end;
-    for (; fd < last && asks < PART_ASKS; fd++) {
+    size_t end = cr_table_end(&sched->fds), number = sched->audit.next;
+    size_t last = end - number > PART_NUMBERS ? number + PART_NUMBERS : end;
+    for (int asks = 0; number < last && asks < PART_ASKS; number++) {
+        int fd = (int)number;
         struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
         if (!entry || !entry->attached || cr_list_empty(&entry->waiters))
             continue;
@@ -28,8 +29,8 @@ static bool audit_part(struct coir_sched *sched)
         if (world->lost(world, fd, cr_fd_token(entry, fd)))
             cr_fd_forget(sched, entry, fd);
     }
-    sched->audit.next = fd;
-    return fd >= end;
+    sched->audit.next = number;
+    return number >= end;
 }
 
 static void audit_begin(struct cr_audit *audit)
@@ -40,10 +41,15 @@ static void audit_begin(struct cr_audit *audit)
     audit->spent_ns = 0;
 }
 
-static void audit_end(struct cr_audit *audit)
+/* The last one, which may have taken long, says how long the rest is. */
+static uint64_t audit_rest_ns(const struct cr_audit *audit)
 {
     uint64_t rest = REST_FACTOR * audit->spent_ns;
-    audit->rest_ns = rest > REST_LEAST_NS ? rest : REST_LEAST_NS;
+    return rest > REST_LEAST_NS ? rest : REST_LEAST_NS;
+}
+
+static void audit_end(struct cr_audit *audit)
+{
     audit->sweeping = false;
     audit->due_ns = 0;
 }
@@ -56,7 +62,7 @@ uint64_t cr_audit_turn(struct coir_sched *sched)
         return UINT64_MAX;
     uint64_t now = sched->world.now(&sched->world);
     if (!audit->sweeping && audit->due_ns == 0)
-        audit->due_ns = now + (audit->rest_ns ? audit->rest_ns : REST_LEAST_NS);
+        audit->due_ns = now + audit_rest_ns(audit);
     if (!audit->sweeping && now < audit->due_ns)
         return audit->due_ns;
     if (!audit->sweeping)

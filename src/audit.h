@@ -10,9 +10,9 @@ struct coir_sched;
 struct cr_audit {
     bool needed;    /* code has run that may have closed something, since the last one */
     bool sweeping;  /* one is under way */
-    int next;       /* the number that it looks at next */
+    size_t next;    /* the number that it looks at next */
     uint64_t due_ns; /* when it begins, while it is needed; 0: not decided yet */
-    uint64_t spent_ns, rest_ns;
+    uint64_t spent_ns; /* on the last one, or so far on this one */
 };
 
 /* Does a part of an audit that is due, when nothing is ready. Returns when the loop must come back

@@ -251,7 +251,7 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
     if (result == 0)
         result = (int)world->call(world, &call, 0);
     if (result == 0 || result == -EINPROGRESS)
-        cr_io_connects(cr_fd_find(&self->sched->fds, fd));
+        cr_fd_connect(cr_fd_find(&self->sched->fds, fd));
     if (result == -EAGAIN)
         result = connect_try_again(self, &call, until);
     while (result == -EINPROGRESS || result == -EALREADY) {

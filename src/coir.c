@@ -15,6 +15,7 @@
 /* 2: memory and order, which know nothing of fibers */
 #include "stack.c"
 #include "slot.c"
+#include "table.c"
 #include "timer.c"
 
 /* 3: the scheduler: switch, park, wake */

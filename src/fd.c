@@ -1,47 +1,17 @@
-/* The table of descriptors: pages of entries, filled where numbers are in use. fd.h says what an
- * entry is. */
+/* What is remembered of descriptors: how it is made, and how it ends. A close that is noticed ends
+ * it for all who wait. fd.h says what it is. */
 #include "fd.h"
 
 #include "sched.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 struct cr_fd cr_fd_none = {.fd = -1, .last = {CR_FD_NOBODY, CR_FD_NOBODY}};
 
-void cr_fd_fini(struct cr_fds *fds)
+struct cr_fd *cr_fd_make(struct cr_table *fds, int fd)
 {
-    for (size_t i = 0; i < fds->pages_count; i++)
-        free(fds->pages[i]);
-    free(fds->pages);
-}
-
-int cr_fd_end(const struct cr_fds *fds)
-{
-    return (int)(fds->pages_count * CR_FD_PAGE_ENTRIES);
-}
-
-static bool fd_grow(struct cr_fds *fds, size_t page)
-{
-    if (page >= fds->pages_count) {
-        size_t count = page + 1;
-        struct cr_fd **pages = realloc(fds->pages, count * sizeof(struct cr_fd *));
-        if (!pages)
-            return false;
-        memset(pages + fds->pages_count, 0, (count - fds->pages_count) * sizeof(struct cr_fd *));
-        fds->pages = pages;
-        fds->pages_count = count;
-    }
-    if (!fds->pages[page])
-        fds->pages[page] = calloc(CR_FD_PAGE_ENTRIES, sizeof(struct cr_fd));
-    return fds->pages[page];
-}
-
-struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
-{
-    if (!cr_fd_at(fds, fd) && !fd_grow(fds, (size_t)fd / CR_FD_PAGE_ENTRIES))
+    struct cr_fd *entry = cr_fd_place(fds, fd);
+    if (!entry && !cr_table_grow(fds, (size_t)fd, sizeof *entry))
         return NULL;
-    struct cr_fd *entry = cr_fd_at(fds, fd);
+    entry = cr_fd_place(fds, fd);
     if (!entry->waiters.next) {
         entry->fd = fd;
         cr_list_init(&entry->waiters);
@@ -69,11 +39,22 @@ void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
     entry->attached = false;
 }
 
+static void fd_trust_short(struct cr_fd *entry)
+{
+    if (entry->kind & CR_FD_SHORT_EMPTIES && !(entry->ready & (COIR_HUP | CR_URGENT)))
+        entry->ready |= CR_SHORT;
+}
+
+void cr_fd_connect(struct cr_fd *entry)
+{
+    entry->ready &= (uint8_t)~(COIR_HUP | CR_URGENT);
+    fd_trust_short(entry);
+}
+
 void cr_fd_own(struct cr_fd *entry, int kind)
 {
     entry->kind = (uint8_t)kind;
-    if (kind & CR_FD_SHORT_EMPTIES && !(entry->ready & (COIR_HUP | CR_URGENT)))
-        entry->ready |= CR_SHORT;
+    fd_trust_short(entry);
     entry->ready |= COIR_IN | COIR_OUT;
     entry->owned = true;
 }

@@ -6,13 +6,13 @@
  *
  * Invariants: the generation changes with every close that is noticed, and a token carries it, so
  * neither an old event nor a fiber woken by the close can touch the next file of the same number.
- * A foreign entry is attached iff somebody waits. Entries never move, and their memory comes a page
- * at a time: the table grows with the numbers in use, not with their limit. */
+ * A foreign entry is attached iff somebody waits. */
 #ifndef CR_FD_H
 #define CR_FD_H
 
 #include "base.h"
 #include "list.h"
+#include "table.h"
 #include "wait.h"
 #include "world.h"
 
@@ -32,6 +32,8 @@ struct cr_fd {
                          direction, and know that it is the file that was registered; or NOBODY */
 };
 
+_Static_assert(sizeof(void *) != 8 || sizeof(struct cr_fd) == 64, "one line of cache");
+
 #define CR_FD_NOBODY UINT64_MAX
 
 /* The entry of no number, on which nobody has called. */
@@ -43,39 +45,27 @@ struct cr_fd_wait {
     bool shared; /* the event that ended it had ended another wait before */
 };
 
-enum { CR_FD_PAGE_ENTRIES = 4096 };
-
-struct cr_fds {
-    struct cr_fd **pages;
-    size_t pages_count;
-};
-
-CR_HIDDEN void cr_fd_fini(struct cr_fds *fds);
-
 /* The place of a number's entry, made or not; NULL where its page is not there. */
-CR_INLINE struct cr_fd *cr_fd_at(const struct cr_fds *fds, int fd)
+CR_INLINE struct cr_fd *cr_fd_place(const struct cr_table *fds, int fd)
 {
-    unsigned int page = (unsigned int)fd / CR_FD_PAGE_ENTRIES;
-    if (CR_UNLIKELY(page >= fds->pages_count || !fds->pages[page]))
-        return NULL;
-    return &fds->pages[page][(unsigned int)fd % CR_FD_PAGE_ENTRIES];
+    return cr_table_find(fds, (unsigned int)fd, sizeof(struct cr_fd));
 }
 
 /* The entry of a number; NULL where there is none yet, as for a negative one. */
-CR_INLINE struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd)
+CR_INLINE struct cr_fd *cr_fd_find(const struct cr_table *fds, int fd)
 {
-    struct cr_fd *entry = cr_fd_at(fds, fd);
+    struct cr_fd *entry = cr_fd_place(fds, fd);
     return entry && entry->waiters.next ? entry : NULL;
 }
 
-/* One more than the highest number that may have an entry. */
-CR_HIDDEN int cr_fd_end(const struct cr_fds *fds);
-
 /* The entry of a number >= 0, made where there is none; NULL when memory ran out. */
-CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd);
+CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_table *fds, int fd);
 
 /* Takes possession of an entry's file: a first try of any call may succeed. */
 CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
+
+/* A socket connects: what its last connection told of is over. */
+CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 
 /* Registers a descriptor with the world: 0, -EPERM when it cannot be polled, or another error. */
 CR_HIDDEN int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd);

@@ -1,5 +1,5 @@
-/* The table of what is watched: pages of entries, filled where numbers are in use; a list of what
- * is steady; and what must be done when the file behind a number is another one than was added.
+/* What is watched, a list of what of it is steady, and what must be done when the file behind
+ * a number is another one than was added.
  *
  * A ghost is a registration that cannot be taken off. On epoll a file that was closed by number
  * lives on through a dup, in this process or a forked one: it is still told of, by a token that no
@@ -8,9 +8,6 @@
 #include "interest.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-enum { INTEREST_PAGE = 512 };
 
 void cr_interest_init(struct cr_interests *set, const struct cr_world *blank)
 {
@@ -22,35 +19,8 @@ void cr_interest_init(struct cr_interests *set, const struct cr_world *blank)
 void cr_interest_fini(struct cr_interests *set)
 {
     set->world.fini(&set->world);
-    for (size_t i = 0; i < set->pages_count; i++)
-        free(set->pages[i]);
-    free(set->pages);
+    cr_table_fini(&set->table);
     free(set->steady);
-}
-
-struct cr_interest *cr_interest_find(const struct cr_interests *set, int fd)
-{
-    size_t page = (size_t)fd / INTEREST_PAGE;
-    if (page >= set->pages_count || !set->pages[page])
-        return NULL;
-    return &set->pages[page][(size_t)fd % INTEREST_PAGE];
-}
-
-static struct cr_interest *interest_grow(struct cr_interests *set, int fd)
-{
-    size_t page = (size_t)fd / INTEREST_PAGE;
-    if (page >= set->pages_count) {
-        size_t count = page + 1 > 2 * set->pages_count ? page + 1 : 2 * set->pages_count;
-        struct cr_interest **pages = realloc(set->pages, count * sizeof *pages);
-        if (!pages)
-            return NULL;
-        memset(pages + set->pages_count, 0, (count - set->pages_count) * sizeof *pages);
-        set->pages = pages;
-        set->pages_count = count;
-    }
-    if (!set->pages[page])
-        set->pages[page] = calloc(INTEREST_PAGE, sizeof(struct cr_interest));
-    return cr_interest_find(set, fd);
 }
 
 /* ---- what is steady ---- */
@@ -91,8 +61,10 @@ static int interest_make(struct cr_interests *set, int fd, struct cr_interest **
     int ready = fd < 0 ? -EBADF : set->world.ready(&set->world, fd, COIR_IN);
     if (ready < 0)
         return ready;
-    *entry = interest_grow(set, fd);
-    return *entry ? 0 : -ENOMEM;
+    if (!cr_table_grow(&set->table, (size_t)fd, sizeof **entry))
+        return -ENOMEM;
+    *entry = cr_interest_find(set, fd);
+    return 0;
 }
 
 /* Its file is gone, and no world watches it. */
@@ -229,7 +201,7 @@ int cr_interest_renew(struct cr_interests *set)
 {
     struct cr_world new = set->blank;
     int result = interest_bell(&new, set->bell);
-    size_t count = set->pages_count * INTEREST_PAGE;
+    size_t count = cr_table_end(&set->table);
     for (size_t fd = 0; fd < count && result >= 0; fd++)
         result = interest_copy(set, &new, (int)fd);
     if (result < 0) {

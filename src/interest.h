@@ -10,6 +10,7 @@
 #ifndef CR_INTEREST_H
 #define CR_INTEREST_H
 
+#include "table.h"
 #include "world.h"
 
 enum cr_interest_where { CR_INTEREST_NOWHERE, CR_INTEREST_WORLD, CR_INTEREST_STEADY };
@@ -28,8 +29,7 @@ struct cr_interests {
     struct cr_world world;
     struct cr_world blank; /* as it was before anything was watched */
     int bell;              /* a descriptor that is watched for itself; -1: none */
-    struct cr_interest **pages;
-    size_t pages_count;
+    struct cr_table table; /* of struct cr_interest */
     int *steady; /* numbers of what cannot be polled, and so is always ready */
     size_t steady_count, steady_capacity;
     size_t steady_next; /* whose turn it is */
@@ -42,7 +42,10 @@ CR_HIDDEN void cr_interest_init(struct cr_interests *set, const struct cr_world 
 CR_HIDDEN void cr_interest_fini(struct cr_interests *set);
 
 /* The entry of a number >= 0; NULL where there is none. */
-CR_HIDDEN struct cr_interest *cr_interest_find(const struct cr_interests *set, int fd);
+CR_INLINE struct cr_interest *cr_interest_find(const struct cr_interests *set, int fd)
+{
+    return cr_table_find(&set->table, (size_t)fd, sizeof(struct cr_interest));
+}
 
 /* Begins or ends to watch a direction, as coir_loop.h says. */
 CR_HIDDEN int cr_interest_add(struct cr_interests *set, int fd, int direction, void *user);

@@ -16,11 +16,10 @@
 
 enum { IO_ASK_AGAIN = INT_MIN };
 
-/* A call under way, on the stack of its fiber: what it waits for, and its arguments. Its address is
- * the token of a pending operation. */
+/* A pending operation, on the stack of its fiber. Its address is its token. */
 struct cr_op {
-    struct cr_fd_wait wait;
-    struct cr_io io;
+    struct cr_wait wait;
+    int fd;
     int64_t value;
     bool done;
 };
@@ -36,7 +35,7 @@ static void io_describe_fd(const struct cr_wait *wait, char *text, size_t size)
 
 static void io_describe_op(const struct cr_wait *wait, char *text, size_t size)
 {
-    snprintf(text, size, "%d", CR_CONTAINER(wait, struct cr_op, wait.wait)->io.fd);
+    snprintf(text, size, "%d", CR_CONTAINER(wait, struct cr_op, wait)->fd);
 }
 
 static const struct cr_wait_kind WAIT_FD = {
@@ -75,6 +74,7 @@ bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask
 {
     struct cr_world *world = &self->sched->world;
     entry->last[mask >> 1] = self->number;
+    self->quick[mask >> 1] = &cr_fd_none;
     if (!entry->attached || !world->lost(world, fd, cr_fd_token(entry, fd)))
         return true;
     cr_fd_forget(self->sched, entry, fd);
@@ -159,7 +159,7 @@ int cr_io_begin(struct cr_fiber *self, int fd, int mask)
     return io_begin(self, fd, mask);
 }
 
-/* The same for a number that may have no entry yet. */
+/* io_wait for a number that may have no entry yet. */
 static int io_wait_for(struct cr_fiber *self, const struct cr_wait_kind *kind, int fd, int mask,
                        uint64_t until)
 {
@@ -192,9 +192,9 @@ void cr_io_complete(uint64_t token, int64_t value)
     struct cr_op *op = (struct cr_op *)(uintptr_t)token;
     op->value = value;
     op->done = true;
-    struct cr_wait *wait = &op->wait.wait;
-    if (wait->fiber->wait == wait)
-        cr_sched_wake(wait->fiber, 0);
+    struct cr_fiber *fiber = op->wait.fiber;
+    if (fiber->wait == &op->wait)
+        cr_sched_wake(fiber, 0);
 }
 
 /* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
@@ -204,11 +204,11 @@ static CR_COLD int64_t io_finish(struct cr_fiber *self, struct cr_fd *entry, str
 {
     struct cr_world *world = &self->sched->world;
     uint32_t generation = entry->generation;
-    *op = (struct cr_op){.wait.wait = {.fiber = self, .kind = &OPERATION}, .io = *io};
-    struct cr_wait *wait = &op->wait.wait;
+    *op = (struct cr_op){.wait = {.fiber = self, .kind = &OPERATION}, .fd = io->fd};
+    struct cr_wait *wait = &op->wait;
     world->waiting++;
     cr_list_append(&entry->operations, &wait->link);
-    int outcome = cr_sched_park(self, wait, op->io.until);
+    int outcome = cr_sched_park(self, wait, io->until);
     if (!op->done) {
         world->cancel(world, (uint64_t)(uintptr_t)op);
         wait->kind = &OPERATION_STOPPED;
@@ -308,6 +308,14 @@ static int64_t io_owned(struct cr_fiber *self, struct cr_fd *entry, const struct
     }
 }
 
+/* Where a call of this fiber's may go the short way (rw.c) the next time. */
+static bool io_has_short_way(const struct cr_world *world, const struct cr_fd *entry, int mask)
+{
+    if (mask == COIR_IN)
+        return entry->attached && world->read == cr_posix_read;
+    return entry->kind & CR_FD_SOCKET && world->write == cr_posix_write;
+}
+
 int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
 {
     int begun = io_begin(self, io->fd, io->mask);
@@ -315,7 +323,7 @@ int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io)
         return begun;
     struct cr_fd *entry = cr_fd_find(&self->sched->fds, io->fd);
     bool owned = entry && entry->owned && cr_io_is_same(self, entry, io->fd, io->mask);
-    if (owned)
+    if (owned && io_has_short_way(&self->sched->world, entry, io->mask))
         self->quick[io->mask >> 1] = entry;
     int64_t result = owned ? io_owned(self, entry, io) : io_foreign(self, io);
     if (result > 0)

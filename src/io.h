@@ -28,8 +28,7 @@ CR_INLINE int cr_io_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_f
 {
     struct coir_sched *sched = self->sched;
     uint32_t generation = entry->generation;
-    if (CR_UNLIKELY(sched->world.arm))
-        sched->world.arm(&sched->world, wait->fd, entry->place, wait->mask);
+    cr_world_arm(&sched->world, wait->fd, entry->place, wait->mask);
     wait->shared = false;
     cr_list_append(&entry->waiters, &wait->wait.link);
     sched->world.waiting++;
@@ -62,14 +61,6 @@ CR_INLINE void cr_io_note_short(struct cr_fd *entry)
 /* What comes before a try that cr_io_call does not make: counts it, and refuses it to a stopped
  * fiber. 0, or an error. */
 CR_HIDDEN int cr_io_begin(struct cr_fiber *self, int fd, int mask);
-
-/* A socket connects: the hang-up that it told of before is over. */
-CR_INLINE void cr_io_connects(struct cr_fd *entry)
-{
-    entry->ready &= (uint8_t)~COIR_HUP;
-    if (entry->kind & CR_FD_SHORT_EMPTIES)
-        entry->ready |= CR_SHORT;
-}
 
 /* Waits where readiness tells nothing: -ETIMEDOUT, or as other waits -EBADF, -ECANCELED,
  * -ENOMEM. */

@@ -48,8 +48,7 @@ static bool loop_note_end(struct coir_sched *sched, struct cr_fd *entry, int fd,
 CR_INLINE void loop_fd_event(struct coir_sched *sched, uint64_t token, int mask)
 {
     unsigned int fd = (uint32_t)token >> 1;
-    struct cr_fd *page = sched->fds.pages[fd / CR_FD_PAGE_ENTRIES];
-    struct cr_fd *entry = &page[fd % CR_FD_PAGE_ENTRIES];
+    struct cr_fd *entry = cr_table_at(&sched->fds, fd, sizeof *entry);
     if (CR_UNLIKELY(!entry->attached || entry->generation != token >> 32))
         return;
     if (CR_UNLIKELY(mask & ~(COIR_IN | COIR_OUT)) && !loop_note_end(sched, entry, (int)fd, mask))
@@ -206,7 +205,7 @@ static uint64_t loop_next_turn(struct coir_sched *sched)
     return audit < deadline ? audit : deadline;
 }
 
-static int loop_own(coir_sched *sched, const char *function, void *caller)
+int cr_loop_own(coir_sched *sched, const char *function, void *caller)
 {
     if (cr_sched_forked && !cr_sched_here)
         return -ECHILD;
@@ -231,7 +230,7 @@ int cr_loop_run(struct coir_sched *sched)
 
 int coir_sched_run(coir_sched *sched)
 {
-    if (loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
+    if (cr_loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
         return -ECHILD;
     sched->audit.needed = true;
     int result = cr_loop_run(sched);
@@ -242,7 +241,7 @@ int coir_sched_run(coir_sched *sched)
 
 int coir_sched_step(coir_sched *sched, int budget)
 {
-    if (loop_own(sched, "coir_sched_step", CR_CALLER) < 0)
+    if (cr_loop_own(sched, "coir_sched_step", CR_CALLER) < 0)
         return -ECHILD;
     /* Code of the foreign loop's may have run, unless the step has come for an audit. */
     if (!sched->audit.sweeping)
@@ -257,7 +256,7 @@ int coir_sched_step(coir_sched *sched, int budget)
 
 int coir_sched_fd(coir_sched *sched)
 {
-    if (loop_own(sched, "coir_sched_fd", CR_CALLER) < 0)
+    if (cr_loop_own(sched, "coir_sched_fd", CR_CALLER) < 0)
         return -ECHILD;
     int fd = sched->world.open ? sched->world.open(&sched->world) : -ENOSYS;
     sched->embedded = fd >= 0;
@@ -266,7 +265,7 @@ int coir_sched_fd(coir_sched *sched)
 
 uint64_t coir_sched_deadline(coir_sched *sched)
 {
-    if (loop_own(sched, "coir_sched_deadline", CR_CALLER) < 0)
+    if (cr_loop_own(sched, "coir_sched_deadline", CR_CALLER) < 0)
         return COIR_NEVER;
     return loop_next_turn(sched);
 }

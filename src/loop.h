@@ -7,6 +7,10 @@
 
 struct coir_sched;
 
+/* For calls that are made outside of fibers: 0; -ECHILD in a forked child; else it is a mistake to
+ * call with another thread's scheduler, in a fiber, or in a letter's function. */
+CR_HIDDEN int cr_loop_own(struct coir_sched *sched, const char *function, void *caller);
+
 /* One turn: fires what is due, takes in what the world tells, runs at most `budget` switches. With
  * `may_wait` it waits for the first of these when nothing is ready. Returns 0; -EDEADLK (only with
  * may_wait) when nothing is ready and nothing can become so, for the lack of fibers or because all

@@ -8,6 +8,7 @@
 
 #include "leave.h"
 #include "interest.h"
+#include "timer.h"
 #include "world/bell.h"
 
 #include <stdlib.h>
@@ -201,8 +202,7 @@ uint64_t coir_loop_now(void)
 
 uint64_t coir_loop_after(int64_t length_ns)
 {
-    uint64_t now = cr_posix_now(NULL), length = length_ns > 0 ? (uint64_t)length_ns : 0;
-    return length < COIR_NEVER - now ? now + length : COIR_NEVER;
+    return cr_timer_after(cr_posix_now(NULL), length_ns);
 }
 
 /* ---- life ---- */

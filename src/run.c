@@ -61,7 +61,7 @@ static void run_free(coir_sched *sched)
     run_stop_all(sched);
     cr_post_fini(sched);
     sched->world.fini(&sched->world);
-    cr_fd_fini(&sched->fds);
+    cr_table_fini(&sched->fds);
     cr_timer_fini(&sched->timers);
     cr_slot_fini(&sched->slots);
     cr_stack_fini(&sched->stacks);
@@ -107,15 +107,8 @@ int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts)
 
 void coir_sched_free(coir_sched *sched)
 {
-    if (!sched || (cr_sched_forked && !cr_sched_here))
-        return;
-    if (sched != cr_sched_here)
-        cr_fatal_mistake("coir_sched_free", CR_CALLER, "not this thread's scheduler");
-    if (cr_sched_self)
-        cr_fatal_mistake("coir_sched_free", CR_CALLER, "called in a fiber of the scheduler");
-    if (sched->post.calling)
-        cr_fatal_mistake("coir_sched_free", CR_CALLER, "called in a letter's function");
-    run_free(sched);
+    if (sched && cr_loop_own(sched, "coir_sched_free", CR_CALLER) == 0)
+        run_free(sched);
 }
 
 /* The first fiber keeps its result here, because any joiner may take it from its slot. */

@@ -1,8 +1,9 @@
 /* Read and write. Each has a short way, for an owned descriptor that this fiber was the last to
  * call on, in a world that is the kernel itself: a few comparisons and the system call. Whatever is
- * unusual goes the long way, cr_io_call.
+ * unusual goes the long way, cr_io_call, which remembers the entry for the next time.
  *
- * Invariant: a fiber that was told to stop has no quick entry, so it does not get here. */
+ * Invariants: a fiber that was told to stop has no quick entry, so it does not get here. The quick
+ * entry to read is attached, that to write is a socket's, as long as `last` has the fiber in it. */
 #include "../include/coir_io.h"
 
 #include "debug/debug.h"
@@ -16,6 +17,7 @@ CR_INLINE struct cr_fd *rw_entry(struct cr_fiber *self, int fd, int mask)
     struct cr_fd *entry = self->quick[mask >> 1];
     if (CR_UNLIKELY(entry->fd != fd || entry->last[mask >> 1] != self->number))
         return NULL;
+    CR_ASSERT(mask == COIR_IN ? entry->attached : entry->kind & CR_FD_SOCKET);
     return CR_LIKELY(--sched->budget >= 0) ? entry : NULL;
 }
 
@@ -39,30 +41,13 @@ CR_INLINE void rw_check(size_t size, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "the size is negative");
 }
 
-/* What comes of a first try that moved nothing: the end, an error, or another try. */
-static ssize_t rw_again(struct cr_fiber *self, struct cr_fd *entry, const struct cr_io *io,
-                        int64_t result)
+/* After a first try that moved nothing. Returns whether to go the long way: the result is neither
+ * the end nor an error. */
+CR_INLINE bool rw_is_undecided(struct cr_fd *entry, int mask, int64_t result)
 {
     if (result == -EAGAIN)
-        entry->ready &= (uint8_t)~io->mask;
-    else if (result != -EINTR)
-        return (ssize_t)result;
-    return (ssize_t)cr_io_call(self, io);
-}
-
-static CR_NOINLINE ssize_t rw_read_again(struct cr_fiber *self, struct cr_fd *entry, int fd,
-                                         void *buf, size_t size, uint64_t until, int64_t result)
-{
-    struct cr_io io = {.fd = fd, .mask = COIR_IN, .buf = buf, .size = size, .until = until};
-    return rw_again(self, entry, &io, result);
-}
-
-static CR_NOINLINE ssize_t rw_write_again(struct cr_fiber *self, struct cr_fd *entry, int fd,
-                                          const void *buf, size_t size, uint64_t until,
-                                          int64_t result)
-{
-    struct cr_io io = {.fd = fd, .mask = COIR_OUT, .data = buf, .size = size, .until = until};
-    return rw_again(self, entry, &io, result);
+        entry->ready &= (uint8_t)~mask;
+    return result == -EAGAIN || result == -EINTR;
 }
 
 ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
@@ -72,8 +57,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_read", CR_CALLER);
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_IN);
-    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !entry->attached || until == 0 ||
-                    sched->world.read != cr_posix_read)) {
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0)) {
         rw_check(size, "coir_read", CR_CALLER);
         return rw_read_long(self, fd, buf, size, until);
     }
@@ -90,8 +74,10 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         }
     }
     int64_t result = cr_world_read(fd, buf, size);
-    if (CR_UNLIKELY(result <= 0))
-        return rw_read_again(self, entry, fd, buf, size, until, result);
+    if (CR_UNLIKELY(result <= 0)) {
+        bool undecided = rw_is_undecided(entry, COIR_IN, result);
+        return undecided ? rw_read_long(self, fd, buf, size, until) : (ssize_t)result;
+    }
     sched->progress = true;
     if ((size_t)result < size)
         cr_io_note_short(entry);
@@ -103,14 +89,15 @@ CR_INLINE ssize_t rw_write(struct cr_fiber *self, int fd, const void *buf, size_
 {
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_OUT);
-    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
-                    !(entry->kind & CR_FD_SOCKET) || sched->world.write != cr_posix_write)) {
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT))) {
         rw_check(size, function, caller);
         return rw_write_long(self, fd, buf, size, until);
     }
     int64_t result = cr_world_send(fd, buf, size);
-    if (CR_UNLIKELY(result <= 0))
-        return rw_write_again(self, entry, fd, buf, size, until, result);
+    if (CR_UNLIKELY(result <= 0)) {
+        bool undecided = rw_is_undecided(entry, COIR_OUT, result);
+        return undecided ? rw_write_long(self, fd, buf, size, until) : (ssize_t)result;
+    }
     sched->progress = true;
     return (ssize_t)result;
 }

@@ -166,7 +166,5 @@ uint64_t coir_after(int64_t length_ns)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_after", CR_CALLER), 0;
-    uint64_t now = sched->world.now(&sched->world);
-    uint64_t length = length_ns > 0 ? (uint64_t)length_ns : 0;
-    return length < COIR_NEVER - now ? now + length : COIR_NEVER;
+    return cr_timer_after(sched->world.now(&sched->world), length_ns);
 }

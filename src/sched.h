@@ -34,24 +34,25 @@ enum cr_mark {
     CR_MARK_RACED = 16,  /* a race answers for its failure */
 };
 
-/* Lies at the top of the fiber's stack; the first line of cache holds what a switch needs. */
+/* Lies at the top of the fiber's stack. The first line of cache holds what a switch, a wake and
+ * a read need. */
 struct cr_fiber {
     _Alignas(64) void *context;
     struct cr_fiber *next; /* in the ready queue */
     struct cr_wait *wait;
     struct coir_sched *sched;
+    uint64_t number; /* counts from 0 in the order of spawning */
+    struct cr_fd *quick[2]; /* the entries that it called on last, to read and to write, for the
+                               short way (rw.c); cr_fd_none when it has been told to stop */
+    struct cr_timer timer;
     int stop; /* what blocking calls are refused with: -ECANCELED once told to stop, else 0 */
     uint32_t slot;
     struct cr_scope *scope; /* the innermost it has open, else the one it is a child of, or NULL */
     struct cr_locals *locals;
-    struct cr_timer timer;
     int (*fn)(void *arg);
     void *arg;
     struct cr_list joiners;
     struct cr_stack_class *class;
-    uint64_t number; /* counts from 0 in the order of spawning */
-    struct cr_fd *quick[2]; /* the entries that it called on last, to read and to write, for the
-                               short way (rw.c); cr_fd_none when it has been told to stop */
     struct cr_san san;
     struct cr_scope *home;  /* the one it is a child of; NULL: the scheduler's child */
     struct cr_list sibling; /* in the children of its home */
@@ -71,7 +72,7 @@ struct coir_sched {
     struct cr_timers timers;
     struct cr_slots slots;
     struct cr_stacks stacks;
-    struct cr_fds fds;
+    struct cr_table fds; /* of struct cr_fd */
     struct cr_world world;
     struct cr_post post;
     struct cr_audit audit;

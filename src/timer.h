@@ -39,6 +39,13 @@ struct cr_timers {
     uint64_t order;
 };
 
+/* So long from now; what overflows is never. */
+CR_INLINE uint64_t cr_timer_after(uint64_t now, int64_t length_ns)
+{
+    uint64_t length = length_ns > 0 ? (uint64_t)length_ns : 0;
+    return length < UINT64_MAX - now ? now + length : UINT64_MAX;
+}
+
 /* Makes room for more timers; false when memory ran out. */
 CR_HIDDEN bool cr_timer_grow(struct cr_timers *timers);
 CR_HIDDEN void cr_timer_fini(struct cr_timers *timers);

@@ -161,7 +161,7 @@ struct cr_world {
 /* Before a wait for an edge. */
 CR_INLINE void cr_world_arm(struct cr_world *world, int fd, int place, int mask)
 {
-    if (world->arm)
+    if (CR_UNLIKELY(world->arm))
         world->arm(world, fd, place, mask);
 }
 

@@ -227,6 +227,15 @@ static inline int64_t fds_counted_write(struct cr_world *world, int fd, const vo
     return fds_real.write(world, fd, buf, size, kind, token);
 }
 
+/* Whoever changes the calls of a world says so to the fibers that go the short way (src/rw.c). */
+static inline void fds_world_changed(void)
+{
+    struct cr_slots *slots = &cr_sched_here->slots;
+    for (uint32_t i = 0; i < slots->count; i++)
+        if (slots->at[i].fiber)
+            slots->at[i].fiber->quick[0] = slots->at[i].fiber->quick[1] = &cr_fd_none;
+}
+
 /* Counts from 0 the calls of this thread's scheduler. */
 static inline void fds_count(void)
 {
@@ -239,6 +248,7 @@ static inline void fds_count(void)
     world->detach = fds_counted_detach;
     world->read = fds_counted_read;
     world->write = fds_counted_write;
+    fds_world_changed();
 }
 
 #endif

@@ -209,6 +209,7 @@ static int unpollable_later(void *arg)
         CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
         fds_count();
         cr_sched_here->world.read = read_later;
+        fds_world_changed();
         refusals = 1;
         coir_fiber reader = run_spawn(read_file, &file);
         for (int i = 0; i < 1000 && refusals >= 0; i++)

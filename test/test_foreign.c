@@ -400,7 +400,7 @@ static int highest_allowed(void)
     return (int)more.rlim_max - 1;
 }
 
-static size_t pages_of(const struct cr_fds *fds)
+static size_t pages_of(const struct cr_table *fds)
 {
     size_t pages = 0;
     for (size_t i = 0; i < fds->pages_count; i++)
@@ -438,7 +438,7 @@ TEST(test_foreign_or_owned_numbers_may_be_as_large_as_the_system_lets_them)
 /* The table alone, because few systems give out such numbers. proves: D11 */
 TEST(test_foreign_numbers_near_a_billion_cost_one_page)
 {
-    struct cr_fds fds = {0};
+    struct cr_table fds = {0};
     struct cr_fd *entry = cr_fd_make(&fds, 1000 * 1000 * 1000);
     CHECK(entry && entry == cr_fd_find(&fds, 1000 * 1000 * 1000));
     CHECK(!cr_fd_find(&fds, 1000 * 1000 * 1000 - 1));
@@ -446,5 +446,5 @@ TEST(test_foreign_numbers_near_a_billion_cost_one_page)
     CHECK_EQ(pages_of(&fds), 1);
     CHECK(cr_fd_make(&fds, 7) && cr_fd_find(&fds, 1000 * 1000 * 1000) == entry);
     CHECK(fds.pages_count * sizeof *fds.pages < 4 * 1024 * 1024);
-    cr_fd_fini(&fds);
+    cr_table_fini(&fds);
 }

@@ -81,7 +81,7 @@ TEST(test_second_read_and_write_without_time_do_not_wait_either)
     run_virtual(tries_once, NULL);
 }
 
-/* What a test puts into the world's table is called, however often the fiber has called before. */
+/* What a test puts into the world's table is called from then on, each time. */
 static int calls_of_another_world(void *arg)
 {
     int fds[2];
@@ -92,9 +92,11 @@ static int calls_of_another_world(void *arg)
         CHECK_EQ(coir_read(fds[1], &byte, 1, COIR_NEVER), 1);
     }
     fds_count();
-    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
-    CHECK_EQ(coir_read(fds[1], &byte, 1, COIR_NEVER), 1);
-    CHECK(fds_calls.write == 1 && fds_calls.read == 1);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
+        CHECK_EQ(coir_read(fds[1], &byte, 1, COIR_NEVER), 1);
+    }
+    CHECK(fds_calls.write == 3 && fds_calls.read == 3);
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
     return arg ? 1 : 0;
 }
@@ -102,6 +104,37 @@ static int calls_of_another_world(void *arg)
 TEST(test_world_that_was_changed_is_asked_by_a_fiber_that_has_read_and_written_before)
 {
     run_virtual(calls_of_another_world, NULL);
+}
+
+/* A fiber that knows a number as a socket finds a pipe there. */
+static int meets_a_pipe(void *arg)
+{
+    int fds[2], ends[2];
+    char byte;
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (int i = 0; i < 3; i++)
+        for (int end = 0; end < 2; end++) {
+            CHECK_EQ(coir_write(fds[end], "x", 1, COIR_NEVER), 1);
+            CHECK_EQ(coir_read(fds[1 - end], &byte, 1, COIR_NEVER), 1);
+        }
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    CHECK_EQ(coir_pipe(ends), 0);
+    CHECK(ends[0] == fds[0] && ends[1] == fds[1]);
+    CHECK_EQ(coir_wait_fd(ends[1], COIR_OUT, COIR_NEVER), COIR_OUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1)), -ETIMEDOUT);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_write(ends[1], "x", 1, COIR_NEVER), 1);
+        CHECK_EQ(coir_read(ends[0], &byte, 1, COIR_NEVER), 1);
+    }
+    CHECK(coir_close(ends[0]) == 0 && coir_close(ends[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D16 */
+TEST(test_pipe_with_a_sockets_number_is_no_socket_to_who_knew_that)
+{
+    run_virtual(meets_a_pipe, NULL);
 }
 
 static int sleep_a_little(void *arg)

@@ -159,6 +159,7 @@ static int all_answers(void *arg)
     (void)arg;
     scripted_real = *world;
     world->write = scripted_write;
+    fds_world_changed();
     world->call = scripted_call;
     for (int script = 0; script < 512; script++) {
         for (int i = 0; i < 3; i++)
@@ -222,6 +223,7 @@ static int call_counts(void *arg)
     CHECK_EQ(fds_calls.write, 2);
     world->call = scripted_real.call;
     world->write = scripted_write;
+    fds_world_changed();
     memcpy(scripted, (int64_t[]){10, -ENOBUFS, 0}, 3 * sizeof *scripted);
     CHECK_EQ(coir_writer_write(&out, text, 64, COIR_NEVER), 64);
     CHECK_EQ(coir_writer_flush(&out, COIR_NEVER), -ENOBUFS);

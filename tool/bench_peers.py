@@ -25,8 +25,7 @@ class Peer:
         self.libraries, self.header, self.package = list(libraries), header, package
         self.divisor = divisor
         self.name = source.split(".")[0]
-        self.source_path = None
-        self.folder = "peer"
+        self.source_path = os.path.join(ROOT, "bench", "peer", source)
         self.program = os.path.join(BUILD, self.name)
         self.benches = set()
         self.version = ""
@@ -44,8 +43,7 @@ class Peer:
 
     def compile(self):
         """None, or why it failed."""
-        source = self.source_path or os.path.join(ROOT, "bench", self.folder, self.source)
-        command = [*self.compiler, "-o", self.program, source, *self.libraries]
+        command = [*self.compiler, "-o", self.program, self.source_path, *self.libraries]
         environment = {**os.environ, "GOCACHE": os.path.join(BUILD, "gocache"), "GOPROXY": "off"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode != 0:

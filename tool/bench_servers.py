@@ -42,7 +42,7 @@ class Server(Peer):
     def __init__(self, label, source, compiler, libraries=(), header=None, package=None,
                  benches=()):
         super().__init__(label, source, compiler, libraries, header, package)
-        self.folder = "server"
+        self.source_path = os.path.join(ROOT, "bench", "server", source)
         self.benches = set(benches)
         self.program = os.path.join(BUILD, "server", self.name)
 

@@ -17,7 +17,7 @@
 #define SYS_epoll_pwait2 441
 #endif
 
-enum { BATCH_MOST = 128 };
+enum { BATCH_MOST = 128 }; /* a poller's; the scheduler asks for fewer */
 
 static int epoll_open(struct cr_world *world)
 {

@@ -114,14 +114,14 @@ int cr_posix_adopt(struct cr_world *world, int fd)
     return CR_FD_SOCKET | (cr_os_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
 }
 
-#ifdef CR_RAW_BY_LIBC
-
 static int64_t posix_result(ssize_t result)
 {
     if (result >= 0)
         return result;
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
+
+#ifdef CR_RAW_BY_LIBC
 
 int64_t cr_world_read(int fd, void *buf, size_t size)
 {
@@ -148,13 +148,11 @@ int64_t cr_posix_read(struct cr_world *world, int fd, void *buf, size_t size, ui
 
 static int64_t posix_write_file(int fd, const void *buf, size_t size)
 {
-    ssize_t result;
+    int64_t result;
     do
-        result = write(fd, buf, size);
-    while (result < 0 && errno == EINTR);
-    if (result >= 0)
-        return result;
-    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        result = posix_result(write(fd, buf, size));
+    while (result == -EINTR);
+    return result;
 }
 
 int64_t cr_posix_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
@@ -176,12 +174,12 @@ int64_t cr_posix_write(struct cr_world *world, int fd, const void *buf, size_t s
 static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
 {
     (void)world;
-    ssize_t sent;
+    int64_t sent;
     do
-        sent = send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    if (sent >= 0 || errno != ENOTSOCK)
-        return sent >= 0 ? sent : errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        sent = posix_result(send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT));
+    while (sent == -EINTR);
+    if (sent != -ENOTSOCK)
+        return sent;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0)
         return -errno;
