@@ -11,7 +11,11 @@
 #include "debug/debug.h"
 #include "sched.h"
 
-enum { EVENTS_MOST = 128, BUDGET = 256, CROWD = 16, GATHER_NS = 500 * 1000 };
+/* A fiber that serves an event mostly spends three of the budget: its switch, a read, a write. If
+ * a turn took in more events than it can serve, ready fibers would grow cold in a long queue. */
+enum { BUDGET = 256, EVENTS_MOST = BUDGET / 4 };
+
+enum { CROWD = 16, GATHER_NS = 500 * 1000 };
 
 static const uint64_t LIVELOCK_SWITCHES = 16 * 1000 * 1000;
 
@@ -43,6 +47,16 @@ static bool loop_note_end(struct coir_sched *sched, struct cr_fd *entry, int fd,
     return !(mask & CR_GONE);
 }
 
+/* A woken fiber goes on in the frames around its wait, which may have left the cache: they come
+ * while the other events are dealt with. */
+CR_INLINE void loop_fetch_frames(const struct cr_fd_wait *wait)
+{
+    __builtin_prefetch((const char *)wait - 128);
+    __builtin_prefetch((const char *)wait - 64);
+    __builtin_prefetch((const char *)wait + 64);
+    __builtin_prefetch((const char *)wait + 128);
+}
+
 /* Remembers what an event says and wakes those who wait for it. A token that was given to the world
  * has an entry. */
 CR_INLINE void loop_fd_event(struct coir_sched *sched, uint64_t token, int mask)
@@ -64,6 +78,7 @@ CR_INLINE void loop_fd_event(struct coir_sched *sched, uint64_t token, int mask)
         if (CR_UNLIKELY(wait->mask & taken))
             wait->shared = true;
         taken |= wait->mask;
+        loop_fetch_frames(wait);
         cr_sched_wake(wait->wait.fiber, mask);
     }
 }

@@ -61,6 +61,9 @@ struct cr_fiber {
     char name[CR_FIBER_NAME_SIZE];
 };
 
+_Static_assert(sizeof(void *) != 8 || offsetof(struct cr_fiber, timer.deadline_ns) == 56,
+               "the first line of cache");
+
 struct coir_sched {
     struct cr_fiber *ready;
     int budget; /* switches that are left before the loop has its turn */

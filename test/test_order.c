@@ -3,6 +3,8 @@
 #include "run.h"
 #include "../src/sched.h"
 
+#include <coir_io.h>
+
 #include <unistd.h>
 
 static int note(void *arg)
@@ -151,6 +153,62 @@ static int bound_of_switches(void *arg)
 TEST(test_a_ready_descriptor_waits_for_256_switches_at_most)
 {
     run_virtual(bound_of_switches, NULL);
+}
+
+enum { CROWD = 300 };
+
+static int queue_most;
+
+static void note_queue(void)
+{
+    int length = 0;
+    for (struct cr_fiber *fiber = cr_sched_here->ready; fiber; fiber = fiber->next)
+        length++;
+    queue_most = length > queue_most ? length : queue_most;
+}
+
+static int answer(void *arg)
+{
+    int fd = *(int *)arg;
+    char byte;
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir_read(fd, &byte, 1, COIR_NEVER), 1);
+        note_queue();
+        CHECK_EQ(coir_write(fd, &byte, 1, COIR_NEVER), 1);
+    }
+    return 0;
+}
+
+/* All have something to read, each time. */
+static int serve_a_crowd(void *arg)
+{
+    static int pairs[CROWD][2];
+    static coir_fiber fibers[CROWD];
+    char byte;
+    (void)arg;
+    for (int i = 0; i < CROWD; i++) {
+        CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+        fibers[i] = run_spawn(answer, &pairs[i][0]);
+    }
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < CROWD; i++)
+            CHECK_EQ(write(pairs[i][1], "x", 1), 1);
+        queue_most = 0;
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+        CHECK(queue_most > 0 && queue_most <= 64);
+        for (int i = 0; i < CROWD; i++)
+            CHECK_EQ(read(pairs[i][1], &byte, 1), 1);
+    }
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(run_join(fibers[i]), 0);
+    return 0;
+}
+
+/* proves: O3 */
+TEST(test_ready_descriptors_are_taken_in_as_fast_as_they_are_served)
+{
+    run_virtual(serve_a_crowd, NULL);
 }
 
 static int read_for_ever(void *arg)
