@@ -81,13 +81,18 @@ static inline uint64_t loops_cpu_ns(void)
     return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
-/* A wait that finds nothing lasts to its end, and does so asleep. */
+/* A wait that finds nothing lasts to its end, and does so asleep. A virtual machine that is not let
+ * run is charged for that, so one wait of three has to show it. */
 static inline void loops_check_asleep(coir_loop *loop)
 {
-    uint64_t used = loops_cpu_ns(), until = coir_loop_after(COIR_MS(80));
-    CHECK_EQ(coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until), 0);
-    CHECK(coir_loop_now() >= until);
-    CHECK(loops_cpu_ns() - used < 40000000);
+    uint64_t used = UINT64_MAX;
+    for (int i = 0; i < 3 && used >= 10000000; i++) {
+        uint64_t before = loops_cpu_ns(), until = coir_loop_after(COIR_MS(80));
+        CHECK_EQ(coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until), 0);
+        CHECK(coir_loop_now() >= until);
+        used = loops_cpu_ns() - before;
+    }
+    CHECK(used < 10000000);
 }
 
 #endif

@@ -22,6 +22,7 @@ struct server {
     coir_fiber fiber;
     int begun, ended, cancelled, most;
     int64_t work_ns;
+    struct fds_pair gate; /* a pipe: what waits for it goes on when there is a byte */
 };
 
 static inline int serve_run(void *arg)
