@@ -8,7 +8,8 @@
  * A program includes this file once and gets its main: an argument selects the tests whose names
  * contain it. What a test prints is shown when it fails; the rest of a line "note: …" (not its
  * first) also when it passes. A limit other than 20 seconds: define TEST_SECONDS before the
- * include. COIR_TEST_SLOW in the environment makes limits ten times longer.
+ * include. COIR_TEST_SLOW in the environment makes limits ten times longer. A program of tests that
+ * sleep mostly defines TEST_AT_ONCE, how many of them run at the same time.
  *
  * CHECK and SKIP may stand in any function, also on a small fiber stack: they format into a short
  * buffer and leave by _exit. */
@@ -29,6 +30,10 @@
 #define TEST_SECONDS 20
 #endif
 
+#ifndef TEST_AT_ONCE
+#define TEST_AT_ONCE 1
+#endif
+
 enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77, TEST_OUTPUT_MAX = 64 * 1024 };
 
 struct test {
@@ -40,6 +45,8 @@ struct test {
     const char *fails;  /* why it is known to fail, or NULL */
     int seconds;        /* its limit, or 0 for TEST_SECONDS */
     struct test *next;
+    pid_t child;   /* while it runs; -1: it could not be started */
+    FILE *capture; /* what it prints */
 };
 
 static struct test *test_first, **test_last = &test_first;
@@ -201,26 +208,30 @@ static inline void test_print_indented(const char *output)
     }
 }
 
-/* Runs one test and prints its line. Returns its place in the totals. */
+static inline void test_begin(struct test *t)
+{
+    t->capture = tmpfile();
+    fflush(stdout);
+    t->child = t->capture ? fork() : -1;
+    if (t->child == 0)
+        test_child(t, t->capture);
+}
+
+/* Waits for a test and prints its line. Returns its place in the totals. */
 enum { TEST_PASSED, TEST_FAILED, TEST_SKIPPED };
-static inline int test_run(const struct test *t)
+static inline int test_end(const struct test *t)
 {
     static char output[TEST_OUTPUT_MAX];
     char verdict[200];
     int wait_status;
-    FILE *capture = tmpfile();
-    fflush(stdout);
-    pid_t child = capture ? fork() : -1;
-    if (child < 0) {
+    if (t->child < 0) {
         printf("FAIL %s: the harness could not start it\n", t->name);
         return TEST_FAILED;
     }
-    if (child == 0)
-        test_child(t, capture);
-    bool in_time = test_wait(child, test_limit_seconds(t), &wait_status);
-    rewind(capture);
-    output[fread(output, 1, sizeof output - 1, capture)] = '\0';
-    fclose(capture);
+    bool in_time = test_wait(t->child, test_limit_seconds(t), &wait_status);
+    rewind(t->capture);
+    output[fread(output, 1, sizeof output - 1, t->capture)] = '\0';
+    fclose(t->capture);
 
     const char *reason = strstr(output, "\nskip: ");
     bool skipped = in_time && WIFEXITED(wait_status) && reason &&
@@ -249,12 +260,26 @@ static inline int test_run(const struct test *t)
     return TEST_PASSED;
 }
 
+static inline struct test *test_next(struct test *t, const char *filter)
+{
+    while (t && !strstr(t->name, filter))
+        t = t->next;
+    return t;
+}
+
 static inline int test_run_all(const char *filter)
 {
-    int totals[3] = {0};
-    for (const struct test *t = test_first; t; t = t->next)
-        if (strstr(t->name, filter))
-            totals[test_run(t)]++;
+    int totals[3] = {0}, running = 0;
+    struct test *begin = test_next(test_first, filter), *end = begin;
+    while (end) {
+        for (; begin && running < TEST_AT_ONCE; running++) {
+            test_begin(begin);
+            begin = test_next(begin->next, filter);
+        }
+        totals[test_end(end)]++;
+        end = test_next(end->next, filter);
+        running--;
+    }
     printf("%d passed, %d failed, %d skipped\n", totals[TEST_PASSED], totals[TEST_FAILED],
            totals[TEST_SKIPPED]);
     fflush(stdout);

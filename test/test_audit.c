@@ -1,5 +1,6 @@
 /* What closes descriptors behind coir's back besides fibers that come to rest: letters, and fibers
  * that never let the loop idle; and numbers that others than their owners have put to new use. */
+#define TEST_AT_ONCE 16
 #include "fds.h"
 
 #include <coir_io.h>

@@ -1,5 +1,6 @@
 /* The harness must notice what goes wrong: each test here runs the harness on a test that is bad in
  * one way, in a process of its own, and reads what it reports. */
+#define TEST_AT_ONCE 3
 #include "test.h"
 
 static char report[8192];

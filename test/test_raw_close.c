@@ -1,5 +1,6 @@
 /* Descriptors that are closed, and numbers that are given to other files, by plain calls behind
  * coir's back: what the kernel can tell is noticed, at the latest by an audit. */
+#define TEST_AT_ONCE 16
 #include "fds.h"
 
 #include <coir_io.h>
