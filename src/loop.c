@@ -13,7 +13,7 @@
 
 /* A fiber that serves an event mostly spends three of the budget: its switch, a read, a write. If
  * a turn took in more events than it can serve, ready fibers would grow cold in a long queue. */
-enum { BUDGET = 256, EVENTS_MOST = BUDGET / 4 };
+enum { BUDGET = 256, EVENT_COST = 4, EVENTS_MOST = BUDGET / EVENT_COST };
 
 enum { CROWD = 16, GATHER_NS = 500 * 1000 };
 
@@ -180,13 +180,16 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
 {
     struct cr_event events[EVENTS_MOST];
     uint64_t until;
+    if (budget <= 0)
+        budget = BUDGET;
+    int most = budget < BUDGET ? (budget + EVENT_COST - 1) / EVENT_COST : EVENTS_MOST;
     int count = loop_wait_until(sched, may_wait, &until);
     if (count < 0)
         return count;
     if (until > 0 && !cr_post_doze(&sched->post))
         until = 0;
     if (sched->world.waiting > 0 || until > 0 || sched->embedded)
-        count = sched->world.wait(&sched->world, events, EVENTS_MOST, until);
+        count = sched->world.wait(&sched->world, events, most, until);
     if (count < 0)
         return count;
     bool progress = sched->progress;
@@ -199,7 +202,7 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     if (!sched->ready)
         return 0;
     sched->audit.needed = true;
-    int left = sched->pick ? 0 : (budget > 0 ? budget : BUDGET) - 1;
+    int left = sched->pick ? 0 : budget - 1;
     sched->budget = left;
     cr_sched_enter(sched, loop_pick(sched));
     return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;

@@ -185,7 +185,6 @@ static int serve_a_crowd(void *arg)
     static int pairs[CROWD][2];
     static coir_fiber fibers[CROWD];
     char byte;
-    (void)arg;
     for (int i = 0; i < CROWD; i++) {
         CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
         fibers[i] = run_spawn(answer, &pairs[i][0]);
@@ -196,19 +195,34 @@ static int serve_a_crowd(void *arg)
             CHECK_EQ(write(pairs[i][1], "x", 1), 1);
         queue_most = 0;
         CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
-        CHECK(queue_most > 0 && queue_most <= 64);
+        CHECK(queue_most > 0 && queue_most <= *(int *)arg);
         for (int i = 0; i < CROWD; i++)
             CHECK_EQ(read(pairs[i][1], &byte, 1), 1);
     }
-    for (int i = 0; i < CROWD; i++)
+    for (int i = 0; i < CROWD; i++) {
         CHECK_EQ(run_join(fibers[i]), 0);
+        CHECK(coir_close(pairs[i][0]) == 0 && coir_close(pairs[i][1]) == 0);
+    }
     return 0;
 }
 
 /* proves: O3 */
 TEST(test_ready_descriptors_are_taken_in_as_fast_as_they_are_served)
 {
-    run_virtual(serve_a_crowd, NULL);
+    run_virtual(serve_a_crowd, &(int){64});
+}
+
+/* proves: O3 */
+TEST(test_steps_take_in_descriptors_as_fast_as_they_serve_them)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    coir_sched *sched;
+    int result;
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    CHECK_EQ(coir_spawn(NULL, serve_a_crowd, &(int){10}, NULL), 0);
+    while ((result = coir_sched_step(sched, 40)) != COIR_STEP_DONE)
+        CHECK(result >= 0);
+    coir_sched_free(sched);
 }
 
 static int read_for_ever(void *arg)
