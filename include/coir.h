@@ -416,7 +416,7 @@ struct coir_stats {
 COIR_API void coir_stats(struct coir_stats *stats);
 
 /* Writes one line for each live fiber of this thread's scheduler to a descriptor: number, name, and
- * what it waits for. */
+ * what it waits for; and one that says so when its mailbox is open. */
 COIR_API void coir_dump(int fd);
 
 /* The name of an error value, as "ETIMEDOUT" for -ETIMEDOUT or ETIMEDOUT; "0" for 0; "E?" for one

@@ -312,3 +312,23 @@ TEST(test_mailboxes_are_opened_and_closed_more_often_than_there_are_boxes)
     }
     coir_sched_free(sched);
 }
+
+static int dump_with_mailbox(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    (void)arg;
+    for (int open = 1; open >= 0; open--) {
+        char text[512] = "";
+        CHECK_EQ(open ? coir_mailbox_open(&box) : coir_mailbox_close(box), 0);
+        coir_dump(pipe.out);
+        CHECK(read(pipe.in, text, sizeof text - 1) > 0);
+        CHECK_EQ(strstr(text, "  a mailbox is open\n") != NULL, open);
+    }
+    fds_close(pipe);
+    return 0;
+}
+
+TEST(test_mailbox_that_is_open_is_told_of_by_a_dump)
+{
+    run_monotonic(dump_with_mailbox, NULL);
+}

@@ -107,10 +107,13 @@ void cr_report_abandoned(struct coir_sched *sched)
 void coir_dump(int fd)
 {
     struct coir_sched *sched = cr_sched_here;
-    if (sched)
-        report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
-    else
+    if (!sched) {
         cr_sched_none("coir_dump", CR_CALLER);
+        return;
+    }
+    report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
+    if (sched->post.box)
+        report_to_fd("  a mailbox is open", &fd);
 }
 
 void coir_stats(struct coir_stats *stats)
