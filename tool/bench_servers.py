@@ -2,10 +2,12 @@
 the same client. A server is bench/server/<name>.{c,go}; it prints "port N" or "listening on …:N".
 
 What counts is the server's processor time for one request, in microseconds: the time that passes
-is the client's as much. System calls are counted by the kernel (perf stat), untraced, in a run of
-their own; user instructions by callgrind.
+is the client's as much. In a run all servers are up, each with its client, and take short turns, so
+that the machine's weather is the same for all. System calls are counted by the kernel (perf stat),
+untraced, in a run of their own; user instructions by callgrind.
 """
 
+import contextlib
 import datetime
 import os
 import re
@@ -20,9 +22,10 @@ import time
 import bench_report
 from bench_peers import BUILD, C, GO, ROOT, Peer, which
 
-# name -> (connections, requests of a run)
-ECHO = {"echo_1": (1, 20_000), "echo_50": (50, 60_000), "echo_1000": (1000, 60_000)}
-HTTP = {"http_50": (50, 2)}  # connections, seconds
+# name -> (connections, requests of a turn)
+ECHO = {"echo_1": (1, 5_000), "echo_50": (50, 20_000), "echo_1000": (1000, 20_000)}
+HTTP = {"http_50": (50, 1)}  # connections, seconds
+TURNS = 4 # of each server in a run
 NAMES = [*ECHO, *HTTP]
 COUNTED = ("coir", "bare", "libuv", "libevent") # valgrind cannot follow State Threads
 CALLGRIND_REQUESTS = (5_000, 25_000)
@@ -173,43 +176,62 @@ class Client:
             self.requests = requests or usual
             self.command = [LOAD.program, str(port), str(count), str(self.requests)]
 
-    def connect(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, text=True,
-                                        stdout=subprocess.PIPE, preexec_fn=on_cpu(1))
-        if not self.is_http and self.process.stdout.readline() != "ready\n":
+    def start(self):
+        return subprocess.Popen(self.command, stdin=subprocess.PIPE, text=True,
+                                stdout=subprocess.PIPE, preexec_fn=on_cpu(1))
+
+    def __enter__(self):
+        if not self.is_http:
+            self.process = self.start()
+            self.expect("ready")
+        return self
+
+    def __exit__(self, *error):
+        if not self.is_http:
+            self.process.communicate()
+
+    def expect(self, word):
+        if not self.process.stdout.readline().startswith(word):
             raise SystemExit(f"tool/bench: {' '.join(self.command)} failed")
 
     def run(self):
-        """The number of requests."""
-        out = self.process.communicate(None if self.is_http else "go\n")[0]
+        """A turn; the number of requests. wrk connects anew in each."""
         if not self.is_http:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+            self.expect("ns")
             return self.requests
+        out = self.start().communicate()[0]
         if "Non-2xx" in out or "Socket errors" in out:
             raise SystemExit(f"tool/bench: {' '.join(self.command)}: {out}")
         return int(re.search(r"(\d+) requests in", out)[1])
 
 
-def run_once(server, name):
-    with Running(server, name) as running:
-        client = Client(name, running.port)
-        client.connect()
-        before = cpu_ns(running.pids)
-        requests = client.run()
-        return (cpu_ns(running.pids) - before) / requests / 1000
+def run_together(servers, name):
+    """The microseconds of a request for each server; whose turn it is first changes."""
+    with contextlib.ExitStack() as stack:
+        up = [stack.enter_context(Running(server, name)) for server in servers]
+        clients = [stack.enter_context(Client(name, running.port)) for running in up]
+        spent, requests = [0] * len(servers), [0] * len(servers)
+        for turn in range(TURNS):
+            for at in range(len(servers)):
+                i = (at + turn) % len(servers)
+                before = cpu_ns(up[i].pids)
+                requests[i] += clients[i].run()
+                spent[i] += cpu_ns(up[i].pids) - before
+        return [ns / count / 1000 for ns, count in zip(spent, requests)]
 
 
 def system_calls(server, name):
     """For one request; None where the kernel does not let us count."""
     if not which("perf"):
         return None
-    with Running(server, name) as running:
-        client = Client(name, running.port)
+    with Running(server, name) as running, Client(name, running.port) as client:
         counter = subprocess.Popen(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p",
                                     ",".join(map(str, running.pids))], stderr=subprocess.PIPE,
                                    text=True)
         time.sleep(0.3)
-        client.connect()
-        requests = client.run()
+        requests = sum(client.run() for _ in range(TURNS))
         counter.send_signal(signal.SIGINT)
         found = re.search(r"^(\d+),.*raw_syscalls", counter.communicate()[1], re.M)
     return int(found[1]) / requests if found else None
@@ -219,9 +241,8 @@ def instructions(server, name="echo_50"):
     totals = []
     for requests in CALLGRIND_REQUESTS:
         prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-        with Running(server, name, prefix) as running:
-            client = Client(name, running.port, requests)
-            client.connect()
+        with Running(server, name, prefix) as running, \
+                Client(name, running.port, requests) as client:
             client.run()
         found = re.search(r"Collected : (\d+)", running.errors)
         if not found:
@@ -256,9 +277,9 @@ def measure(names, servers, runs, progress):
         beside = [server for server in servers if name in server.benches]
         samples = {server.label: [] for server in beside}
         for i in range(runs):
-            for server in beside:
-                progress(f"run {i + 1} of {runs}: {name}, {server.label}")
-                samples[server.label].append(run_once(server, name))
+            progress(f"run {i + 1} of {runs}: {name}")
+            for server, cpu_us in zip(beside, run_together(beside, name)):
+                samples[server.label].append(cpu_us)
         results[name] = {}
         for server in beside:
             progress(f"counting: {name}, {server.label}")

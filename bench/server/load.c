@@ -3,8 +3,8 @@
  *
  *     load PORT CONNECTIONS REQUESTS
  *
- * It prints "ready" when all are connected and have been answered once, waits for a line, runs, and
- * prints "ns X", the time of one request. */
+ * It prints "ready" when all are connected and have been answered once. For each line that it reads
+ * it runs, and prints "ns X", the time of one request. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -65,27 +65,10 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-int main(int argc, char **argv)
+/* Asks on all connections, and again on each that has answered, until all requests are done. */
+static void run(int queue, const int *fds, int count, long requests)
 {
-    must(argc == 4, "load PORT CONNECTIONS REQUESTS");
-    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0);
-    long requests = atol(argv[3]), sent = 0, taken = 0;
-    int *fds = calloc((size_t)count, sizeof *fds);
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    memset(request, 'x', SIZE);
-    for (int i = 0; i < count; i++) {
-        fds[i] = connected(port);
-        ask(fds[i]);
-        take(fds[i]);
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
-        must(epoll_ctl(queue, EPOLL_CTL_ADD, fds[i], &event) == 0, "epoll_ctl");
-    }
-    printf("ready\n");
-    fflush(stdout);
-    must(getchar() != EOF, "the line to begin");
+    long sent = 0, taken = 0;
     double began = seconds();
     for (; sent < count && sent < requests; sent++)
         ask(fds[sent]);
@@ -101,5 +84,30 @@ int main(int argc, char **argv)
         }
     }
     printf("ns %.1f\n", (seconds() - began) * 1e9 / (double)requests);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    must(argc == 4, "load PORT CONNECTIONS REQUESTS");
+    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0), letter;
+    int *fds = calloc((size_t)count, sizeof *fds);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    memset(request, 'x', SIZE);
+    for (int i = 0; i < count; i++) {
+        fds[i] = connected(port);
+        ask(fds[i]);
+        take(fds[i]);
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
+        must(epoll_ctl(queue, EPOLL_CTL_ADD, fds[i], &event) == 0, "epoll_ctl");
+    }
+    printf("ready\n");
+    fflush(stdout);
+    while ((letter = getchar()) != EOF)
+        if (letter == '\n')
+            run(queue, fds, count, atol(argv[3]));
     return 0;
 }
