@@ -45,8 +45,11 @@ struct test {
     const char *fails;  /* why it is known to fail, or NULL */
     int seconds;        /* its limit, or 0 for TEST_SECONDS */
     struct test *next;
-    pid_t child;   /* while it runs; -1: it could not be started */
+    pid_t child;   /* 0: it does not run; -1: it could not be started */
     FILE *capture; /* what it prints */
+    struct timespec began;
+    int wait_status;
+    bool in_time; /* it ended by itself */
 };
 
 static struct test *test_first, **test_last = &test_first;
@@ -145,49 +148,61 @@ static inline int test_limit_seconds(const struct test *t)
     return getenv("COIR_TEST_SLOW") ? 10 * seconds : seconds;
 }
 
-__attribute__((noreturn)) static inline void test_child(const struct test *t, FILE *capture)
+__attribute__((noreturn)) static inline void test_child(const struct test *t)
 {
+    for (struct test *other = test_first; other; other = other->next)
+        if (other != t && other->capture)
+            close(fileno(other->capture));
     setpgid(0, 0);
     alarm((unsigned)test_limit_seconds(t) + 2); /* for when the parent was killed */
     if (t->signal)
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-    dup2(fileno(capture), STDOUT_FILENO);
-    dup2(fileno(capture), STDERR_FILENO);
-    fclose(capture);
+    dup2(fileno(t->capture), STDOUT_FILENO);
+    dup2(fileno(t->capture), STDERR_FILENO);
+    fclose(t->capture);
     t->body();
     exit(0);
 }
 
-/* Waits for the child, kills it and its descendants at the limit. True when it ended by itself. */
-static inline bool test_wait(pid_t child, int limit_seconds, int *wait_status)
+/* Looks whether a running test has ended; kills it at its limit, its descendants in any case. */
+static inline void test_look(struct test *t)
 {
-    struct timespec start, now, pause = {.tv_nsec = 100 * 1000};
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (;;) {
-        pid_t ended = waitpid(child, wait_status, WNOHANG);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        bool late = now.tv_sec - start.tv_sec > limit_seconds;
-        if (ended == child || late) {
-            kill(-child, SIGKILL);
-            if (ended != child)
-                waitpid(child, wait_status, 0);
-            return ended == child;
-        }
-        nanosleep(&pause, NULL);
+    struct timespec now;
+    pid_t ended = waitpid(t->child, &t->wait_status, WNOHANG);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    t->in_time = ended == t->child;
+    if (!t->in_time && now.tv_sec - t->began.tv_sec <= test_limit_seconds(t))
+        return;
+    kill(-t->child, SIGKILL);
+    if (!t->in_time)
+        waitpid(t->child, &t->wait_status, 0);
+    t->child = 0;
+}
+
+/* Waits for one of those that run, and looks after the others. */
+static inline void test_wait(const struct test *t)
+{
+    struct timespec pause = {.tv_nsec = 100 * 1000};
+    while (t->child > 0) {
+        for (struct test *other = test_first; other; other = other->next)
+            if (other->child > 0)
+                test_look(other);
+        if (t->child > 0)
+            nanosleep(&pause, NULL);
         if (pause.tv_nsec < 5 * 1000 * 1000)
             pause.tv_nsec *= 2;
     }
 }
 
 /* How the test ended, if not as it should; "" when it did. */
-static inline void test_judge(const struct test *t, bool in_time, int wait_status,
-                              const char *output, char *verdict, size_t size)
+static inline void test_judge(const struct test *t, const char *output, char *verdict,
+                              size_t size)
 {
-    int sig = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
-    int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    int sig = WIFSIGNALED(t->wait_status) ? WTERMSIG(t->wait_status) : 0;
+    int status = WIFEXITED(t->wait_status) ? WEXITSTATUS(t->wait_status) : -1;
 
     *verdict = '\0';
-    if (!in_time)
+    if (!t->in_time)
         snprintf(verdict, size, "not done after %d s", test_limit_seconds(t));
     else if (sig != t->signal && sig)
         snprintf(verdict, size, "died of signal %d, %s", sig, strsignal(sig));
@@ -212,31 +227,32 @@ static inline void test_begin(struct test *t)
 {
     t->capture = tmpfile();
     fflush(stdout);
+    clock_gettime(CLOCK_MONOTONIC, &t->began);
     t->child = t->capture ? fork() : -1;
     if (t->child == 0)
-        test_child(t, t->capture);
+        test_child(t);
 }
 
 /* Waits for a test and prints its line. Returns its place in the totals. */
 enum { TEST_PASSED, TEST_FAILED, TEST_SKIPPED };
-static inline int test_end(const struct test *t)
+static inline int test_end(struct test *t)
 {
     static char output[TEST_OUTPUT_MAX];
     char verdict[200];
-    int wait_status;
     if (t->child < 0) {
         printf("FAIL %s: the harness could not start it\n", t->name);
         return TEST_FAILED;
     }
-    bool in_time = test_wait(t->child, test_limit_seconds(t), &wait_status);
+    test_wait(t);
     rewind(t->capture);
     output[fread(output, 1, sizeof output - 1, t->capture)] = '\0';
     fclose(t->capture);
+    t->capture = NULL;
 
     const char *reason = strstr(output, "\nskip: ");
-    bool skipped = in_time && WIFEXITED(wait_status) && reason &&
-                   WEXITSTATUS(wait_status) == TEST_EXIT_SKIPPED;
-    test_judge(t, in_time, wait_status, output, verdict, sizeof verdict);
+    bool skipped = t->in_time && WIFEXITED(t->wait_status) && reason &&
+                   WEXITSTATUS(t->wait_status) == TEST_EXIT_SKIPPED;
+    test_judge(t, output, verdict, sizeof verdict);
     if (skipped) {
         printf("skip %s: %s\n", t->name, reason + strlen("\nskip: "));
         return TEST_SKIPPED;

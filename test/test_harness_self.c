@@ -5,8 +5,8 @@
 
 static char report[8192];
 
-/* Runs the harness on the given test alone; its report is left in `report`. Returns its status. */
-static int harness_run(struct test bad)
+/* Runs the harness on the given tests alone; its report is left in `report`. Returns its status. */
+static int harness_run_all(struct test *bad, int count)
 {
     FILE *out = tmpfile();
     CHECK(out);
@@ -17,7 +17,8 @@ static int harness_run(struct test bad)
         dup2(fileno(out), STDOUT_FILENO);
         test_first = NULL;
         test_last = &test_first;
-        test_add(&bad);
+        for (int i = 0; i < count; i++)
+            test_add(&bad[i]);
         exit(test_run_all(""));
     }
     int wait_status;
@@ -27,6 +28,11 @@ static int harness_run(struct test bad)
     fclose(out);
     CHECK(WIFEXITED(wait_status));
     return WEXITSTATUS(wait_status);
+}
+
+static int harness_run(struct test bad)
+{
+    return harness_run_all(&bad, 1);
 }
 
 static void check_reported(int status, const char *line, const char *totals)
@@ -231,6 +237,22 @@ TEST(test_harness_kills_what_a_test_leaves_running)
         nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
     }
     CHECK_STR(state, "gone");
+}
+
+static void body_slow(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+}
+
+TEST(test_harness_tells_of_tests_that_run_at_once_in_their_order)
+{
+    struct test bad[] = {{.name = "first", .body = body_slow},
+                         {.name = "second", .body = body_hang, .seconds = 1},
+                         {.name = "third", .body = body_empty},
+                         {.name = "fourth", .body = body_check}};
+    check_reported(harness_run_all(bad, 4), "ok first\nFAIL second: not done after 1 s\n",
+                   "2 passed, 2 failed, 0 skipped");
+    CHECK(strstr(strstr(report, "ok third\n"), "FAIL fourth: exit status 1\n"));
 }
 
 TEST(test_harness_runs_tests_in_the_order_they_are_written)
