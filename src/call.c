@@ -237,6 +237,12 @@ static int connect_try_again(struct cr_fiber *self, const struct cr_call *call, 
     return result;
 }
 
+/* A stream that began before says 0 when it is connected, and may have told of its end since. */
+static bool connect_begins(const struct cr_fd *entry, int result)
+{
+    return result == -EINPROGRESS || (result == 0 && !(entry->kind & CR_FD_SHORT_EMPTIES));
+}
+
 int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t until)
 {
     struct cr_fiber *self = cr_sched_self;
@@ -250,8 +256,9 @@ int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t u
         result = call_adopt(self, fd, COIR_OUT);
     if (result == 0)
         result = (int)world->call(world, &call, 0);
-    if (result == 0 || result == -EINPROGRESS)
-        cr_fd_connect(cr_fd_find(&self->sched->fds, fd));
+    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
+    if (entry && connect_begins(entry, result))
+        cr_fd_connect(entry);
     if (result == -EAGAIN)
         result = connect_try_again(self, &call, until);
     while (result == -EINPROGRESS || result == -EALREADY) {

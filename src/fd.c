@@ -54,6 +54,8 @@ void cr_fd_connect(struct cr_fd *entry)
 void cr_fd_own(struct cr_fd *entry, int kind)
 {
     entry->kind = (uint8_t)kind;
+    entry->last[0] = entry->last[1] = CR_FD_NOBODY;
+    entry->ready &= (uint8_t)~CR_SHORT;
     fd_trust_short(entry);
     entry->ready |= COIR_IN | COIR_OUT;
     entry->owned = true;

@@ -24,9 +24,9 @@ struct cr_fd {
     int fd;
     uint32_t generation;
     int place;     /* in the world, while attached */
-    uint8_t kind;  /* enum cr_fd_kind, of an owned one */
+    uint8_t kind;  /* enum cr_fd_kind, of an owned one; nobody called on it when it changes */
     uint8_t ready; /* IN, OUT: a call may succeed; SHORT: so does a short read tell that no more is
-                      there; HUP, URGENT: seen since it was attached */
+                      there; HUP, URGENT: seen since it was attached, or began to connect */
     bool owned, attached;
     uint64_t last[2]; /* of an owned one: the fibers (their numbers) that called last, in each
                          direction, and know that it is the file that was registered; or NOBODY */
@@ -64,7 +64,7 @@ CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_table *fds, int fd);
 /* Takes possession of an entry's file: a first try of any call may succeed. */
 CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
 
-/* A socket connects: what its last connection told of is over. */
+/* A socket begins to connect: what it told of before is over. */
 CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 
 /* Registers a descriptor with the world: 0, -EPERM when it cannot be polled, or another error. */

@@ -10,15 +10,14 @@
 #include "io.h"
 #include "world/raw.h"
 
-/* The entry for the short way; NULL: something else is due first. */
+/* The entry for the short way; NULL: there is none. */
 CR_INLINE struct cr_fd *rw_entry(struct cr_fiber *self, int fd, int mask)
 {
-    struct coir_sched *sched = self->sched;
     struct cr_fd *entry = self->quick[mask >> 1];
     if (CR_UNLIKELY(entry->fd != fd || entry->last[mask >> 1] != self->number))
         return NULL;
     CR_ASSERT(mask == COIR_IN ? entry->attached : entry->kind & CR_FD_SOCKET);
-    return CR_LIKELY(--sched->budget >= 0) ? entry : NULL;
+    return entry;
 }
 
 static CR_NOINLINE ssize_t rw_read_long(struct cr_fiber *self, int fd, void *buf, size_t size,
@@ -41,13 +40,17 @@ CR_INLINE void rw_check(size_t size, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "the size is negative");
 }
 
-/* After a first try that moved nothing. Returns whether to go the long way: the result is neither
- * the end nor an error. */
-CR_INLINE bool rw_is_undecided(struct cr_fd *entry, int mask, int64_t result)
+/* After a first try that moved nothing. Returns whether to go the long way, where the call counts
+ * anew: the result is neither the end nor an error. */
+CR_INLINE bool rw_is_undecided(struct coir_sched *sched, struct cr_fd *entry, int mask,
+                               int64_t result)
 {
+    if (result != -EAGAIN && result != -EINTR)
+        return false;
     if (result == -EAGAIN)
         entry->ready &= (uint8_t)~mask;
-    return result == -EAGAIN || result == -EINTR;
+    sched->budget++;
+    return true;
 }
 
 ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
@@ -57,7 +60,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         return cr_sched_no_fiber("coir_read", CR_CALLER);
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_IN);
-    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0)) {
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0 || --sched->budget < 0)) {
         rw_check(size, "coir_read", CR_CALLER);
         return rw_read_long(self, fd, buf, size, until);
     }
@@ -75,7 +78,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     }
     int64_t result = cr_world_read(fd, buf, size);
     if (CR_UNLIKELY(result <= 0)) {
-        bool undecided = rw_is_undecided(entry, COIR_IN, result);
+        bool undecided = rw_is_undecided(sched, entry, COIR_IN, result);
         return undecided ? rw_read_long(self, fd, buf, size, until) : (ssize_t)result;
     }
     sched->progress = true;
@@ -89,13 +92,14 @@ CR_INLINE ssize_t rw_write(struct cr_fiber *self, int fd, const void *buf, size_
 {
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = rw_entry(self, fd, COIR_OUT);
-    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT))) {
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
+                    --sched->budget < 0)) {
         rw_check(size, function, caller);
         return rw_write_long(self, fd, buf, size, until);
     }
     int64_t result = cr_world_send(fd, buf, size);
     if (CR_UNLIKELY(result <= 0)) {
-        bool undecided = rw_is_undecided(entry, COIR_OUT, result);
+        bool undecided = rw_is_undecided(sched, entry, COIR_OUT, result);
         return undecided ? rw_write_long(self, fd, buf, size, until) : (ssize_t)result;
     }
     sched->progress = true;

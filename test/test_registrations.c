@@ -184,3 +184,89 @@ TEST(test_regress_call_that_rests_goes_on_with_the_next_file_of_its_number)
 {
     run_virtual(reused_in_a_rest, NULL);
 }
+
+/* A socket that was written to and waited for, or not; a raw close; a pipe has its number. */
+static int adopt_over_a_socket(void *arg)
+{
+    int fds[2], ends[2];
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(coir_write(fds[1], "x", 1, COIR_NEVER), 1);
+    if (*(int *)arg)
+        CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), -ETIMEDOUT);
+    CHECK(close(fds[0]) == 0 && close(fds[1]) == 0);
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(ends[1], fds[1]);
+    CHECK_EQ(coir_adopt(ends[1]), 0);
+    CHECK_EQ(coir_write(ends[1], "x", 1, COIR_NEVER), 1);
+    CHECK(coir_close(ends[0]) == 0 && coir_close(ends[1]) == 0);
+    return 0;
+}
+
+/* proves: D16 */
+TEST(test_regress_adopted_pipe_is_written_to_as_the_socket_that_had_its_number)
+{
+    run_virtual(adopt_over_a_socket, &(int){0});
+    run_virtual(adopt_over_a_socket, &(int){1});
+}
+
+/* The loop takes the edge of both before the first is read. */
+static int datagrams_over_tcp(void *arg)
+{
+    int tcp = coir_socket(AF_INET, SOCK_STREAM, 0), fds[2];
+    char buf[10];
+    (void)arg;
+    CHECK_EQ(close(tcp), 0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+    CHECK_EQ(fds[0], tcp);
+    CHECK_EQ(coir_adopt(fds[0]), 0);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(1)), -ETIMEDOUT);
+    CHECK(write(fds[1], "ab", 2) == 2 && write(fds[1], "cd", 2) == 2);
+    CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_NEVER), 2);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_NEVER), 2);
+    CHECK(coir_close(fds[0]) == 0 && close(fds[1]) == 0);
+    return 0;
+}
+
+/* proves: D7, D16 */
+TEST(test_regress_short_read_of_a_datagram_is_trusted_since_tcp_had_the_number)
+{
+    run_virtual(datagrams_over_tcp, NULL);
+}
+
+/* The first connect is cut short; the connection has told of its end when the second says 0. */
+static int connects_twice(void *arg)
+{
+    struct sockaddr_in address;
+    struct fds_pair idle = fds_pipe(0);
+    bool urgent = *(int *)arg;
+    char buf[10];
+    int listener = fds_listen(&address, 1), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, 0), -ETIMEDOUT);
+    int peer = accept(listener, NULL, NULL);
+    CHECK_EQ(write(peer, "abc", 3), 3);
+    if (urgent)
+        CHECK(send(peer, "!", 1, MSG_OOB) == 1 && write(peer, "def", 3) == 3);
+    else
+        CHECK_EQ(close(peer), 0);
+    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_NEVER), 0);
+    CHECK_EQ(coir_read(fd, buf, sizeof buf, COIR_NEVER), 3);
+    CHECK_EQ(coir_read(fd, buf, sizeof buf, COIR_NEVER), urgent ? 3 : 0);
+    CHECK(coir_close(fd) == 0 && close(listener) == 0);
+    fds_close(idle);
+    return 0;
+}
+
+/* proves: D7, D14 */
+TEST(test_regress_end_that_came_before_a_second_connect_is_never_told)
+{
+    run_monotonic(connects_twice, &(int){0});
+}
+
+/* proves: D7, D14 */
+TEST(test_regress_bytes_behind_urgent_data_before_a_second_connect_are_never_told)
+{
+    run_monotonic(connects_twice, &(int){1});
+}

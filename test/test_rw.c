@@ -4,6 +4,7 @@
 #include <coir_io.h>
 
 #include <errno.h>
+#include <sys/eventfd.h>
 
 /* ---- deadlines that have passed ---- */
 
@@ -58,17 +59,28 @@ TEST(test_regress_write_past_its_deadline_does_not_see_the_room_there_is)
 
 /* ---- the short way ---- */
 
-/* A fiber that has made the same call before, when nothing is there. */
+/* Whether the next read of this fiber, or write, takes the short way. */
+static bool knows_the_short_way(int fd, int mask)
+{
+    const struct cr_fd *entry = cr_sched_self->quick[mask >> 1];
+    return entry->fd == fd && entry->last[mask >> 1] == cr_sched_self->number;
+}
+
+/* A fiber that has made the same call before, when nothing is there. The first read finds nothing
+ * registered, so that the second is the first to be remembered. */
 static int tries_once(void *arg)
 {
     int fds[2];
     char buf[10];
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
     uint64_t parks = cr_sched_here->timers.order;
+    CHECK(knows_the_short_way(fds[0], COIR_IN));
     CHECK_EQ(coir_read(fds[0], buf, sizeof buf, 0), -ETIMEDOUT);
     fds_fill(fds[0]);
     CHECK_EQ(coir_write(fds[0], "x", 1, 0), -ETIMEDOUT);
+    CHECK(knows_the_short_way(fds[0], COIR_OUT));
     CHECK_EQ(coir_write(fds[0], "x", 1, 0), -ETIMEDOUT);
     CHECK_EQ(cr_sched_here->timers.order, parks);
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
@@ -79,6 +91,52 @@ static int tries_once(void *arg)
 TEST(test_second_read_and_write_without_time_do_not_wait_either)
 {
     run_virtual(tries_once, NULL);
+}
+
+/* The loop has told of both directions, each once. */
+static void meet_both_directions(int fds[2])
+{
+    struct fds_pair idle = fds_pipe(0);
+    char byte;
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    for (int i = 0; i < 2; i++) {
+        fds_put(fds[1], "x");
+        CHECK_EQ(coir_read(fds[0], &byte, 1, COIR_NEVER), 1);
+    }
+    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
+    fds_put(fds[1], "x");
+    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(10)), -ETIMEDOUT);
+    fds_close(idle);
+    CHECK(knows_the_short_way(fds[0], COIR_IN) && knows_the_short_way(fds[0], COIR_OUT));
+}
+
+/* Both calls are over at once: at the deadline, one would find what it had not been told. */
+static int finds_one_direction_shut(void *arg)
+{
+    int fds[2];
+    char byte;
+    meet_both_directions(fds);
+    fds_fill(fds[0]);
+    uint64_t now = coir_now();
+    CHECK_EQ(coir_write(fds[0], "x", 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), 1);
+    CHECK_EQ(coir_now(), now);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    meet_both_directions(fds);
+    fds_drain(fds[0]);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    now = coir_now();
+    CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(10)), 1);
+    CHECK_EQ(coir_now(), now);
+    CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D1, D4 */
+TEST(test_write_without_room_leaves_what_is_to_be_read_and_the_other_way_round)
+{
+    run_virtual(finds_one_direction_shut, NULL);
 }
 
 /* What a test puts into the world's table is called from then on, each time. */
@@ -136,6 +194,127 @@ TEST(test_pipe_with_a_sockets_number_is_no_socket_to_who_knew_that)
 {
     run_virtual(meets_a_pipe, NULL);
 }
+
+/* The one has nothing to read, the other no room. */
+static int turns_to_another(void *arg)
+{
+    int one[2], other[2];
+    char byte;
+    meet_both_directions(one);
+    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
+    CHECK_EQ(coir_read(other[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    fds_fill(other[0]);
+    CHECK_EQ(coir_read(one[0], &byte, 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_read(one[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_write(one[0], "x", 1, COIR_NEVER), 1);
+    CHECK(knows_the_short_way(one[0], COIR_IN) && knows_the_short_way(one[0], COIR_OUT));
+    fds_put(other[1], "x");
+    uint64_t now = coir_now();
+    CHECK_EQ(coir_read(other[0], &byte, 1, coir_after(10)), 1);
+    CHECK_EQ(coir_write(other[0], "x", 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_write(one[0], "x", 1, coir_after(10)), 1);
+    CHECK_EQ(coir_now(), now);
+    for (int i = 0; i < 2; i++)
+        CHECK(coir_close(one[i]) == 0 && coir_close(other[i]) == 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D1, D4 */
+TEST(test_fiber_that_knows_one_descriptor_mistakes_no_other_for_it)
+{
+    run_virtual(turns_to_another, NULL);
+}
+
+/* What a fiber knows of its reads says nothing of its writes, which are sent to sockets only. */
+static int writes_what_it_reads(void *arg)
+{
+    int counter = eventfd(0, 0);
+    uint64_t value = 3;
+    CHECK_EQ(coir_adopt(counter), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir_write(counter, &value, sizeof value, COIR_NEVER), sizeof value);
+        CHECK_EQ(coir_read(counter, &value, sizeof value, COIR_NEVER), sizeof value);
+        CHECK_EQ(value, 3);
+    }
+    CHECK(knows_the_short_way(counter, COIR_IN) && !knows_the_short_way(counter, COIR_OUT));
+    CHECK_EQ(coir_close(counter), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D14 */
+TEST(test_what_is_no_socket_is_written_by_who_has_read_it)
+{
+    run_virtual(writes_what_it_reads, NULL);
+}
+
+/* ---- short reads ---- */
+
+/* The number was a TCP socket's, of which a short read says more. */
+static int reuse_number(void *arg)
+{
+    char buf[8];
+    struct fds_pair tcp = fds_tcp(), next = fds_unix(SOCK_DGRAM);
+    CHECK_EQ(coir_adopt(tcp.in), 0);
+    CHECK_EQ(coir_close(tcp.in), 0);
+    CHECK_EQ(dup2(next.in, tcp.in), tcp.in);
+    CHECK_EQ(coir_adopt(tcp.in), 0);
+    CHECK_EQ(coir_read(tcp.in, buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    fds_put(next.out, "ab");
+    fds_put(next.out, "cd");
+    uint64_t now = coir_now();
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(coir_read(tcp.in, buf, sizeof buf, coir_after(10)), 2);
+    CHECK_EQ(coir_now(), now);
+    CHECK_EQ(coir_close(tcp.in), 0);
+    fds_close(next);
+    close(tcp.out);
+    return arg ? 1 : 0;
+}
+
+/* proves: D5, D7 */
+TEST(test_short_read_on_a_number_that_was_a_tcp_sockets_is_followed_by_the_next_packet)
+{
+    run_virtual(reuse_number, NULL);
+}
+
+static int put_soon(void *arg)
+{
+    fds_put(*(int *)arg, "cd");
+    return 0;
+}
+
+/* A connection is registered by its first wait, which is not always in its first read. After each
+ * read, be it short way or long, it is known that nothing is left, so that the next one makes no
+ * call in vain. */
+static int read_before_any_wait(void *arg)
+{
+    char buf[8];
+    struct sockaddr_in address;
+    int listener = fds_listen(&address, 1), client = fds_connect(&address);
+    uint64_t until = coir_after(COIR_SEC(2));
+    int fd = coir_accept(listener, NULL, NULL, until);
+    fds_put(client, "ab");
+    CHECK_EQ(coir_read(fd, buf, sizeof buf, until), 2);
+    for (int i = 0; i < 4; i++) {
+        coir_fiber writer = run_spawn(put_soon, &client);
+        CHECK_EQ(coir_read(fd, buf, sizeof buf, until), 2);
+        CHECK(coir_now() < until);
+        CHECK(!(cr_fd_find(&cr_sched_here->fds, fd)->ready & COIR_IN));
+        CHECK_EQ(run_join(writer), 0);
+    }
+    CHECK(knows_the_short_way(fd, COIR_IN));
+    CHECK(coir_close(fd) == 0 && coir_close(listener) == 0);
+    close(client);
+    return arg ? 1 : 0;
+}
+
+/* proves: D6, D7 */
+TEST(test_short_read_of_what_is_not_registered_yet_is_followed_by_a_wait)
+{
+    run_monotonic(read_before_any_wait, NULL);
+}
+
+/* ---- progress ---- */
 
 static int sleep_a_little(void *arg)
 {

@@ -191,6 +191,7 @@ static int read_all(void *arg)
         CHECK_EQ(coir_read(reader->fd, bytes, sizeof bytes, until), size);
         CHECK_EQ(memcmp(bytes, data, size), 0);
     }
+    CHECK(coir_now() < until); /* past which a read would find what no edge had told */
     return 0;
 }
 
@@ -279,6 +280,7 @@ static int adopt_late(void *arg)
     uint64_t until = coir_after(COIR_SEC(1));
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), 3);
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), urgent ? 3 : 0);
+    CHECK(coir_now() < until);
     while (fds_drain(tcp.out) > 0)
         continue;
     CHECK(run_join(out) & COIR_OUT);
