@@ -135,9 +135,9 @@ enum {
     COIR_STEP_WAITING /* something, later */
 };
 
-/* One turn without waiting: serves what is due and ready, then runs at most `budget` fibers (<= 0:
- * a default). Returns COIR_STEP_DONE: all fibers have ended, and no mailbox is open;
- * COIR_STEP_READY: call again at once;
+/* One turn without waiting: serves what is due, and as many ready descriptors as a quarter of
+ * `budget` (<= 0: 256), then runs at most that many fibers. Returns COIR_STEP_DONE: all fibers have
+ * ended, and no mailbox is open; COIR_STEP_READY: call again at once;
  * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness of a descriptor, or a
  * coir_wake of the caller's; or -ELOOP. A virtual clock is moved by steps: it never waits for a
  * deadline. */

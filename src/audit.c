@@ -71,5 +71,7 @@ uint64_t cr_audit_turn(struct coir_sched *sched)
     audit->spent_ns += sched->world.now(&sched->world) - now;
     if (is_over)
         audit_end(audit);
-    return is_over && !sched->ready ? UINT64_MAX : 0;
+    if (!is_over || sched->ready)
+        return 0;
+    return audit->needed ? audit->due_ns = now + audit_rest_ns(audit) : UINT64_MAX;
 }

@@ -2,7 +2,8 @@
  *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; audit
  *      waits; find the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
- *   3. all timers that are due, in order; then all descriptors; then what was posted
+ *   3. all timers that are due, in order; then descriptors, as many as the turn takes in;
+ *      then what was posted
  *   4. run fibers until none is ready or the budget is spent
  * The only caller of the world's wait. */
 #include "loop.h"
@@ -11,8 +12,9 @@
 #include "debug/debug.h"
 #include "sched.h"
 
-/* A fiber that serves an event mostly spends three of the budget: its switch, a read, a write. If
- * a turn took in more events than it can serve, ready fibers would grow cold in a long queue. */
+/* A fiber that serves an event mostly spends three or four of the budget: its switch, one read or
+ * two, a write. If a turn took in more events than it can serve, ready fibers would grow cold in
+ * a long queue. */
 enum { BUDGET = 256, EVENT_COST = 4, EVENTS_MOST = BUDGET / EVENT_COST };
 
 enum { CROWD = 16, GATHER_NS = 500 * 1000 };
@@ -182,12 +184,13 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
     uint64_t until;
     if (budget <= 0)
         budget = BUDGET;
-    int most = budget < BUDGET ? (budget + EVENT_COST - 1) / EVENT_COST : EVENTS_MOST;
+    int most = budget < EVENT_COST ? 1 : budget < BUDGET ? budget / EVENT_COST : EVENTS_MOST;
     int count = loop_wait_until(sched, may_wait, &until);
     if (count < 0)
         return count;
     if (until > 0 && !cr_post_doze(&sched->post))
         until = 0;
+    sched->world.is_full = false;
     if (sched->world.waiting > 0 || until > 0 || sched->embedded)
         count = sched->world.wait(&sched->world, events, most, until);
     if (count < 0)
@@ -213,7 +216,9 @@ int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
 static uint64_t loop_next_turn(struct coir_sched *sched)
 {
     uint64_t deadline = loop_deadline(sched);
-    if (sched->ready || (sched->world.is_virtual && deadline != COIR_NEVER))
+    if (sched->ready || sched->world.is_full)
+        return 0;
+    if (sched->world.is_virtual && deadline != COIR_NEVER)
         return 0;
     uint64_t audit = cr_audit_turn(sched);
     if (sched->ready)

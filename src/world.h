@@ -104,7 +104,8 @@ struct cr_call {
 struct cr_world {
     const char *name;
     bool is_virtual;
-    size_t waiting; /* fibers parked for a descriptor or an operation; kept by fd.c and io.c */
+    size_t waiting; /* fibers parked for a descriptor or an operation, a mailbox that is open */
+    bool is_full; /* the last wait() had no room for more events, of which there may be some */
 
     uint64_t (*now)(struct cr_world *world);
     /* Fills events as they are; waits for the first, until `until` at the latest (0: not at all).

@@ -235,3 +235,47 @@ TEST(test_foreign_loop_comes_back_for_the_audit_of_what_foreign_code_closed)
     CHECK_EQ(waiter.result, -EBADF);
     coir_sched_free(sched);
 }
+
+static int read_all(void *arg)
+{
+    char byte;
+    while (coir_read(*(int *)arg, &byte, 1, COIR_NEVER) == 1)
+        continue;
+    return 0;
+}
+
+/* A foreign loop that watches by edge makes steps until WAITING, for more than a step takes in. */
+static void serve_by_edge(int count, int budget)
+{
+    static struct fds_pair pipes[100];
+    int result;
+    embed(NULL);
+    for (int i = 0; i < count; i++) {
+        pipes[i] = fds_pipe(0);
+        CHECK_EQ(coir_adopt(pipes[i].in), 0);
+        CHECK_EQ(coir_spawn(NULL, read_all, &pipes[i].in, NULL), 0);
+    }
+    for (int round = 0; round < 3; round++) {
+        while ((result = coir_sched_step(sched, budget)) == COIR_STEP_READY)
+            continue;
+        CHECK_EQ(result, COIR_STEP_WAITING);
+        CHECK(!is_readable());
+        for (int i = 0; i < count; i++) {
+            CHECK_EQ(poll(&(struct pollfd){.fd = pipes[i].in, .events = POLLIN}, 1, 0), 0);
+            fds_put(pipes[i].out, "x");
+        }
+        CHECK(is_readable());
+    }
+    coir_sched_free(sched);
+    for (int i = 0; i < count; i++)
+        fds_close(pipes[i]);
+}
+
+/* proves: E9 */
+TEST(test_regress_step_waits_while_more_is_ready_than_it_took_in)
+{
+    serve_by_edge(100, 0);
+    serve_by_edge(64, 0);
+    serve_by_edge(5, 16);
+    serve_by_edge(2, 1);
+}

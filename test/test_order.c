@@ -212,17 +212,28 @@ TEST(test_ready_descriptors_are_taken_in_as_fast_as_they_are_served)
     run_virtual(serve_a_crowd, &(int){64});
 }
 
-/* proves: O3 */
-TEST(test_steps_take_in_descriptors_as_fast_as_they_serve_them)
+static void serve_in_steps(int budget, int most)
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
     coir_sched *sched;
     int result;
     CHECK_EQ(coir_sched_new(&sched, &opts), 0);
-    CHECK_EQ(coir_spawn(NULL, serve_a_crowd, &(int){10}, NULL), 0);
-    while ((result = coir_sched_step(sched, 40)) != COIR_STEP_DONE)
+    CHECK_EQ(coir_spawn(NULL, serve_a_crowd, &most, NULL), 0);
+    while ((result = coir_sched_step(sched, budget)) != COIR_STEP_DONE)
         CHECK(result >= 0);
     coir_sched_free(sched);
+}
+
+/* proves: O3 */
+TEST(test_steps_take_in_descriptors_as_fast_as_they_serve_them)
+{
+    serve_in_steps(40, 10);
+}
+
+/* proves: O3 */
+TEST(test_large_steps_take_in_no_more_descriptors_at_a_time_than_a_run)
+{
+    serve_in_steps(1000, 64);
 }
 
 static int read_for_ever(void *arg)

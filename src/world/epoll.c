@@ -84,14 +84,16 @@ static int epoll_wait_ns(int queue, struct epoll_event *events, int most, struct
 CR_INLINE int epoll_collect(struct cr_world *world, struct epoll_event got[BATCH_MOST], int most,
                             uint64_t until)
 {
+    int room = most < BATCH_MOST ? most : BATCH_MOST;
     struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
     int count;
     if (world->queue < 0)
         count = cr_os_poll(NULL, 0, left);
     else if (until == 0)
-        count = epoll_wait(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, 0);
+        count = epoll_wait(world->queue, got, room, 0);
     else
-        count = epoll_wait_ns(world->queue, got, most < BATCH_MOST ? most : BATCH_MOST, left);
+        count = epoll_wait_ns(world->queue, got, room, left);
+    world->is_full = count == room;
     return count >= 0 ? count : errno == EINTR ? 0 : -errno;
 }
 

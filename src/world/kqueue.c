@@ -213,13 +213,15 @@ static int kqueue_collect(struct cr_world *world, struct kevent got[GOT_MOST], i
                           uint64_t until)
 {
     struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
+    int room = most < GOT_MOST ? most : GOT_MOST;
     if (left && left->tv_sec > WAIT_SECONDS_MOST)
         left->tv_sec = WAIT_SECONDS_MOST;
     int count;
     if (world->queue < 0)
         count = cr_os_poll(NULL, 0, left);
     else
-        count = kevent(world->queue, NULL, 0, got, most < GOT_MOST ? most : GOT_MOST, left);
+        count = kevent(world->queue, NULL, 0, got, room, left);
+    world->is_full = count == room;
     return count >= 0 ? count : errno == EINTR ? 0 : -errno;
 }
 

@@ -127,6 +127,7 @@ static int poll_wait_events(struct cr_world *world, struct cr_event *events, int
                 state->first = place + 1;
         }
     }
+    world->is_full = told == most;
     return told;
 }
 

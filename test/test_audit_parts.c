@@ -1,0 +1,205 @@
+/* How far an audit goes and how often one comes: parts, with fibers that run in between, and rests
+ * that are longer after an audit that took long. */
+#define TEST_AT_ONCE 16
+#include "fds.h"
+
+#include <coir_io.h>
+
+#include <errno.h>
+#include <pthread.h>
+
+static bool knows_registrations(void)
+{
+    return strcmp(test_world_name(), "poll") != 0;
+}
+
+static struct fds_waiter waiter;
+static struct fds_pair pair;
+
+/* More waits than one part of an audit asks about, which is 512. */
+enum { PAIRS = 350, CLOSED = 30 };
+
+static int wait_in_two_parts(void *arg)
+{
+    static struct fds_waiter waiters[2 * PAIRS];
+    const int first = *(int *)arg, last = first + CLOSED;
+    for (int i = 0; i < PAIRS; i++) {
+        pair = fds_unix(SOCK_STREAM);
+        waiters[2 * i] = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+        waiters[2 * i + 1] = (struct fds_waiter){.fd = pair.out, .mask = COIR_IN};
+    }
+    fds_start(waiters, 2 * PAIRS);
+    int kept[CLOSED]; /* the files stay open, so no other end is told */
+    for (int i = first; i < last; i++)
+        kept[i - first] = dup(waiters[i].fd);
+    for (int i = first; i < last; i++)
+        close(waiters[i].fd);
+    for (int i = first; i < last; i++) {
+        CHECK_EQ(run_join(waiters[i].fiber), -EBADF);
+        CHECK(waiters[i].ended_at < waiters[first].ended_at + COIR_MS(700));
+        close(kept[i - first]);
+    }
+    for (int i = 0; i < 2 * PAIRS; i++)
+        if (i < first || i >= last)
+            CHECK(coir_wake(waiters[i].fiber) == 1 && run_join(waiters[i].fiber) == -EINTR);
+    return 0;
+}
+
+/* proves: D18 */
+TEST(test_audit_asks_about_all_around_the_end_of_a_part)
+{
+    static int around = 500;
+    run_monotonic(wait_in_two_parts, &around);
+}
+
+/* proves: D18 */
+TEST(test_audit_goes_on_by_itself_to_the_next_part)
+{
+    static int behind = 2 * PAIRS - CLOSED;
+    run_monotonic(wait_in_two_parts, &behind);
+}
+
+static void *write_soon(void *arg)
+{
+    usleep(20000);
+    fds_put(pair.out, "x");
+    return arg;
+}
+
+static int wait_on_virtual_clock(void *arg)
+{
+    pthread_t thread;
+    pair = fds_pipe(O_NONBLOCK);
+    CHECK_EQ(pthread_create(&thread, NULL, write_soon, NULL), 0);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_NEVER), COIR_IN);
+    pthread_join(thread, NULL);
+    CHECK_EQ(coir_now(), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T1, D19 */
+TEST(test_audit_moves_no_virtual_clock)
+{
+    run_virtual(wait_on_virtual_clock, NULL);
+}
+
+static int asked;
+
+static bool slow_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    (void)world, (void)fd, (void)token;
+    asked++;
+    usleep(50000);
+    return false;
+}
+
+static int tick_beside_slow_audits(void *arg)
+{
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    fds_start(&waiter, 1);
+    cr_sched_here->world.lost = slow_lost;
+    for (uint64_t until = coir_after(COIR_MS(2500)); coir_now() < until;)
+        CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
+    CHECK_EQ(asked, 1);
+    return coir_close(pair.in);
+}
+
+/* proves: D19 */
+TEST(test_audits_that_take_long_come_seldom)
+{
+    run_monotonic(tick_beside_slow_audits, NULL);
+}
+
+/* The clock of the next test, in which to ask about one descriptor takes 20 ms. */
+static uint64_t told_time = 1;
+
+static uint64_t told_now(struct cr_world *world)
+{
+    (void)world;
+    return told_time;
+}
+
+static bool lost_in_20_ms(struct cr_world *world, int fd, uint64_t token)
+{
+    (void)world, (void)fd, (void)token;
+    told_time += COIR_MS(20);
+    return false;
+}
+
+static int audit_again_and_again(void *arg)
+{
+    struct coir_sched *sched = cr_sched_here;
+    (void)arg;
+    pair = fds_pipe(O_NONBLOCK);
+    waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
+    fds_start(&waiter, 1);
+    struct cr_world real = sched->world;
+    sched->world.now = told_now;
+    sched->world.lost = lost_in_20_ms;
+    sched->audit = (struct cr_audit){0};
+    for (int i = 0; i < 4; i++) {
+        sched->audit.needed = true;
+        uint64_t due = cr_audit_turn(sched);
+        CHECK_EQ(due - told_time, i == 0 ? COIR_SEC(1) : COIR_SEC(2));
+        told_time = due - 1;
+        CHECK_EQ(cr_audit_turn(sched), due);
+        told_time = due;
+        CHECK_EQ(cr_audit_turn(sched), UINT64_MAX);
+        CHECK_EQ(told_time, due + COIR_MS(20));
+    }
+    sched->world.now = real.now;
+    sched->world.lost = real.lost;
+    return coir_close(pair.in);
+}
+
+/* proves: D19 */
+TEST(test_audits_rest_for_a_hundred_times_what_the_last_one_took)
+{
+    run_monotonic(audit_again_and_again, NULL);
+}
+
+static int wait_for_it(void *arg)
+{
+    return coir_wait_fd(*(int *)arg, COIR_IN, COIR_NEVER);
+}
+
+/* Closes a number that the audit under way has passed, and which nobody asks about again soon. */
+static int close_behind(void *arg)
+{
+    const struct cr_audit *audit = &cr_sched_here->audit;
+    while (!audit->sweeping || audit->next <= *(size_t *)arg)
+        coir_yield();
+    return close((int)*(size_t *)arg);
+}
+
+static int closed_between_parts(void *arg)
+{
+    struct fds_pair low = fds_pipe(0), other = fds_pipe(0);
+    int high = dup2(other.in, 19000), result = 0;
+    size_t number = (size_t)low.in;
+    (void)arg;
+    if (high < 0)
+        SKIP("the system gives out no such numbers");
+    coir_fiber first = run_spawn(wait_for_it, &low.in), last = run_spawn(wait_for_it, &high);
+    fds_until_parked(first);
+    fds_until_parked(last);
+    coir_fiber closer = run_spawn(close_behind, &number);
+    CHECK_EQ(coir_join(first, &result, COIR_NEVER), 0);
+    CHECK_EQ(result, -EBADF);
+    CHECK_EQ(run_join(closer), 0);
+    CHECK_EQ(coir_cancel(last), 0);
+    CHECK_EQ(run_join(last), -ECANCELED);
+    CHECK(close(high) == 0 && close(low.out) == 0);
+    fds_close(other);
+    return 0;
+}
+
+/* proves: D18 */
+TEST(test_regress_what_was_closed_between_two_parts_of_an_audit_is_never_asked_about)
+{
+    if (!knows_registrations())
+        SKIP("poll knows no files, only numbers");
+    run_monotonic(closed_between_parts, NULL);
+}
