@@ -7,8 +7,13 @@
 
 #include "base.h"
 
+struct cr_table_page {
+    char *first; /* entry; NULL: the page is not there */
+    void *block; /* to be freed */
+};
+
 struct cr_table {
-    char **pages;
+    struct cr_table_page *pages;
     size_t pages_count;
 };
 
@@ -22,14 +27,14 @@ CR_HIDDEN bool cr_table_grow(struct cr_table *table, size_t number, size_t entry
 /* The entry of a number whose page is there. */
 CR_INLINE void *cr_table_at(const struct cr_table *table, size_t number, size_t entry_size)
 {
-    return table->pages[number / CR_TABLE_PAGE] + number % CR_TABLE_PAGE * entry_size;
+    return table->pages[number / CR_TABLE_PAGE].first + number % CR_TABLE_PAGE * entry_size;
 }
 
 /* The same; NULL where the page is not there. */
 CR_INLINE void *cr_table_find(const struct cr_table *table, size_t number, size_t entry_size)
 {
     size_t page = number / CR_TABLE_PAGE;
-    if (CR_UNLIKELY(page >= table->pages_count || !table->pages[page]))
+    if (CR_UNLIKELY(page >= table->pages_count || !table->pages[page].first))
         return NULL;
     return cr_table_at(table, number, entry_size);
 }

@@ -404,7 +404,7 @@ static size_t pages_of(const struct cr_table *fds)
 {
     size_t pages = 0;
     for (size_t i = 0; i < fds->pages_count; i++)
-        pages += fds->pages[i] != NULL;
+        pages += fds->pages[i].first != NULL;
     return pages;
 }
 

@@ -66,6 +66,31 @@ TEST(test_loop_tells_of_a_number_s_next_file_with_the_next_word)
     }
 }
 
+/* The one that lives on is left behind, and with it the world, when all that is watched has moved
+ * to another. proves: P8 */
+TEST(test_loop_watches_the_last_number_of_a_page_also_in_the_next_world)
+{
+    coir_loop *loop;
+    struct rlimit limit;
+    const int number = CR_TABLE_PAGE - 1;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    if (limit.rlim_max <= (rlim_t)number || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        SKIP("the system does not give out such numbers");
+    while (loops_next(&loop)) {
+        struct fds_pair last = fds_pipe(0);
+        CHECK_EQ(dup2(last.in, number), number);
+        CHECK_EQ(coir_loop_add_read(loop, number, WORD(9)), 0);
+        reuse(loop, COIR_IN, fds_pipe(0), fds_pipe(0));
+        fds_put(last.out, "x");
+        CHECK_EQ(loops_soon(loop), 1);
+        CHECK_EQ(loops_flags(number, COIR_IN), COIR_IN);
+        CHECK_EQ(coir_loop_del_read(loop, number), 0);
+        close(number);
+        fds_close(last);
+    }
+}
+
 /* proves: P8, P6 */
 TEST(test_loop_a_number_changes_between_what_can_be_polled_and_what_cannot)
 {
