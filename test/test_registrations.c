@@ -242,7 +242,7 @@ static int connects_twice(void *arg)
     struct fds_pair idle = fds_pipe(0);
     bool urgent = *(int *)arg;
     char buf[10];
-    int listener = fds_listen(&address, 1), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int listener = fds_listen(&address, 1), fd = socket(AF_INET, SOCK_STREAM, 0);
     CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, 0), -ETIMEDOUT);
     int peer = accept(listener, NULL, NULL);
     CHECK_EQ(write(peer, "abc", 3), 3);
