@@ -22,7 +22,7 @@ struct way {
 struct channel {
     int fds[2];
     unsigned id; /* of the files: another pair has another one */
-    bool pipe, owned;
+    bool pipe, tcp, owned;
     struct way ways[2];
 };
 
@@ -58,6 +58,7 @@ static void channel_open(struct channel *channel, bool told)
     unsigned kind = rnd(told ? 2 : 3), way = told ? 0 : rnd(3);
     struct fds_pair pair;
     channel->pipe = kind == 1;
+    channel->tcp = kind == 2;
     channel->owned = way < 2;
     if (way == 0 && kind < 2) {
         int made = kind ? coir_pipe(channel->fds)
@@ -130,6 +131,8 @@ static void check_error(const struct actor *self, const struct channel *channel,
         CHECK_EQ(result, -ETIMEDOUT);
 }
 
+/* Where the machine is slow, the kernel may put off a packet of the loopback until after the last
+ * try, so that it is there when the test looks. */
 static void do_read(struct actor *self, struct channel *channel, int side, size_t size, bool some)
 {
     static unsigned char sink[FIBERS][SIZE_MOST];
@@ -152,7 +155,8 @@ static void do_read(struct actor *self, struct channel *channel, int side, size_
     }
     check_error(self, channel, id, got);
     if (got == -ETIMEDOUT && channel->id == id && channel->owned && !self->told) {
-        CHECK(ioctl(fd, FIONREAD, &left) == 0 && left == 0);
+        CHECK_EQ(ioctl(fd, FIONREAD, &left), 0);
+        CHECK(left == 0 || (channel->tcp && getenv("COIR_TEST_SLOW")));
         CHECK(!way->shut || way->begin != way->end);
     }
 }

@@ -45,6 +45,10 @@ enum { TOTAL = 200000 };
 static struct fds_pair small_pair(int kind)
 {
     struct fds_pair pair = kind == 0 ? fds_pipe(0) : kind == 1 ? fds_unix(SOCK_STREAM) : fds_tcp();
+#ifdef F_SETPIPE_SZ
+    if (kind == 0) /* else it has 16 pages, of whatever size */
+        CHECK(fcntl(pair.out, F_SETPIPE_SZ, 65536) >= 65536);
+#endif
     if (kind > 0) {
         int size = kind == 1 ? 4096 : 32768; /* a TCP with less waits for late acknowledgements */
         setsockopt(pair.out, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
