@@ -101,6 +101,7 @@ static int storm(void *arg)
 /* proves: N6 */
 TEST(test_a_storm_of_connections_is_served_with_few_descriptors)
 {
+    test_skip_under_valgrind();
     int before = fds_open();
     run_monotonic(storm, NULL);
     CHECK_EQ(fds_open(), before);
@@ -143,6 +144,7 @@ static int full(void *arg)
 /* proves: N6 */
 TEST(test_a_server_that_can_accept_nothing_is_at_rest)
 {
+    test_skip_under_valgrind();
     run_monotonic(full, NULL);
 }
 
