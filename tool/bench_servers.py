@@ -26,6 +26,7 @@ from bench_peers import BUILD, C, GO, ROOT, Peer, which
 ECHO = {"echo_1": (1, 5_000), "echo_50": (50, 20_000), "echo_1000": (1000, 20_000)}
 HTTP = {"http_50": (50, 1)}  # connections, seconds
 TURNS = 4 # of each server in a run
+COUNTS = 5 # of system calls, each in a run of its own
 NAMES = [*ECHO, *HTTP]
 COUNTED = ("coir", "bare", "libuv", "libevent") # valgrind cannot follow State Threads
 CALLGRIND_REQUESTS = (5_000, 25_000)
@@ -222,10 +223,19 @@ def run_together(servers, name):
         return [ns / count / 1000 for ns, count in zip(spent, requests)]
 
 
-def system_calls(server, name):
-    """For one request; None where the kernel does not let us count."""
+def system_calls(servers, name):
+    """For one request, of each server: medians, since how many requests a wait brings varies. None
+    where the kernel does not let us count."""
     if not which("perf"):
         return None
+    counts = [[count_calls(server, name) for server in servers] for _ in range(COUNTS)]
+    if None in sum(counts, []):
+        return None
+    return {server.label: statistics.median(of_one) for server, of_one in
+            zip(servers, zip(*counts))}
+
+
+def count_calls(server, name):
     with Running(server, name) as running, Client(name, running.port) as client:
         counter = subprocess.Popen(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p",
                                     ",".join(map(str, running.pids))], stderr=subprocess.PIPE,
@@ -281,16 +291,16 @@ def measure(names, servers, runs, progress):
             for server, cpu_us in zip(beside, run_together(beside, name)):
                 samples[server.label].append(cpu_us)
         results[name] = {}
+        progress(f"counting: {name}")
+        calls = system_calls(beside, name)
         for server in beside:
-            progress(f"counting: {name}, {server.label}")
             values = samples[server.label]
             result = {"name": server.name, "cpu_us": statistics.median(values),
                       "spread": (max(values) - min(values)) / statistics.median(values),
                       "ratio": statistics.median(ours / theirs for ours, theirs in
                                                  zip(samples["coir"], values))}
-            calls = system_calls(server, name)
-            if calls is not None:
-                result["calls"] = calls
+            if calls:
+                result["calls"] = calls[server.label]
             if name == "echo_50" and server.name in COUNTED and which("valgrind"):
                 result["instructions"] = instructions(server)
             results[name][server.label] = result
