@@ -48,10 +48,11 @@ static uint64_t audit_rest_ns(const struct cr_audit *audit)
     return rest > REST_LEAST_NS ? rest : REST_LEAST_NS;
 }
 
-static void audit_end(struct cr_audit *audit)
+/* What ran between its parts needs another one. */
+static void audit_end(struct cr_audit *audit, uint64_t now)
 {
     audit->sweeping = false;
-    audit->due_ns = 0;
+    audit->due_ns = audit->needed ? now + audit_rest_ns(audit) : 0;
 }
 
 uint64_t cr_audit_turn(struct coir_sched *sched)
@@ -70,8 +71,8 @@ uint64_t cr_audit_turn(struct coir_sched *sched)
     bool is_over = audit_part(sched);
     audit->spent_ns += sched->world.now(&sched->world) - now;
     if (is_over)
-        audit_end(audit);
+        audit_end(audit, now);
     if (!is_over || sched->ready)
         return 0;
-    return audit->needed ? audit->due_ns = now + audit_rest_ns(audit) : UINT64_MAX;
+    return audit->needed ? audit->due_ns : UINT64_MAX;
 }

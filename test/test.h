@@ -240,6 +240,9 @@ static inline int test_end(struct test *t)
     static char output[TEST_OUTPUT_MAX];
     char verdict[200];
     if (t->child < 0) {
+        if (t->capture)
+            fclose(t->capture);
+        t->capture = NULL;
         printf("FAIL %s: the harness could not start it\n", t->name);
         return TEST_FAILED;
     }

@@ -90,7 +90,7 @@ static void run(int queue, const int *fds, int count, long requests)
 int main(int argc, char **argv)
 {
     must(argc == 4, "load PORT CONNECTIONS REQUESTS");
-    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0), letter;
+    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0), character;
     int *fds = calloc((size_t)count, sizeof *fds);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -106,8 +106,8 @@ int main(int argc, char **argv)
     }
     printf("ready\n");
     fflush(stdout);
-    while ((letter = getchar()) != EOF)
-        if (letter == '\n')
+    while ((character = getchar()) != EOF)
+        if (character == '\n')
             run(queue, fds, count, atol(argv[3]));
     return 0;
 }
