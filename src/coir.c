@@ -1,27 +1,31 @@
-/* The whole library in one translation unit, in layer order: a file calls files above it and its
- * own group, never those below. With the switch of the CPU at hand this is all it takes to build
- * coir:
+/* The whole library in one translation unit, floor by floor: a folder is a floor, or stands on one
+ * with others, and a file calls and includes what is on its own floor or below. With the switch of
+ * the CPU at hand this is all it takes to build coir:
  *
  *     cc -O2 -Iinclude -c src/coir.c src/ctx/<cpu>_<abi>.S
  */
-#include "base.h"
 
-/* 1: what each system does in its own way */
+/* 0: what knows nothing of fibers: attributes, rings, timers, handles, tables */
+#include "base/base.h"
+#include "base/slot.c"
+#include "base/table.c"
+#include "base/timer.c"
+
+/* 1: what each system does in its own way; the switch of each CPU is beside it, in ctx/ */
 #include "os/linux.c"
 #include "os/bsd.c"
 #include "os/elf.c"
 #include "os/macho.c"
 
-/* 2: memory and order, which know nothing of fibers */
-#include "stack.c"
-#include "slot.c"
-#include "table.c"
-#include "timer.c"
+/* 2: the core: fibers, and nothing that they could wait for outside of it */
+#include "core/stack.c"
+#include "core/sched.c"
+#include "core/scope.c"
+#include "core/local.c"
+#include "core/fiber.c"
+#include "core/ends.c"
 
-/* 3: the scheduler: switch, park, wake */
-#include "sched.c"
-
-/* 4: the world, and who waits for a descriptor of it */
+/* 3: the world: the one door to the kernel */
 #include "world/posix.c"
 #include "world/calls.c"
 #include "world/epoll.c"
@@ -30,40 +34,32 @@
 #include "world/choose.c"
 #include "world/virtual.c"
 #include "world/bell.c"
-#include "fd.c"
 
-/* 5: what fibers have around them: scopes, values of their own */
-#include "scope.c"
-#include "local.c"
+/* 4: fibers that wait for the world: calls on descriptors */
+#include "io/fd.c"
+#include "io/io.c"
+#include "io/rw.c"
+#include "io/call.c"
+#include "io/audit.c"
 
-/* 6: birth, end and join of fibers; calls on descriptors */
-#include "fiber.c"
-#include "race.c"
-#include "io.c"
-#include "rw.c"
-#include "call.c"
-#include "post.c"
-#include "audit.c"
+/* 5: the loop, and a scheduler's life in its thread and process */
+#include "run/post.c"
+#include "run/loop.c"
+#include "run/leave.c"
+#include "run/trap.c"
+#include "run/run.c"
 
-/* 7: the loop that serves time and the world */
-#include "loop.c"
+/* 6: the event loop of programs without fibers */
+#include "level/interest.c"
+#include "level/poller.c"
 
-/* 8: a scheduler's life, and what it owes its thread and process */
-#include "leave.c"
-#include "trap.c"
-#include "run.c"
+/* 7: sockets by their addresses, servers, buffers */
+#include "net/addr.c"
+#include "net/net.c"
+#include "net/serve.c"
+#include "net/buffer.c"
 
-/* 9: the event loop of programs without fibers */
-#include "interest.c"
-#include "poller.c"
-
-/* 10: what is made of public calls: sockets by their addresses, servers, buffers */
-#include "addr.c"
-#include "net.c"
-#include "serve.c"
-#include "buffer.c"
-
-/* 11: reads everything; called only to report */
+/* Beside all floors: reads everything; called only to report. */
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"

@@ -3,7 +3,7 @@
 #ifndef TEST_FDS_H
 #define TEST_FDS_H
 
-#include "../src/sched.h"
+#include "../src/core/sched.h"
 
 #include "run.h"
 

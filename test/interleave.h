@@ -6,7 +6,7 @@
 
 #include "model_run.h"
 #include "run.h"
-#include "../src/scope.h"
+#include "../src/core/scope.h"
 
 #include <sys/mman.h>
 

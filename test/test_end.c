@@ -1,7 +1,7 @@
 /* How runs end: with all fibers done, in a deadlock, stopped by the freeing of the scheduler; and
  * schedulers in pieces and in threads. */
 #include "run.h"
-#include "../src/sched.h"
+#include "../src/core/sched.h"
 
 #include <pthread.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * whoever asked, leaves nothing behind, and the same again without the error succeeds. */
 #include "loops.h"
 
-#include "../src/interest.h"
+#include "../src/level/interest.h"
 
 #include <coir_net.h>
 

@@ -3,7 +3,7 @@
 #define TEST_SECONDS 60
 #include "loops.h"
 
-#include "../src/os.h"
+#include "../src/os/os.h"
 
 enum { SLOTS = 2000, STEPS = 60000, CHECK_EVERY = 300, BATCH = 256 };
 

@@ -1,7 +1,7 @@
 /* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs
  * on the virtual clock, where times are exact. */
 #include "run.h"
-#include "../src/sched.h"
+#include "../src/core/sched.h"
 
 #include <coir_io.h>
 

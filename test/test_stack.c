@@ -1,6 +1,6 @@
 /* Stacks: how large, how guarded, how reused, how given back. */
 #include "run.h"
-#include "../src/sched.h"
+#include "../src/core/sched.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>

@@ -3,7 +3,7 @@
  * at 2; of two things at one instant, both happen at 5. */
 #include "fds.h"
 
-#include "../src/scope.h"
+#include "../src/core/scope.h"
 
 #include <limits.h>
 

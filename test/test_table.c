@@ -2,7 +2,7 @@
  * where they are, touch no other, and lie in lines of cache of their own. */
 #include "test.h"
 
-#include "../src/table.h"
+#include "../src/base/table.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Both clocks: deadlines, sleeps, and what moves a virtual clock. */
 #include "run.h"
-#include "../src/sched.h"
+#include "../src/core/sched.h"
 
 #include <fcntl.h>
 #include <signal.h>

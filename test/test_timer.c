@@ -2,7 +2,7 @@
  * of arming, arming again earlier or later, disarming, firing and removing. */
 #include "test.h"
 
-#include "../src/timer.h"
+#include "../src/base/timer.h"
 
 enum { TIMERS = 60, STEPS = 200000, TIMES = 50 };
 

@@ -32,14 +32,14 @@ variant() {
         "$build/$1.d/src/ctx/x86_64_sysv.S" -o "$build/$1"
 }
 
-variant 64k src/stack.c "$even
+variant 64k src/core/stack.c "$even
 $packed
 $plain"
-variant 64k_colours src/stack.c "$even
+variant 64k_colours src/core/stack.c "$even
 $packed"
-variant even src/stack.c "$even
+variant even src/core/stack.c "$even
 $plain"
-variant odd src/stack.c "$plain"
+variant odd src/core/stack.c "$plain"
 variant coir '' ''
 variant jump src/ctx/x86_64_sysv.S '/^    ret$/{
 x

@@ -10,7 +10,7 @@
 #error "coir: no context switch for this CPU; build with COIR_CTX=ucontext or see doc/porting.md"
 #endif
 
-#include "../base.h"
+#include "../base/base.h"
 
 /* Prepares a context on the stack that ends below `top` (16-byte aligned). The first switch to it
  * calls entry(arg) there, with the floating-point control words of whoever made it; entry never

@@ -3,7 +3,7 @@
 #ifndef CR_DEBUG_H
 #define CR_DEBUG_H
 
-#include "../base.h"
+#include "../base/base.h"
 
 struct coir_sched;
 struct cr_fiber;

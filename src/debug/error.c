@@ -2,7 +2,7 @@
  * through. */
 #include "../../include/coir.h"
 
-#include "../base.h"
+#include "../base/base.h"
 
 #include <errno.h>
 

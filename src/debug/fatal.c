@@ -2,7 +2,7 @@
  * overflow also without stdio, since a signal handler writes it. */
 #include "debug.h"
 
-#include "../sched.h"
+#include "../core/sched.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

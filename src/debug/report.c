@@ -2,7 +2,7 @@
  * hangs on, so nothing is kept for reports while nobody asks. */
 #include "debug.h"
 
-#include "../sched.h"
+#include "../core/sched.h"
 
 #include <stdio.h>
 #include <string.h>

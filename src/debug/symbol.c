@@ -2,7 +2,7 @@
  * is asked, where it is installed. Only a program about to be stopped comes here. */
 #include "debug.h"
 
-#include "../os.h"
+#include "../os/os.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>

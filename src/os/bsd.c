@@ -4,7 +4,7 @@
  * There MADV_DONTNEED keeps the contents, and MADV_FREE may or may not, so neither will do where
  * what is given back shall read as zero. A new mapping in the same place will, but it wipes out the
  * guards that it covers. */
-#include "../os.h"
+#include "os.h"
 
 #if !defined(__linux__) || defined(COIR_OS_BSD)
 

@@ -1,7 +1,7 @@
 /* Where an address is, for every system whose programs are ELF files: the dynamic linker lists what
  * it has loaded, the program itself first. The name of that one may be missing, or be whatever it
  * was called by; Linux tells it. */
-#include "../os.h"
+#include "os.h"
 
 #ifdef __ELF__
 

@@ -1,6 +1,6 @@
 /* Linux. A guard is a marker in the page table where the kernel has them (since 6.13; they split no
  * mapping, so there may be a million), else a page without access. */
-#include "../os.h"
+#include "os.h"
 
 #if defined(__linux__) && !defined(COIR_OS_BSD)
 

@@ -1,6 +1,6 @@
 /* Where an address is, for macOS: addr2line does not know its files, so there is nothing to tell
  * it. What dladdr knows, which includes the functions of the program itself, must do. */
-#include "../os.h"
+#include "os.h"
 
 #ifndef __ELF__
 

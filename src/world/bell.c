@@ -3,7 +3,7 @@
  * that a signal handler interrupts. */
 #include "bell.h"
 
-#include "../os.h"
+#include "../os/os.h"
 
 #include <errno.h>
 #include <unistd.h>

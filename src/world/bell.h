@@ -3,7 +3,7 @@
 #ifndef CR_BELL_H
 #define CR_BELL_H
 
-#include "../base.h"
+#include "../base/base.h"
 
 struct cr_bell {
     int heard; /* to be waited for; closed on exec, non-blocking */

@@ -1,9 +1,9 @@
 /* The calls on descriptors beside read and write, for every world over a POSIX kernel: one function
  * for each kind, made again when a signal interrupts it. What sends and receives is told not to
  * wait, so the flags of the descriptor do not matter. */
-#include "../world.h"
+#include "world.h"
 
-#include "../os.h"
+#include "../os/os.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

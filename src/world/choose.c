@@ -1,6 +1,6 @@
 /* Which world it is to be: the one that the program names, or the environment's COIR_WORLD, or
  * else the first that the system has. */
-#include "../world.h"
+#include "world.h"
 
 #include "../../include/coir.h"
 

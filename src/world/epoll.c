@@ -1,11 +1,11 @@
 /* The world of Linux: one epoll, every descriptor registered once, for both directions and for
  * edges. Waits have the kernel's nanoseconds. */
-#include "../world.h"
+#include "world.h"
 
 #if defined(__linux__)
 
 #include "../../include/coir.h"
-#include "../os.h"
+#include "../os/os.h"
 
 #include <stdatomic.h>
 #include <sys/epoll.h>

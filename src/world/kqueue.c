@@ -6,14 +6,14 @@
  * one of them, which does not say how far the end has gone: the reader of a pipe is told the same
  * as a socket whose peer may still read. There, and only there, poll is asked too, which also keeps
  * what is told the same as what coir_wait_fd is answered when it asks. */
-#include "../world.h"
+#include "world.h"
 
 #if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__) ||                       \
      defined(__NetBSD__) || defined(__OpenBSD__) || defined(COIR_KQUEUE)) &&                       \
     UINTPTR_MAX > 0xffffffff
 
 #include "../../include/coir.h"
-#include "../os.h"
+#include "../os/os.h"
 
 #include <fcntl.h>
 #include <sys/event.h>

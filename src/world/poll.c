@@ -5,10 +5,10 @@
  *
  * Invariant: a place, once given to a descriptor, is its own until detach; free places form a chain
  * through their tokens. */
-#include "../world.h"
+#include "world.h"
 
 #include "../../include/coir.h"
-#include "../os.h"
+#include "../os/os.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

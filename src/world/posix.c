@@ -1,10 +1,10 @@
 /* What every world over a POSIX kernel shares: the clock, the one question about readiness, and the
  * calls. None of them blocks, whatever the flags of the descriptor. What a system lacks of these,
  * os.h makes up for. */
-#include "../world.h"
+#include "world.h"
 
 #include "../../include/coir.h"
-#include "../os.h"
+#include "../os/os.h"
 #include "raw.h"
 
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #ifndef CR_RAW_H
 #define CR_RAW_H
 
-#include "../base.h"
+#include "../base/base.h"
 
 #if defined(__linux__)
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 /* The virtual clock over another world's descriptors. It starts at 0 and moves only here, in the
  * wait: when no descriptor is ready, straight to the time that the wait would have lasted to. A
  * wait without a deadline is the other world's own. */
-#include "../world.h"
+#include "world.h"
 
 static uint64_t virtual_now(struct cr_world *world)
 {

@@ -1,0 +1,134 @@
+/* Local values: a short array for each fiber that has any, in the order in which they were set.
+ * Programs have a handful of keys, so it is searched from its end. */
+#include "local.h"
+
+#include "../debug/debug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOCALS_LEAST = 4 };
+
+struct local {
+    const coir_local *key;
+    void *value; /* never NULL */
+    bool borrowed;
+};
+
+struct cr_locals {
+    size_t count, capacity;
+    struct local at[];
+};
+
+static size_t local_size(size_t capacity)
+{
+    return sizeof(struct cr_locals) + capacity * sizeof(struct local);
+}
+
+static struct local *local_find(struct cr_locals *locals, const coir_local *key)
+{
+    for (size_t i = locals ? locals->count : 0; i-- > 0;)
+        if (locals->at[i].key == key)
+            return &locals->at[i];
+    return NULL;
+}
+
+static void local_destroy(struct local local)
+{
+    if (local.key->destroy && !local.borrowed)
+        local.key->destroy(local.value);
+}
+
+/* Taken out before it is destroyed, because that may look at the values and change them. */
+static void local_remove(struct cr_locals *locals, struct local *local)
+{
+    struct local gone = *local;
+    struct local *end = locals->at + locals->count--;
+    for (; local + 1 < end; local++)
+        local[0] = local[1];
+    local_destroy(gone);
+}
+
+static bool local_grow(struct cr_locals **locals)
+{
+    size_t count = *locals ? (*locals)->count : 0;
+    if (*locals && count < (*locals)->capacity)
+        return true;
+    size_t capacity = *locals ? 2 * count : LOCALS_LEAST;
+    struct cr_locals *grown = realloc(*locals, local_size(capacity));
+    if (!grown)
+        return false;
+    grown->count = count;
+    grown->capacity = capacity;
+    *locals = grown;
+    return true;
+}
+
+int coir_local_set(const coir_local *key, void *value)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_local_set", CR_CALLER);
+    struct local *old = local_find(self->locals, key);
+    if (!value) {
+        if (old)
+            local_remove(self->locals, old);
+        return 0;
+    }
+    if (old) {
+        struct local gone = *old;
+        *old = (struct local){key, value, false};
+        local_destroy(gone);
+        return 0;
+    }
+    if (!local_grow(&self->locals))
+        return -ENOMEM;
+    self->marks |= CR_MARK_LOCALS;
+    self->locals->at[self->locals->count++] = (struct local){key, value, false};
+    return 0;
+}
+
+void *coir_local_get(const coir_local *key)
+{
+    struct local *local = cr_sched_self ? local_find(cr_sched_self->locals, key) : NULL;
+    return local ? local->value : NULL;
+}
+
+bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals)
+{
+    const struct cr_locals *from = spawner->locals;
+    if (!from || from->count == 0)
+        return true;
+    struct cr_locals *copy = malloc(local_size(from->capacity));
+    if (!copy)
+        return false;
+    size_t count = from->count;
+    copy->count = 0;
+    copy->capacity = from->capacity;
+    memcpy(copy->at, from->at, count * sizeof *copy->at); /* `inherit` may set the spawner's */
+    for (size_t i = 0; i < count; i++) {
+        struct local local = copy->at[i];
+        local.borrowed = !local.key->inherit;
+        if (!local.borrowed)
+            local.value = local.key->inherit(local.value);
+        if (local.value)
+            copy->at[copy->count++] = local;
+    }
+    *locals = copy;
+    return true;
+}
+
+void cr_local_drop(struct cr_locals *locals)
+{
+    while (locals->count > 0)
+        local_remove(locals, &locals->at[locals->count - 1]);
+    free(locals);
+}
+
+void cr_local_end(struct cr_fiber *self)
+{
+    while (self->locals->count > 0)
+        local_remove(self->locals, &self->locals->at[self->locals->count - 1]);
+    free(self->locals);
+    self->locals = NULL;
+}

@@ -1,0 +1,170 @@
+/* Switch, yield, park, wake. Fibers switch straight to the next ready fiber; only when none is
+ * ready, or the budget of switches is spent, do they switch to the loop, which serves timers and
+ * descriptors on the stack of the thread. */
+#include "sched.h"
+
+#include "../debug/debug.h"
+
+_Thread_local struct coir_sched *cr_sched_here;
+_Thread_local struct cr_fiber *cr_sched_self;
+_Thread_local bool cr_sched_forked;
+
+int cr_sched_no_fiber(const char *function, void *caller)
+{
+    if (!cr_sched_forked)
+        cr_fatal_mistake(function, caller, "called outside a fiber");
+    return -ECHILD;
+}
+
+int cr_sched_none(const char *function, void *caller)
+{
+    if (!cr_sched_forked)
+        cr_fatal_mistake(function, caller, "called in a thread without a scheduler");
+    return -ECHILD;
+}
+
+void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
+{
+    cr_sched_self = NULL;
+    cr_san_leave(&self->san, &sched->san);
+    cr_ctx_switch(&self->context, sched->loop_context);
+    cr_san_arrive(&self->san);
+}
+
+void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber)
+{
+    cr_sched_self = fiber;
+    cr_san_leave(&sched->san, &fiber->san);
+    cr_ctx_switch(&sched->loop_context, fiber->context);
+    cr_san_arrive(&sched->san);
+}
+
+void cr_sched_rest(struct cr_fiber *self)
+{
+    cr_sched_ready(self->sched, self);
+    cr_sched_to_loop(self->sched, self);
+}
+
+static CR_COLD void sched_yield_rarely(struct coir_sched *sched, struct cr_fiber *self)
+{
+    if (sched->ready || --sched->budget < 0)
+        cr_sched_rest(self);
+}
+
+int coir_yield(void)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_yield", CR_CALLER);
+    struct coir_sched *sched = self->sched;
+    struct cr_fiber *next = sched->ready;
+    if (CR_LIKELY(next && --sched->budget >= 0)) {
+        cr_sched_ready(sched, self);
+        sched->ready = next->next;
+        cr_sched_switch(self, next);
+    } else {
+        sched_yield_rarely(sched, self);
+    }
+    return self->stop;
+}
+
+int cr_sched_refuse(struct cr_fiber *self)
+{
+    cr_sched_rest(self);
+    return self->stop;
+}
+
+int cr_sched_try_once(struct cr_fiber *self)
+{
+    cr_sched_spend(self);
+    return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+}
+
+static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wait)
+{
+    cr_list_remove(&wait->link);
+    return cr_sched_refuse(self);
+}
+
+CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
+{
+    if (CR_UNLIKELY(self->stop))
+        return sched_park_refused(self, wait);
+    return cr_sched_park_now(self->sched, self, wait, until);
+}
+
+int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
+{
+    return sched_park(self, wait, until);
+}
+
+int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait)
+{
+    CR_ASSERT(!self->wait && cr_sched_self == self);
+    wait->fiber = self;
+    self->wait = wait;
+    cr_sched_leave(self->sched, self);
+    return wait->result;
+}
+
+static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = -ETIMEDOUT};
+static const struct cr_wait_kind SLEEP = {.name = "its sleep to end", .woken = -EINTR};
+
+int coir_park(uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_park", CR_CALLER);
+    if (CR_UNLIKELY(until == 0))
+        return cr_sched_try_once(self);
+    struct cr_wait wait;
+    wait.kind = &PARK;
+    cr_list_init(&wait.link);
+    return sched_park(self, &wait, until);
+}
+
+int coir_sleep(int64_t length_ns)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_sleep", CR_CALLER);
+    if (length_ns < 0)
+        return -EINVAL;
+    struct cr_wait wait;
+    wait.kind = &SLEEP;
+    cr_list_init(&wait.link);
+    return cr_sched_park(self, &wait, coir_after(length_ns));
+}
+
+int coir_wake(coir_fiber handle)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_wake", CR_CALLER);
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
+    if (CR_UNLIKELY(!slot || !slot->fiber))
+        return -ESRCH;
+    struct cr_wait *wait = slot->fiber->wait;
+    if (!wait)
+        return 0;
+    if (CR_UNLIKELY(wait->kind->woken == -EBUSY))
+        return -EBUSY;
+    cr_sched_wake(slot->fiber, wait->kind->woken);
+    return 1;
+}
+
+uint64_t coir_now(void)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_now", CR_CALLER), 0;
+    return sched->world.now(&sched->world);
+}
+
+uint64_t coir_after(int64_t length_ns)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_after", CR_CALLER), 0;
+    return cr_timer_after(sched->world.now(&sched->world), length_ns);
+}

@@ -1,0 +1,242 @@
+/* The calls of coir_loop.h: events out of levels, wakes by a bell, time. It knows nothing of
+ * fibers.
+ *
+ * Levels are told anew by each wait, so none is kept from one to the next. What there is no room
+ * for is left to the kernel, which hands out ready descriptors in turns. The two directions of one
+ * take turns here, and so do what is steady and what is not. */
+#include "../../include/coir_loop.h"
+
+#include "../run/leave.h"
+#include "interest.h"
+#include "../base/timer.h"
+#include "../world/bell.h"
+
+#include <stdlib.h>
+
+enum { LEVELS_MOST = 128 };
+
+struct coir_loop {
+    struct cr_interests set;
+    struct cr_bell bell;
+    void *wake_user;
+    unsigned int forks; /* when it was opened */
+    bool has_ghosts;    /* the world told of what no entry watches */
+    bool steady_first;  /* who fills the next events first */
+};
+
+static int poller_check(const coir_loop *loop)
+{
+    if (!loop)
+        return -EINVAL;
+    return loop->forks == cr_leave_forks ? 0 : -ECHILD;
+}
+
+/* ---- interest and wakes ---- */
+
+static int poller_add(coir_loop *loop, int fd, int direction, void *user)
+{
+    int result = poller_check(loop);
+    return result < 0 ? result : cr_interest_add(&loop->set, fd, direction, user);
+}
+
+static int poller_del(coir_loop *loop, int fd, int direction)
+{
+    int result = poller_check(loop);
+    return result < 0 ? result : cr_interest_del(&loop->set, fd, direction);
+}
+
+int coir_loop_add_read(coir_loop *loop, int fd, void *user)
+{
+    return poller_add(loop, fd, COIR_IN, user);
+}
+
+int coir_loop_add_write(coir_loop *loop, int fd, void *user)
+{
+    return poller_add(loop, fd, COIR_OUT, user);
+}
+
+int coir_loop_del_read(coir_loop *loop, int fd)
+{
+    return poller_del(loop, fd, COIR_IN);
+}
+
+int coir_loop_del_write(coir_loop *loop, int fd)
+{
+    return poller_del(loop, fd, COIR_OUT);
+}
+
+int coir_loop_add_wake(coir_loop *loop, void *user)
+{
+    int result = poller_check(loop);
+    if (result == 0)
+        result = cr_interest_hear(&loop->set, loop->bell.heard);
+    if (result == 0)
+        loop->wake_user = user;
+    return result;
+}
+
+int coir_loop_wake(coir_loop *loop)
+{
+    int result = poller_check(loop);
+    if (result == 0)
+        cr_bell_ring(&loop->bell);
+    return result;
+}
+
+/* ---- waiting ---- */
+
+static struct coir_loop_event poller_wake_event(const coir_loop *loop)
+{
+    cr_bell_hush(&loop->bell);
+    return (struct coir_loop_event){.fd = -1, .flags = COIR_LOOP_WAKE, .user = loop->wake_user};
+}
+
+/* Takes one direction out of a level. */
+static struct coir_loop_event poller_event(coir_loop *loop, const struct cr_interest *entry,
+                                           struct cr_level *level)
+{
+    struct cr_world *world = &loop->set.world;
+    struct coir_loop_event event = {.fd = cr_interest_fd(level->token)};
+    if (level->in && !(level->out && entry->out_first)) {
+        event.flags = level->in;
+        event.user = entry->in_user;
+        event.bytes = world->pending(world, event.fd);
+        level->in = 0;
+    } else {
+        event.flags = level->out;
+        event.user = entry->out_user;
+        level->out = 0;
+    }
+    return event;
+}
+
+/* The entry of a level, which then has only what the user watches; NULL when that is nothing. */
+static struct cr_interest *poller_meet(coir_loop *loop, struct cr_level *level)
+{
+    int fd = cr_interest_fd(level->token);
+    struct cr_interest *entry = cr_interest_find(&loop->set, fd);
+    bool is_ghost = !entry || entry->where == CR_INTEREST_NOWHERE ||
+                    cr_interest_token(entry, fd) != level->token;
+    if (is_ghost) {
+        loop->has_ghosts = true;
+        return NULL;
+    }
+    level->in = entry->mask & COIR_IN ? level->in : 0;
+    level->out = entry->mask & COIR_OUT ? level->out : 0;
+    return level->in || level->out ? entry : NULL;
+}
+
+/* Tells one direction of each level, for which there is always room, then the other ones. One that
+ * has no room is told first the next time. */
+static int poller_tell(coir_loop *loop, struct cr_level *levels, int got,
+                       struct coir_loop_event *events, int most)
+{
+    struct cr_interest *entries[LEVELS_MOST];
+    int count = 0;
+    for (int i = 0; i < got; i++) {
+        bool wake = levels[i].token == CR_INTEREST_BELL;
+        entries[i] = wake ? NULL : poller_meet(loop, &levels[i]);
+        if (wake)
+            events[count++] = poller_wake_event(loop);
+        else if (entries[i])
+            events[count++] = poller_event(loop, entries[i], &levels[i]);
+    }
+    for (int i = 0; i < got; i++) {
+        if (!entries[i] || (!levels[i].in && !levels[i].out))
+            continue;
+        entries[i]->out_first = count == most && levels[i].out;
+        if (count < most)
+            events[count++] = poller_event(loop, entries[i], &levels[i]);
+    }
+    return count;
+}
+
+/* What the world tells, or what is steady. */
+static int poller_ask(coir_loop *loop, bool steady, struct coir_loop_event *events, int most,
+                      uint64_t until)
+{
+    struct cr_world *world = &loop->set.world;
+    struct cr_level levels[LEVELS_MOST];
+    int room = most < LEVELS_MOST ? most : LEVELS_MOST, got;
+    if (!steady && loop->has_ghosts) {
+        got = cr_interest_renew(&loop->set);
+        if (got < 0)
+            return got;
+        loop->has_ghosts = false;
+    }
+    got = steady ? cr_interest_steady(&loop->set, levels, room)
+                 : world->levels(world, levels, room, until);
+    return got < 0 ? got : poller_tell(loop, levels, got, events, most);
+}
+
+/* One look at both; an error of the second is told by a wait in which it is the first. */
+static int poller_look(coir_loop *loop, struct coir_loop_event *events, int most, uint64_t until)
+{
+    if (loop->set.steady_count == 0)
+        return poller_ask(loop, false, events, most, until);
+    loop->steady_first = !loop->steady_first;
+    int count = poller_ask(loop, loop->steady_first, events, most, 0);
+    if (count < 0 || count == most)
+        return count;
+    int more = poller_ask(loop, !loop->steady_first, events + count, most - count, 0);
+    return more > 0 ? count + more : count > 0 ? count : more;
+}
+
+int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most, uint64_t until)
+{
+    int count = poller_check(loop);
+    if (count < 0 || !events || most <= 0)
+        return count < 0 ? count : -EINVAL;
+    do
+        count = poller_look(loop, events, most, until);
+    while (count == 0 && (until == COIR_NEVER || coir_loop_now() < until));
+    return count;
+}
+
+/* ---- time ---- */
+
+uint64_t coir_loop_now(void)
+{
+    return cr_posix_now(NULL);
+}
+
+uint64_t coir_loop_after(int64_t length_ns)
+{
+    return cr_timer_after(cr_posix_now(NULL), length_ns);
+}
+
+/* ---- life ---- */
+
+int coir_loop_open(coir_loop **out, enum coir_world which)
+{
+    struct cr_world world;
+    int result = out ? cr_world_init(&world, which) : -EINVAL;
+    if (result == 0)
+        result = cr_leave_count();
+    if (result < 0)
+        return result;
+    coir_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return -ENOMEM;
+    result = cr_bell_open(&loop->bell);
+    if (result < 0) {
+        free(loop);
+        return result;
+    }
+    cr_interest_init(&loop->set, &world);
+    loop->forks = cr_leave_forks;
+    *out = loop;
+    return 0;
+}
+
+void coir_loop_close(coir_loop *loop)
+{
+    if (!loop)
+        return;
+    struct cr_world *world = &loop->set.world;
+    if (loop->forks != cr_leave_forks && world->queue_is_private)
+        world->queue = -1;
+    cr_interest_fini(&loop->set);
+    cr_bell_close(&loop->bell);
+    free(loop);
+}

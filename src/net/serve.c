@@ -1,0 +1,267 @@
+/* The loop that serves connections. Three kinds of fibers:
+ *
+ *     the caller     opens `outside`, and in it `inside`, a shield; parks until the acceptor is
+ *                    done, then drains: waits for the handlers, cancels `inside`
+ *     the acceptor   a child of `outside`, so what stops the caller stops it
+ *     handlers       children of `inside`, which only the drain stops
+ *
+ * All share one record on the caller's stack, and a connection needs no memory but its fiber: the
+ * acceptor notes the descriptor in a ring, and each handler's fiber takes the oldest when it
+ * begins.
+ *
+ * Invariants: `live` counts the descriptors in the ring whose fiber is spawned, and those whose
+ * fiber has not closed them; what waits for it to fall is woken by each fall. The listener is
+ * touched only while its entry has the generation that it had at first. */
+#include "../base/base.h"
+
+#include "../../include/coir_net.h"
+#include "../debug/debug.h"
+#include "../core/sched.h"
+
+#include <errno.h>
+
+enum { SERVE_RING = 64, SERVE_PAUSE_MOST_MS = 100 };
+
+struct serve {
+    int listener;
+    int (*handler)(int fd, void *arg);
+    void *arg;
+    struct coir_serve_opts opts;
+    coir_scope outside, inside;
+    coir_fiber caller;
+    struct cr_fd *entry; /* the listener's */
+    uint32_t generation;
+    struct cr_fiber *acceptor;
+    struct cr_wait *room; /* the acceptor's wait for the end of a connection, or of what was one */
+    size_t live;
+    struct cr_list idle; /* handlers in coir_net_await */
+    bool done; /* the acceptor accepts no more, because of `result` */
+    int result;
+    int pause_ms; /* before the next try, after errors in a row; 0: there was none */
+    unsigned oldest, noted;
+    int ring[SERVE_RING];
+};
+
+/* A handler that waits for its next request, on its stack. */
+struct serve_idle {
+    struct cr_list link;
+    struct cr_fiber *fiber;
+};
+
+static const struct cr_wait_kind ROOM = {
+    .name = "room for one more connection",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+};
+
+static int serve_take(struct serve *serve)
+{
+    int fd = serve->ring[serve->oldest];
+    serve->oldest = (serve->oldest + 1) % SERVE_RING;
+    serve->noted--;
+    return fd;
+}
+
+/* A handler may have closed the connection itself, and its number may be another file's. */
+static int serve_connection(void *arg)
+{
+    struct serve *serve = arg;
+    int fd = serve_take(serve);
+    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
+    uint32_t generation = entry->generation;
+    serve->handler(fd, serve->arg);
+    if (entry->generation == generation)
+        coir_close(fd);
+    serve->live--;
+    if (serve->room && serve->acceptor->wait == serve->room)
+        cr_sched_wake(serve->acceptor, 0);
+    else if (serve->done && serve->live == 0)
+        coir_wake(serve->caller);
+    return 0;
+}
+
+/* Until a connection ends, or until `until`: 0, -EBADF when the listener was closed meanwhile, or
+ * -ECANCELED. It hangs on the listener without directions, so that coir_close ends it. */
+static int serve_wait(struct serve *serve, uint64_t until)
+{
+    struct cr_fd_wait wait = {.wait.kind = &ROOM, .fd = serve->listener};
+    if (serve->entry->generation != serve->generation)
+        return -EBADF;
+    cr_list_append(&serve->entry->waiters, &wait.wait.link);
+    serve->room = &wait.wait;
+    int result = cr_sched_park(serve->acceptor, &wait.wait, until);
+    serve->room = NULL;
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+/* After something has run out, the longer the more often in a row: 0, or an error. */
+static int serve_pause(struct serve *serve)
+{
+    int next_ms = serve->pause_ms ? 2 * serve->pause_ms : 1;
+    serve->pause_ms = next_ms < SERVE_PAUSE_MOST_MS ? next_ms : SERVE_PAUSE_MOST_MS;
+    return serve_wait(serve, coir_after(COIR_MS(serve->pause_ms)));
+}
+
+/* Whether the listener itself is at fault, or the loop told to stop. */
+static bool serve_is_over(int error)
+{
+    return error == -ECANCELED || error == -EBADF || error == -EINVAL || error == -ENOTSOCK ||
+           error == -EOPNOTSUPP;
+}
+
+static bool serve_ran_out(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+}
+
+/* The next connection, or why there is none any more. What a connection failed with is no reason to
+ * wait; a second error in a row may be something else. */
+static int serve_accept(struct serve *serve)
+{
+    int result = 0;
+    for (;;) {
+        while (result == 0 && serve->opts.limit && serve->live >= serve->opts.limit)
+            result = serve_wait(serve, COIR_NEVER);
+        if (result == 0 && serve->entry->generation != serve->generation)
+            result = -EBADF;
+        if (result < 0)
+            return result;
+        int fd = coir_accept(serve->listener, NULL, NULL, COIR_NEVER);
+        if (fd >= 0 || serve_is_over(fd))
+            return fd;
+        if (serve->pause_ms || serve_ran_out(fd))
+            result = serve_pause(serve);
+        else
+            serve->pause_ms = 1;
+    }
+}
+
+/* Starts the handler of a connection; an error when the loop ended before there was memory for it,
+ * and the connection is closed. */
+static int serve_start(struct serve *serve, int fd)
+{
+    struct coir_spawn_opts opts = {
+        .name = serve->opts.name, .stack_size = serve->opts.stack_size, .scope = &serve->inside};
+    int result = 0;
+    while (result == 0 && serve->noted == SERVE_RING)
+        result = coir_yield();
+    while (result == 0) {
+        serve->ring[(serve->oldest + serve->noted++) % SERVE_RING] = fd;
+        serve->live++;
+        result = coir_spawn(NULL, serve_connection, serve, &opts);
+        if (result == 0) {
+            serve->pause_ms = 0;
+            return 0;
+        }
+        serve->noted--;
+        serve->live--;
+        if (result == -ENOMEM)
+            result = serve_pause(serve);
+    }
+    coir_close(fd);
+    return result;
+}
+
+static int serve_acceptor(void *arg)
+{
+    struct serve *serve = arg;
+    serve->acceptor = cr_sched_self;
+    int result = 0;
+    while (result == 0) {
+        result = serve_accept(serve);
+        if (result >= 0)
+            result = serve_start(serve, result);
+    }
+    serve->result = result;
+    serve->done = true;
+    coir_wake(serve->caller);
+    return 0;
+}
+
+/* Ends the waits of idle handlers. One that is on its way from its wait may park again when it
+ * finds nothing to read, so this is done until none is left; each has its turn in between, and
+ * adds itself no more once `done` is set. */
+static void serve_end_idle(struct serve *serve)
+{
+    while (!cr_list_empty(&serve->idle)) {
+        for (struct cr_list *at = serve->idle.next; at != &serve->idle; at = at->next) {
+            struct cr_fiber *fiber = CR_CONTAINER(at, struct serve_idle, link)->fiber;
+            if (fiber->wait && !fiber->wait->kind->firm)
+                cr_sched_wake(fiber, -ETIMEDOUT);
+        }
+        coir_yield();
+    }
+}
+
+/* Others may wake the caller, so a wake means nothing but to look. */
+static void serve_drain(struct serve *serve)
+{
+    uint64_t until = coir_after(serve->opts.grace_ns);
+    serve_end_idle(serve);
+    while (serve->live > 0 && coir_park(until) == 0)
+        continue;
+    if (serve->live > 0)
+        coir_scope_cancel(&serve->inside);
+}
+
+int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
+                   const struct coir_serve_opts *opts)
+{
+    struct serve serve = {.listener = listener, .handler = handler, .arg = arg,
+                          .caller = coir_self()};
+    if (CR_UNLIKELY(!cr_sched_self))
+        return cr_sched_no_fiber("coir_net_serve", CR_CALLER);
+    if (CR_UNLIKELY(!handler))
+        cr_fatal_mistake("coir_net_serve", CR_CALLER, "the function is NULL");
+    serve.opts = opts ? *opts : serve.opts;
+    int result = coir_adopt(listener);
+    if (result < 0)
+        return result;
+    serve.entry = cr_fd_find(&cr_sched_here->fds, listener);
+    serve.generation = serve.entry->generation;
+    cr_list_init(&serve.idle);
+    coir_scope_open(&serve.outside, NULL);
+    result = coir_spawn(NULL, serve_acceptor, &serve, NULL);
+    if (result == 0) {
+        coir_scope_open(&serve.inside, &(struct coir_scope_opts){.shield = true});
+        while (!serve.done && coir_park(COIR_NEVER) == 0)
+            continue;
+        serve_drain(&serve);
+        coir_scope_close(&serve.inside);
+    }
+    int closed = coir_scope_close(&serve.outside);
+    if (serve.result < 0 && serve.result != -EBADF)
+        return serve.result;
+    return result < 0 ? result : closed;
+}
+
+/* The loop that has called this fiber's handler, or NULL. */
+static struct serve *serve_here(void)
+{
+    struct cr_fiber *self = cr_sched_self;
+    return self && self->fn == serve_connection ? self->arg : NULL;
+}
+
+bool coir_net_ending(void)
+{
+    struct serve *serve = serve_here();
+    return serve && serve->done;
+}
+
+/* After the drain has ended its wait, what came meanwhile is read. */
+ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until)
+{
+    struct serve *serve = serve_here();
+    if (!serve)
+        return coir_read(fd, buf, size, until);
+    if (!serve->done) {
+        struct serve_idle idle = {.fiber = cr_sched_self};
+        cr_list_append(&serve->idle, &idle.link);
+        ssize_t got = coir_read(fd, buf, size, until);
+        cr_list_remove(&idle.link);
+        if (got != -ETIMEDOUT || !serve->done)
+            return got;
+    }
+    ssize_t got = coir_read(fd, buf, size, 0);
+    return got == -ETIMEDOUT ? 0 : got;
+}

@@ -1,0 +1,73 @@
+/* What systems do each in its own way, behind one spelling. src/os has a file for each kind, which
+ * guards itself as a whole, so all of them are compiled everywhere and nobody else asks which
+ * system it is:
+ *
+ *     linux.c   memory and sockets, by the kernel's own calls
+ *     bsd.c     the same for macOS, the BSDs and whatever else keeps to POSIX
+ *     elf.c     where an address is, by the dynamic linker's list
+ *     macho.c   macOS has no such list
+ *
+ * COIR_OS_BSD chooses bsd.c on Linux, where the tests run it. */
+#ifndef CR_OS_H
+#define CR_OS_H
+
+#include "../base/base.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+/* Where no peer's end is told by itself, it comes as POLLHUP or as the end of file. */
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
+
+/* The signal that this flag keeps away is caught by trap.c. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+/* ---- memory, all sizes in whole pages ---- */
+
+/* Memory for stacks, which reads as zero and costs nothing until it is touched; NULL. */
+CR_HIDDEN char *cr_os_map(size_t size);
+CR_HIDDEN void cr_os_unmap(char *low, size_t size);
+
+/* Takes all access away. */
+CR_HIDDEN bool cr_os_guard(char *low, size_t size);
+
+/* Returns the memory to the system: it reads as zero then, or, where the system refuses, as
+ * before. */
+CR_HIDDEN void cr_os_clear(char *low, size_t size);
+
+/* Whether one call may clear what lies on both sides of a guard, which stays. */
+extern CR_HIDDEN const bool cr_os_clears_across_guards;
+
+/* ---- descriptors ---- */
+
+/* Waits as poll does, for a time left (NULL: for ever): never shorter, unless the time is longer
+ * than the system can wait, and less than a millisecond longer. */
+struct timespec;
+CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespec *left);
+
+CR_HIDDEN bool cr_os_is_tcp(int fd);
+
+/* As the calls of these names; what they make is non-blocking and closed on exec. */
+CR_HIDDEN int cr_os_socket(int domain, int type, int protocol);
+CR_HIDDEN int cr_os_socketpair(int domain, int type, int protocol, int fds[2]);
+CR_HIDDEN int cr_os_pipe(int fds[2]);
+CR_HIDDEN int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size);
+
+/* Two ends (or twice the same number): what is written to ends[1], 8 bytes at a time, makes ends[0]
+ * readable until it is read. */
+CR_HIDDEN int cr_os_bell(int ends[2]);
+
+/* Keeps SIGPIPE away from all that is sent on a socket, where flags of each call cannot. */
+CR_HIDDEN void cr_os_no_sigpipe(int fd);
+
+/* ---- programs ---- */
+
+/* The file that was loaded at an address, and how far above its beginning the address is; false
+ * when that cannot be found out. */
+CR_HIDDEN bool cr_os_locate(uintptr_t address, char *path, size_t size, uintptr_t *offset);
+
+#endif

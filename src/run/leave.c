@@ -1,0 +1,78 @@
+/* Forks and the ends of threads.
+ *
+ * A forked child runs on a copy of everything, on the stack of the fiber that forked, but shares
+ * the kernel's side of the world with its parent. So it drops its parent's scheduler without a call
+ * to the kernel but the closing of its own descriptors: from then on its calls are refused. The
+ * copied memory stays, because the child may be standing on it. */
+#include "leave.h"
+
+#include "../debug/debug.h"
+#include "../core/sched.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static pthread_mutex_t leave_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_key_t leave_key;
+static bool leave_has_key;
+static atomic_bool leave_ready;
+static void (*leave_end)(struct coir_sched *sched);
+
+unsigned int cr_leave_forks;
+
+static void leave_in_child(void)
+{
+    cr_leave_forks++;
+    cr_post_abandon();
+    struct coir_sched *sched = cr_sched_here;
+    if (!sched)
+        return;
+    sched->world.fini(&sched->world);
+    cr_sched_here = NULL;
+    cr_sched_self = NULL;
+    cr_sched_forked = true;
+    pthread_setspecific(leave_key, NULL);
+}
+
+static void leave_thread(void *sched)
+{
+    if (cr_sched_here != sched)
+        return;
+    if (cr_sched_self)
+        cr_fatal_mistake("pthread_exit", NULL, "a thread ended in a fiber");
+    leave_end(sched);
+}
+
+/* Once; but a failure, for lack of memory, is not the last word. */
+static bool leave_init(void)
+{
+    if (atomic_load_explicit(&leave_ready, memory_order_acquire))
+        return true;
+    pthread_mutex_lock(&leave_lock);
+    if (!leave_has_key)
+        leave_has_key = pthread_key_create(&leave_key, leave_thread) == 0;
+    if (leave_has_key && !leave_ready)
+        leave_ready = pthread_atfork(NULL, NULL, leave_in_child) == 0;
+    pthread_mutex_unlock(&leave_lock);
+    return leave_ready;
+}
+
+/* A thread that ends after the library was unloaded must not look for it. */
+__attribute__((destructor)) static void leave_unload(void)
+{
+    if (leave_has_key)
+        pthread_key_delete(leave_key);
+}
+
+int cr_leave_count(void)
+{
+    return leave_init() ? 0 : -ENOMEM;
+}
+
+int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched))
+{
+    if (!leave_init())
+        return -ENOMEM;
+    leave_end = end;
+    return -pthread_setspecific(leave_key, sched);
+}

@@ -1,0 +1,293 @@
+/* The mailbox: how other threads and signal handlers reach a scheduler. Nothing is allocated or
+ * locked on the way of a post.
+ *
+ *     box->head    what the loop finds there           what a post does
+ *     NULL         nothing, and it is awake            puts its letter there
+ *     DOZING       nothing, and it may be waiting      puts its letter there, rings the bell
+ *     a letter     that, and what was posted before    puts its letter in front
+ *
+ * So the bell is rung at most once for each time that the loop dozes off.
+ *
+ * Boxes lie in pages that stay while the library is there, because a post may look into one at any
+ * time. A box's generation is odd while it is open; a post counts itself among the box's users if
+ * it finds its own there. So whoever closes a box makes the generation even and waits for the users
+ * to leave: then nobody is about to put a letter there, or to ring a bell that is gone. */
+#include "post.h"
+
+#include "../debug/debug.h"
+#include "../os/os.h"
+#include "../core/sched.h"
+#include "../world/bell.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* What is in a letter that waits: no number that is found in memory by chance. */
+enum { POSTED = 0x706f7374 };
+
+enum { BOXES_IN_PAGE = 64, PAGES_MOST = 1024, USERS_PAUSE_NS = 10000 };
+
+static const uint64_t GENERATION_ONE = UINT64_C(1) << 32;
+
+struct cr_mailbox {
+    _Atomic uint64_t state; /* generation, users: 32 bits each */
+    _Atomic(coir_letter *) head;
+    struct cr_bell bell;
+};
+
+static struct cr_mailbox post_first_page[BOXES_IN_PAGE];
+static _Atomic(struct cr_mailbox *) post_pages[PAGES_MOST] = {post_first_page};
+
+static coir_letter dozing;
+static coir_letter *const DOZING = &dozing;
+
+__attribute__((destructor)) static void post_unload(void)
+{
+    for (int i = 1; i < PAGES_MOST && post_pages[i]; i++)
+        free(post_pages[i]);
+}
+
+static uint32_t post_generation(uint64_t state)
+{
+    return (uint32_t)(state >> 32);
+}
+
+static struct cr_mailbox *post_find(uint32_t slot)
+{
+    if (slot >= BOXES_IN_PAGE * PAGES_MOST)
+        return NULL;
+    struct cr_mailbox *page = atomic_load(&post_pages[slot / BOXES_IN_PAGE]);
+    return page ? &page[slot % BOXES_IN_PAGE] : NULL;
+}
+
+static bool post_enter(struct cr_mailbox *box, uint32_t generation)
+{
+    uint64_t state = atomic_load(&box->state);
+    do
+        if (!(generation & 1) || post_generation(state) != generation)
+            return false;
+    while (!atomic_compare_exchange_weak(&box->state, &state, state + 1));
+    return true;
+}
+
+static void post_leave(struct cr_mailbox *box)
+{
+    atomic_fetch_sub(&box->state, 1);
+}
+
+static void post_push(struct cr_mailbox *box, coir_letter *letter)
+{
+    coir_letter *head = atomic_load(&box->head);
+    do
+        letter->next = head == DOZING ? NULL : head;
+    while (!atomic_compare_exchange_weak(&box->head, &head, letter));
+    if (head == DOZING)
+        cr_bell_ring(&box->bell);
+}
+
+int coir_post(coir_mailbox mailbox, coir_letter *letter)
+{
+    if (CR_UNLIKELY(!letter || !letter->fn))
+        cr_fatal_mistake("coir_post", CR_CALLER, "the letter or its function is NULL");
+    struct cr_mailbox *box = post_find(mailbox.slot);
+    if (!box || !post_enter(box, mailbox.generation))
+        return -ESRCH;
+    int before = __atomic_exchange_n(&letter->posted, POSTED, __ATOMIC_ACQ_REL);
+    if (CR_UNLIKELY(before != 0 && before != POSTED))
+        cr_fatal_mistake("coir_post", CR_CALLER, "the letter's own part did not begin as 0");
+    if (before == 0)
+        post_push(box, letter);
+    post_leave(box);
+    return 0;
+}
+
+void cr_post_init(struct cr_post *post)
+{
+    post->letters_end = &post->letters;
+}
+
+bool cr_post_doze(struct cr_post *post)
+{
+    coir_letter *head = NULL;
+    return !post->box || atomic_compare_exchange_strong(&post->box->head, &head, DOZING) ||
+           head == DOZING;
+}
+
+/* Puts what is in the box behind what was taken out before, the oldest first. */
+static void post_take(struct cr_post *post, struct cr_mailbox *box)
+{
+    coir_letter *letter = atomic_exchange(&box->head, NULL), *oldest = NULL;
+    if (!letter || letter == DOZING)
+        return;
+    coir_letter **end = &letter->next;
+    while (letter) {
+        coir_letter *older = letter->next;
+        letter->next = oldest;
+        oldest = letter;
+        letter = older;
+    }
+    *post->letters_end = oldest;
+    post->letters_end = end;
+}
+
+/* A letter is its owner's again before its call, which may post it anew. */
+static void post_call(struct cr_post *post)
+{
+    coir_letter *letter = post->letters;
+    post->letters = letter->next;
+    if (!post->letters)
+        post->letters_end = &post->letters;
+    void (*fn)(void *arg) = letter->fn;
+    void *arg = letter->arg;
+    __atomic_exchange_n(&letter->posted, 0, __ATOMIC_ACQ_REL);
+    struct cr_fiber *self = cr_sched_self;
+    bool calling = post->calling;
+    cr_sched_self = NULL;
+    post->calling = true;
+    fn(arg);
+    post->calling = calling;
+    cr_sched_self = self;
+}
+
+bool cr_post_deliver(struct cr_post *post)
+{
+    post_take(post, post->box);
+    bool any = post->letters;
+    while (post->letters)
+        post_call(post);
+    return any;
+}
+
+void cr_post_hush(struct coir_sched *sched)
+{
+    struct cr_post *post = &sched->post;
+    if (!post->box)
+        return;
+    cr_bell_hush(&post->box->bell);
+    cr_world_arm(&sched->world, post->box->bell.heard, post->place, COIR_IN);
+}
+
+static struct cr_mailbox *post_page(uint32_t i)
+{
+    struct cr_mailbox *page = atomic_load(&post_pages[i]), *fresh;
+    if (page || !(fresh = calloc(BOXES_IN_PAGE, sizeof *fresh)))
+        return page;
+    if (atomic_compare_exchange_strong(&post_pages[i], &page, fresh))
+        return fresh;
+    free(fresh);
+    return page;
+}
+
+/* A free box, whose one user is the caller. A generation is never used again. */
+static struct cr_mailbox *post_claim(uint32_t *slot)
+{
+    for (*slot = 0; *slot < BOXES_IN_PAGE * PAGES_MOST; ++*slot) {
+        struct cr_mailbox *page = post_page(*slot / BOXES_IN_PAGE);
+        if (!page)
+            return NULL;
+        struct cr_mailbox *box = &page[*slot % BOXES_IN_PAGE];
+        uint64_t state = atomic_load(&box->state);
+        bool is_free = !(state & (GENERATION_ONE | UINT32_MAX)) &&
+                       post_generation(state) < UINT32_MAX - 1;
+        if (is_free && atomic_compare_exchange_strong(&box->state, &state, state + 1))
+            return box;
+    }
+    return NULL;
+}
+
+static int post_open(struct coir_sched *sched)
+{
+    struct cr_post *post = &sched->post;
+    struct cr_world *world = &sched->world;
+    struct cr_bell bell;
+    int result = cr_bell_open(&bell);
+    if (result < 0)
+        return result;
+    int place = world->attach(world, bell.heard, CR_TOKEN_BELL);
+    struct cr_mailbox *box = place < 0 ? NULL : post_claim(&post->slot);
+    if (!box) {
+        if (place >= 0)
+            world->detach(world, bell.heard, place);
+        cr_bell_close(&bell);
+        return place < 0 ? place : -ENOMEM;
+    }
+    box->bell = bell;
+    atomic_store(&box->head, NULL);
+    uint64_t state = atomic_fetch_add(&box->state, GENERATION_ONE - 1);
+    post->generation = post_generation(state) + 1;
+    post->box = box;
+    post->place = place;
+    cr_world_arm(world, bell.heard, place, COIR_IN);
+    world->waiting++;
+    return 0;
+}
+
+int coir_mailbox_open(coir_mailbox *mailbox)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_mailbox_open", CR_CALLER);
+    if (CR_UNLIKELY(!mailbox))
+        cr_fatal_mistake("coir_mailbox_open", CR_CALLER, "the place for the mailbox is NULL");
+    struct cr_post *post = &sched->post;
+    int result = post->box ? 0 : post_open(sched);
+    if (result < 0)
+        return result;
+    post->opens++;
+    *mailbox = (coir_mailbox){post->slot, post->generation};
+    return 0;
+}
+
+/* What was posted is called in any case, also what was posted a moment ago. The caller is a user
+ * itself until the bell is closed, so that no other thread claims the box. */
+static void post_close(struct coir_sched *sched)
+{
+    static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
+    struct cr_post *post = &sched->post;
+    struct cr_mailbox *box = post->box;
+    atomic_fetch_add(&box->state, GENERATION_ONE + 1);
+    while ((uint32_t)atomic_load(&box->state) > 1)
+        cr_os_poll(NULL, 0, &A_MOMENT);
+    post->box = NULL;
+    post->opens = 0;
+    sched->world.detach(&sched->world, box->bell.heard, post->place);
+    sched->world.waiting--;
+    post_take(post, box);
+    cr_bell_close(&box->bell);
+    post_leave(box);
+    while (post->letters)
+        post_call(post);
+}
+
+int coir_mailbox_close(coir_mailbox mailbox)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_mailbox_close", CR_CALLER);
+    struct cr_post *post = &sched->post;
+    if (!post->box || mailbox.slot != post->slot || mailbox.generation != post->generation)
+        return -ESRCH;
+    if (--post->opens == 0)
+        post_close(sched);
+    return 0;
+}
+
+void cr_post_fini(struct coir_sched *sched)
+{
+    while (sched->post.box)
+        post_close(sched);
+}
+
+/* A post that another thread was in the middle of stays a user for ever: its box is lost. */
+void cr_post_abandon(void)
+{
+    for (int i = 0; i < PAGES_MOST && post_pages[i]; i++)
+        for (int j = 0; j < BOXES_IN_PAGE; j++) {
+            struct cr_mailbox *box = &post_pages[i][j];
+            if (!(post_generation(box->state) & 1))
+                continue;
+            atomic_fetch_add(&box->state, GENERATION_ONE);
+            cr_bell_close(&box->bell);
+        }
+}

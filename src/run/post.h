@@ -1,0 +1,36 @@
+/* What other threads and signal handlers have posted to a scheduler, for its loop, which delivers
+ * it once a turn. */
+#ifndef CR_POST_H
+#define CR_POST_H
+
+#include "../../include/coir.h"
+#include "../base/base.h"
+
+/* A scheduler's side of its mailbox. */
+struct cr_post {
+    struct cr_mailbox *box; /* NULL: none is open */
+    uint32_t slot, generation, opens;
+    int place;            /* of the bell, in the world */
+    coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
+    coir_letter **letters_end;
+    bool calling; /* a letter's function runs */
+};
+
+CR_HIDDEN void cr_post_init(struct cr_post *post);
+
+/* Before the loop waits: true when nothing is in the box; from then on a post rings the bell. */
+CR_HIDDEN bool cr_post_doze(struct cr_post *post);
+
+/* Calls all letters that have come; whether any had. */
+CR_HIDDEN bool cr_post_deliver(struct cr_post *post);
+
+/* The world has told that the bell was rung. */
+CR_HIDDEN void cr_post_hush(struct coir_sched *sched);
+
+/* Closes the box, if there is one, and calls what is in it. */
+CR_HIDDEN void cr_post_fini(struct coir_sched *sched);
+
+/* In a forked child: all boxes are the parent's, of whatever thread. */
+CR_HIDDEN void cr_post_abandon(void);
+
+#endif
