@@ -16,6 +16,7 @@
 #include "os/bsd.c"
 #include "os/elf.c"
 #include "os/macho.c"
+#include "os/number.c"
 
 /* 2: the core: fibers, and nothing that they could wait for outside of it */
 #include "core/stack.c"
@@ -27,20 +28,21 @@
 
 /* 3: the world: the one door to the kernel */
 #include "world/posix.c"
-#include "world/calls.c"
+#include "world/ops.c"
 #include "world/epoll.c"
 #include "world/kqueue.c"
 #include "world/poll.c"
 #include "world/choose.c"
+#include "world/below.c"
 #include "world/virtual.c"
 #include "world/bell.c"
 
 /* 4: fibers that wait for the world: calls on descriptors */
 #include "io/fd.c"
-#include "io/io.c"
-#include "io/rw.c"
+#include "io/identity.c"
 #include "io/call.c"
-#include "io/audit.c"
+#include "io/fast.c"
+#include "io/calls.c"
 
 /* 5: the loop, and a scheduler's life in its thread and process */
 #include "run/post.c"
@@ -63,4 +65,5 @@
 #include "debug/error.c"
 #include "debug/fatal.c"
 #include "debug/report.c"
+#include "debug/dump.c"
 #include "debug/symbol.c"

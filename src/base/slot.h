@@ -8,8 +8,9 @@
 #ifndef CR_SLOT_H
 #define CR_SLOT_H
 
-#include "../../include/coir.h"
 #include "base.h"
+
+#include "../../include/coir.h"
 
 struct cr_slot {
     struct cr_fiber *fiber;

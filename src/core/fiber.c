@@ -4,7 +4,7 @@
  *
  * A dying fiber gives its stack back while it still stands on it: nobody can take it before the
  * switch away, because nothing else runs until then. */
-#include "fiber.h"
+#include "ends.h"
 
 #include "../debug/debug.h"
 #include "local.h"
@@ -12,55 +12,16 @@
 
 #include <stdatomic.h>
 
-struct join_wait {
-    struct cr_wait wait;
-    int result;
-    coir_fiber target;
-};
-
 static char *fiber_top(struct cr_fiber *fiber)
 {
     return (char *)(fiber + 1);
 }
 
-const struct cr_wait_kind cr_fiber_watch = {.name = "the end of a fiber"};
-
-static void fiber_end_watch(struct cr_watch *watch, int result)
-{
-    struct cr_watches *watches = watch->watches;
-    cr_list_remove(&watch->wait.link);
-    watch->result = result;
-    watch->ended = true;
-    watches->alive--;
-    if (result < 0)
-        watches->error = result;
-    bool enough = watches->alive == 0 || watches->until == CR_WATCH_ONE ||
-                  (watches->until == CR_WATCH_SUCCESS && result >= 0);
-    if (enough && watches->self->wait == &watches->wait)
-        cr_sched_wake(watches->self, 0);
-}
-
-/* Who watches takes nothing yet. */
-static void fiber_end_watches(struct cr_fiber *self, int result)
-{
-    for (struct cr_list *next, *link = self->joiners.next; link != &self->joiners; link = next) {
-        struct cr_wait *wait = CR_CONTAINER(link, struct cr_wait, link);
-        next = link->next;
-        if (wait->kind == &cr_fiber_watch)
-            fiber_end_watch(CR_CONTAINER(wait, struct cr_watch, wait), result);
-    }
-}
-
-/* Hands the result to those who wait for it, or leaves it in the slot for the first who will. */
+/* Passes the result to those who wait for it, or leaves it in the slot for the first who will. */
 CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
 {
-    bool taken = !cr_list_empty(&self->joiners);
-    while (!cr_list_empty(&self->joiners)) {
-        struct cr_wait *wait = CR_CONTAINER(self->joiners.next, struct cr_wait, link);
-        CR_CONTAINER(wait, struct join_wait, wait)->result = result;
-        cr_sched_wake(wait->fiber, 0);
-    }
-    if (self->dropped || taken) {
+    cr_ends_deliver(self, result);
+    if (self->dropped) {
         cr_slot_release(&sched->slots, self->slot);
     } else {
         sched->slots.at[self->slot].fiber = NULL;
@@ -89,7 +50,6 @@ static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *
     if (self->scope != self->home)
         cr_fatal_mistake("coir_scope_open", fiber_function(self),
                          "the fiber ended with a scope open");
-    fiber_end_watches(self, result);
     fiber_leave_result(sched, self, result);
     if (self->scope)
         cr_scope_leave(self, result);
@@ -118,7 +78,7 @@ static void fiber_main(void *arg)
     sched->live--;
     sched->progress = true;
     cr_stack_give(self->class, fiber_top(self));
-    cr_sched_depart(self);
+    cr_sched_depart(sched, self);
 }
 
 static void fiber_expire(struct cr_timer *timer)
@@ -134,7 +94,7 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
 {
     fiber->wait = NULL;
     fiber->sched = sched;
-    cr_sched_set_stop(fiber, 0);
+    fiber->stop = 0;
     fiber->marks = 0;
     fiber->scope = fiber->home = NULL;
     fiber->locals = NULL;
@@ -172,7 +132,7 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
         *handle = self;
     fiber->slot = self.slot;
     fiber->dropped = !handle;
-    fiber->number = sched->spawned++;
+    fiber->key = sched->spawned++;
     fiber->name[0] = '\0';
     if (CR_SAN_ADDRESS) {
         char *low = cr_stack_low(class, top);
@@ -270,58 +230,4 @@ coir_fiber coir_self(void)
 const char *coir_name(void)
 {
     return cr_sched_self ? cr_sched_self->name : "";
-}
-
-static void join_describe(const struct cr_wait *wait, char *text, size_t size)
-{
-    const struct join_wait *join = CR_CONTAINER(wait, struct join_wait, wait);
-    struct cr_slot *slot = cr_slot_find(&wait->fiber->sched->slots, join->target);
-    if (slot && slot->fiber)
-        cr_report_fiber(slot->fiber, text, size);
-}
-
-static const struct cr_wait_kind JOIN = {
-    .name = "the end of ",
-    .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
-    .describe = join_describe,
-};
-
-static int join_park(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
-                     int *result, uint64_t until)
-{
-    struct join_wait join = {.wait.kind = &JOIN, .target = handle};
-    cr_list_append(&target->joiners, &join.wait.link);
-    int outcome = cr_sched_park(self, &join.wait, until);
-    if (outcome == 0 && result)
-        *result = join.result;
-    return outcome;
-}
-
-int coir_join(coir_fiber handle, int *result, uint64_t until)
-{
-    struct coir_sched *sched = cr_sched_here;
-    if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_join", CR_CALLER);
-    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
-    if (CR_UNLIKELY(!slot))
-        return -ESRCH;
-    if (!slot->fiber) {
-        if (handle.generation == UINT32_MAX)
-            return -ESRCH;
-        if (result)
-            *result = slot->result;
-        cr_slot_release(&sched->slots, handle.slot);
-        return 0;
-    }
-    if (until == 0 && !cr_sched_self)
-        return -ETIMEDOUT;
-    struct cr_fiber *self = cr_sched_self;
-    if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_join", CR_CALLER);
-    if (slot->fiber == self)
-        return -EDEADLK;
-    if (until == 0)
-        return cr_sched_try_once(self);
-    return join_park(self, slot->fiber, handle, result, until);
 }

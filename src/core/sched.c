@@ -5,6 +5,8 @@
 
 #include "../debug/debug.h"
 
+enum { STACK_SIZE_DEFAULT = 64 * 1024 };
+
 _Thread_local struct coir_sched *cr_sched_here;
 _Thread_local struct cr_fiber *cr_sched_self;
 _Thread_local bool cr_sched_forked;
@@ -23,6 +25,74 @@ int cr_sched_none(const char *function, void *caller)
     return -ECHILD;
 }
 
+/* ---- driving ---- */
+
+int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
+                  uint64_t (*now)(struct coir_sched *sched))
+{
+    if (opts)
+        sched->opts = *opts;
+    size_t size = sched->opts.stack_size ? sched->opts.stack_size : STACK_SIZE_DEFAULT;
+    sched->now = now;
+    sched->ready_end = &sched->ready;
+    cr_stack_init(&sched->stacks);
+    cr_san_init_thread(&sched->san);
+    sched->class = cr_stack_class(&sched->stacks, size, sched->opts.guard == COIR_GUARD_CANARY);
+    return sched->class ? 0 : -ENOMEM;
+}
+
+void cr_sched_fini(struct coir_sched *sched)
+{
+    cr_timer_fini(&sched->timers);
+    cr_slot_fini(&sched->slots);
+    cr_stack_fini(&sched->stacks);
+}
+
+uint64_t cr_sched_deadline(struct coir_sched *sched)
+{
+    struct cr_timer *timer = cr_timer_first(&sched->timers);
+    return timer ? timer->deadline_ns : COIR_NEVER;
+}
+
+uint64_t cr_sched_fire(struct coir_sched *sched)
+{
+    uint64_t fired = 0;
+    struct cr_timer *timer = cr_timer_first(&sched->timers);
+    if (!timer)
+        return 0;
+    bool progress = sched->progress;
+    uint64_t now = sched->now(sched);
+    for (; timer && timer->deadline_ns <= now; timer = cr_timer_first(&sched->timers)) {
+        timer->fire(timer);
+        fired++;
+    }
+    sched->progress = progress;
+    return fired;
+}
+
+static struct cr_fiber *sched_pick(struct coir_sched *sched)
+{
+    if (CR_LIKELY(!sched->pick))
+        return cr_sched_pop(sched);
+    struct cr_fiber **link = sched->pick(sched), *fiber = *link;
+    *link = fiber->next;
+    if (!fiber->next)
+        sched->ready_end = link;
+    return fiber;
+}
+
+int cr_sched_serve(struct coir_sched *sched, int budget)
+{
+    int left = sched->pick ? 0 : budget - 1;
+    struct cr_fiber *fiber = sched_pick(sched);
+    sched->budget = left;
+    cr_sched_self = fiber;
+    cr_san_leave(&sched->san, &fiber->san);
+    cr_ctx_switch(&sched->loop_context, fiber->context);
+    cr_san_arrive(&sched->san);
+    return left - sched->budget + 1;
+}
+
 void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
 {
     cr_sched_self = NULL;
@@ -31,13 +101,7 @@ void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
     cr_san_arrive(&self->san);
 }
 
-void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber)
-{
-    cr_sched_self = fiber;
-    cr_san_leave(&sched->san, &fiber->san);
-    cr_ctx_switch(&sched->loop_context, fiber->context);
-    cr_san_arrive(&sched->san);
-}
+/* ---- letting others run ---- */
 
 void cr_sched_rest(struct cr_fiber *self)
 {
@@ -80,31 +144,35 @@ int cr_sched_try_once(struct cr_fiber *self)
     return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
 }
 
+/* ---- parking and waking ---- */
+
+void cr_sched_end_member(struct cr_wait *member, int result)
+{
+    struct cr_group *group = member->group;
+    cr_group_remove(member);
+    member->result = result;
+    if (group->enough(group, member) && group->park.fiber->wait == &group->park)
+        cr_sched_wake(group->park.fiber, 0);
+}
+
 static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wait)
 {
     cr_list_remove(&wait->link);
     return cr_sched_refuse(self);
 }
 
-CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
+CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait,
+                         const struct cr_wait_kind *kind, uint64_t until)
 {
-    if (CR_UNLIKELY(self->stop))
+    if (CR_UNLIKELY(self->stop) && !kind->firm)
         return sched_park_refused(self, wait);
-    return cr_sched_park_now(self->sched, self, wait, until);
+    return cr_sched_park_now(self, wait, kind, until);
 }
 
-int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until)
+int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, const struct cr_wait_kind *kind,
+                  uint64_t until)
 {
-    return sched_park(self, wait, until);
-}
-
-int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait)
-{
-    CR_ASSERT(!self->wait && cr_sched_self == self);
-    wait->fiber = self;
-    self->wait = wait;
-    cr_sched_leave(self->sched, self);
-    return wait->result;
+    return sched_park(self, wait, kind, until);
 }
 
 static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = -ETIMEDOUT};
@@ -118,9 +186,8 @@ int coir_park(uint64_t until)
     if (CR_UNLIKELY(until == 0))
         return cr_sched_try_once(self);
     struct cr_wait wait;
-    wait.kind = &PARK;
     cr_list_init(&wait.link);
-    return sched_park(self, &wait, until);
+    return sched_park(self, &wait, &PARK, until);
 }
 
 int coir_sleep(int64_t length_ns)
@@ -131,9 +198,8 @@ int coir_sleep(int64_t length_ns)
     if (length_ns < 0)
         return -EINVAL;
     struct cr_wait wait;
-    wait.kind = &SLEEP;
     cr_list_init(&wait.link);
-    return cr_sched_park(self, &wait, coir_after(length_ns));
+    return cr_sched_park(self, &wait, &SLEEP, coir_after(length_ns));
 }
 
 int coir_wake(coir_fiber handle)
@@ -153,12 +219,14 @@ int coir_wake(coir_fiber handle)
     return 1;
 }
 
+/* ---- time ---- */
+
 uint64_t coir_now(void)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_now", CR_CALLER), 0;
-    return sched->world.now(&sched->world);
+    return sched->now(sched);
 }
 
 uint64_t coir_after(int64_t length_ns)
@@ -166,5 +234,5 @@ uint64_t coir_after(int64_t length_ns)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_after", CR_CALLER), 0;
-    return cr_timer_after(sched->world.now(&sched->world), length_ns);
+    return cr_timer_after(sched->now(sched), length_ns);
 }

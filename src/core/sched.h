@@ -1,92 +1,45 @@
-/* The scheduler's own data and its inner verbs: ready queue, park, wake. Everything that blocks is
- * built of these and of wait records (wait.h).
+/* The scheduler's own data and its inner verbs: ready queue, park, wake, end a wait. Everything
+ * that blocks is built of these and of wait records (wait.h).
  *
  *              spawn                  switch                 park
  *     (none) ---------> ready queue ----------> running ----------------> parked: fiber->wait
  *                           ^                     |  ^                        |
  *                           +------- yield -------+  +--- (ready) <-- wake ---+
  *
- * Invariant: fiber->wait is not NULL iff the fiber is parked; then, and only then, its record may
- * be on a ring and its timer armed. */
+ * The core knows no descriptor, no world and no other thread. What the floors above keep for each
+ * scheduler lies around this struct, at constant offsets: struct cr_io (io/io.h) begins with it,
+ * struct cr_run (run/run.h) begins with that. */
 #ifndef CR_SCHED_H
 #define CR_SCHED_H
 
-#include "../io/audit.h"
-#include "../ctx/ctx.h"
-#include "../io/fd.h"
-#include "../base/list.h"
-#include "../run/post.h"
-#include "../base/san.h"
+#include "../base/base.h"
+
+#include "../../include/coir.h"
 #include "../base/slot.h"
+#include "../ctx/ctx.h"
+#include "fiber.h"
 #include "stack.h"
-#include "../base/timer.h"
-#include "wait.h"
-#include "../world/world.h"
 
-enum { CR_FIBER_NAME_SIZE = 24 };
-
-/* What few fibers have, and their ends must look after. */
-enum cr_mark {
-    CR_MARK_SCOPED = 1,  /* it has a scope open, or is the child of one */
-    CR_MARK_TOLD = 2,    /* it was told to stop, whatever shields it has open */
-    CR_MARK_LOCALS = 4,  /* it has local values */
-    CR_MARK_WATCHED = 8, /* somebody waits for it and others, or did */
-    CR_MARK_RACED = 16,  /* a race answers for its failure */
-};
-
-/* Lies at the top of the fiber's stack. The first line of cache holds what a switch, a wake and
- * a read need. */
-struct cr_fiber {
-    _Alignas(64) void *context;
-    struct cr_fiber *next; /* in the ready queue */
-    struct cr_wait *wait;
-    struct coir_sched *sched;
-    uint64_t number; /* counts from 0 in the order of spawning */
-    struct cr_fd *quick[2]; /* the entries that it called on last, to read and to write, for the
-                               short way (rw.c); cr_fd_none when it has been told to stop */
-    struct cr_timer timer;
-    int stop; /* what blocking calls are refused with: -ECANCELED once told to stop, else 0 */
-    uint32_t slot;
-    struct cr_scope *scope; /* the innermost it has open, else the one it is a child of, or NULL */
-    struct cr_locals *locals;
-    int (*fn)(void *arg);
-    void *arg;
-    struct cr_list joiners;
-    struct cr_stack_class *class;
-    struct cr_san san;
-    struct cr_scope *home;  /* the one it is a child of; NULL: the scheduler's child */
-    struct cr_list sibling; /* in the children of its home */
-    bool dropped;           /* nobody will take the result */
-    uint8_t marks;          /* enum cr_mark */
-    char name[CR_FIBER_NAME_SIZE];
-};
-
-_Static_assert(sizeof(void *) != 8 || offsetof(struct cr_fiber, timer.deadline_ns) == 56,
-               "the first line of cache");
+#include <errno.h>
 
 struct coir_sched {
     struct cr_fiber *ready;
-    int budget; /* switches that are left before the loop has its turn */
+    int budget; /* switches that are left before the loop runs */
     bool freeing;
-    uint64_t shields; /* that are open */
-    bool progress; /* a fiber began, ended, was woken (but by a timer), or moved bytes */
+    bool progress;          /* a fiber began, ended, was woken (but by a timer), or moved bytes */
+    size_t outside;         /* waits that somebody outside can end, an open mailbox among them */
+    size_t holding;         /* those of them that hold a virtual clock */
+    uint64_t shields;       /* that are open */
     struct cr_fiber **ready_end;
     void *loop_context;
     struct cr_timers timers;
     struct cr_slots slots;
     struct cr_stacks stacks;
-    struct cr_table fds; /* of struct cr_fd */
-    struct cr_world world;
-    struct cr_post post;
-    struct cr_audit audit;
-    bool embedded; /* a foreign loop watches the world's descriptor */
     struct cr_san san;
     uint64_t spawned, live;
-    uint64_t trimmed; /* how many had ended when spare stacks were last returned */
-    uint64_t fired; /* timers in the last turn that looked for due ones */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
-    uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
     struct coir_sched_opts opts;
+    uint64_t (*now)(struct coir_sched *sched); /* its clock */
     /* Chooses who runs next: returns the link in the ready queue that points to it. NULL: the
      * first. Called with a queue that is not empty. */
     struct cr_fiber **(*pick)(struct coir_sched *sched);
@@ -107,6 +60,25 @@ extern CR_HIDDEN _Thread_local bool cr_sched_forked;
 CR_HIDDEN CR_COLD int cr_sched_no_fiber(const char *function, void *caller);
 CR_HIDDEN CR_COLD int cr_sched_none(const char *function, void *caller);
 
+/* ---- for whoever drives a scheduler (run/loop.c, a test) ---- */
+
+/* Sets up memory that is all zeros: 0, or -ENOMEM. `now` is the clock. */
+CR_HIDDEN int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
+                            uint64_t (*now)(struct coir_sched *sched));
+CR_HIDDEN void cr_sched_fini(struct coir_sched *sched);
+
+/* The earliest deadline, COIR_NEVER when there is none. */
+CR_HIDDEN uint64_t cr_sched_deadline(struct coir_sched *sched);
+
+/* Ends all waits whose deadlines have come, in order. Returns how many. */
+CR_HIDDEN uint64_t cr_sched_fire(struct coir_sched *sched);
+
+/* Runs ready fibers until none is left or after `budget` switches. Returns how many there were. The
+ * ready queue must not be empty. */
+CR_HIDDEN int cr_sched_serve(struct coir_sched *sched, int budget);
+
+/* ---- the ready queue ---- */
+
 CR_INLINE void cr_sched_ready(struct coir_sched *sched, struct cr_fiber *fiber)
 {
     fiber->next = NULL;
@@ -124,14 +96,16 @@ CR_INLINE struct cr_fiber *cr_sched_pop(struct coir_sched *sched)
     return fiber;
 }
 
-/* A stop, or its end, reaches a fiber. */
+/* A cancel, or its end, reaches a fiber. */
 CR_INLINE void cr_sched_set_stop(struct cr_fiber *fiber, int stop)
 {
     fiber->stop = stop;
-    fiber->quick[0] = fiber->quick[1] = &cr_fd_none;
+    fiber->key = cr_fiber_number(fiber) | (stop ? CR_KEY_CANCELLED : 0);
 }
 
-/* Ends a fiber's wait. */
+/* ---- ending a wait ---- */
+
+/* Ends what a fiber is parked in. */
 CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
 {
     struct cr_wait *wait = fiber->wait;
@@ -143,10 +117,43 @@ CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
     cr_sched_ready(fiber->sched, fiber);
 }
 
-/* Parks the running fiber in `wait`, whose link and kind are set, until it is woken or `until`.
- * Returns the wait's result; -ECANCELED without parking when the fiber has been told to stop, after
- * letting others run. */
-CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, uint64_t until);
+CR_HIDDEN void cr_sched_end_member(struct cr_wait *member, int result);
+
+/* What a record waits for has come. */
+CR_INLINE void cr_sched_end(struct cr_wait *wait, int result)
+{
+    if (CR_LIKELY(wait->fiber->wait == wait))
+        cr_sched_wake(wait->fiber, result);
+    else
+        cr_sched_end_member(wait, result);
+}
+
+/* ---- groups ---- */
+
+CR_INLINE void cr_group_init(struct cr_group *group, struct cr_fiber *self,
+                             bool (*enough)(struct cr_group *group, struct cr_wait *member))
+{
+    group->park.fiber = self;
+    group->enough = enough;
+    cr_list_init(&group->park.link);
+}
+
+/* Makes a record, which is to be linked into a ring, a member. */
+CR_INLINE void cr_group_join(struct cr_group *group, struct cr_wait *member)
+{
+    member->fiber = group->park.fiber;
+    member->group = group;
+    member->result = 0;
+}
+
+/* Takes a member off its ring, whether it has ended or not. */
+CR_INLINE void cr_group_remove(struct cr_wait *member)
+{
+    cr_list_remove(&member->link);
+    cr_list_init(&member->link);
+}
+
+/* ---- parking ---- */
 
 /* Switches to the loop, which runs on the thread's own stack. */
 CR_HIDDEN void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self);
@@ -167,39 +174,50 @@ CR_INLINE void cr_sched_leave(struct coir_sched *sched, struct cr_fiber *self)
         cr_sched_to_loop(sched, self);
 }
 
-/* cr_sched_park of a fiber that was not told to stop, without a call, for where it counts. */
-CR_INLINE int cr_sched_park_now(struct coir_sched *sched, struct cr_fiber *self,
-                                struct cr_wait *wait, uint64_t until)
+/* Parks the running fiber in a record that is linked, until it is woken or `until`. Returns the
+ * wait's result. The fiber is not cancelled, or the kind is firm. */
+CR_INLINE int cr_sched_park_now(struct cr_fiber *self, struct cr_wait *wait,
+                                const struct cr_wait_kind *kind, uint64_t until)
 {
-    CR_ASSERT(!self->wait && cr_sched_self == self && !self->stop);
+    struct coir_sched *sched = self->sched;
+    CR_ASSERT(!self->wait && cr_sched_self == self && (kind->firm || !self->stop));
+    wait->kind = kind;
     wait->fiber = self;
     self->wait = wait;
     if (until != COIR_NEVER)
         cr_timer_arm(&sched->timers, &self->timer, until);
+    sched->outside += kind->outside;
+    sched->holding += kind->holds_clock;
     cr_sched_leave(sched, self);
+    sched->outside -= kind->outside;
+    sched->holding -= kind->holds_clock;
     CR_ASSERT(!self->wait);
     return wait->result;
 }
 
-/* The same without deadline, and not refused to a fiber that was told to stop. */
-CR_HIDDEN int cr_sched_park_firmly(struct cr_fiber *self, struct cr_wait *wait);
+/* The same, whether the fiber is cancelled or not: then it does not park, but lets others run, and
+ * returns -ECANCELED. */
+CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait,
+                            const struct cr_wait_kind *kind, uint64_t until);
 
-/* What a blocking call of a stopped fiber does: lets others run, then returns -ECANCELED. */
+/* What a blocking call of a cancelled fiber does: lets others run, then returns -ECANCELED. */
 CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);
 
-/* What a blocking call does whose one try has failed: -ETIMEDOUT, or -ECANCELED after a stop. */
+/* What a blocking call does whose one try has failed: -ETIMEDOUT, or -ECANCELED after a cancel. */
 CR_HIDDEN int cr_sched_try_once(struct cr_fiber *self);
 
-/* Counts a call that may succeed without parking, and gives the loop its turn when due. */
+/* Counts a call that may succeed without parking, and lets the loop run when that is due. */
 CR_HIDDEN void cr_sched_rest(struct cr_fiber *self);
 
-/* For the loop: runs a fiber, and whoever it switches to, until somebody switches back. */
-CR_HIDDEN void cr_sched_enter(struct coir_sched *sched, struct cr_fiber *fiber);
+CR_INLINE void cr_sched_spend(struct cr_fiber *self)
+{
+    if (CR_UNLIKELY(--self->sched->budget < 0))
+        cr_sched_rest(self);
+}
 
 /* For the end of a fiber: switches away for good. */
-CR_INLINE void cr_sched_depart(struct cr_fiber *self)
+CR_INLINE void cr_sched_depart(struct coir_sched *sched, struct cr_fiber *self)
 {
-    struct coir_sched *sched = self->sched;
     struct cr_fiber *next = NULL;
     if (CR_LIKELY(sched->ready && --sched->budget >= 0))
         next = cr_sched_pop(sched);
@@ -207,12 +225,6 @@ CR_INLINE void cr_sched_depart(struct cr_fiber *self)
     cr_san_leave_for_good(next ? &next->san : &sched->san);
     cr_ctx_switch(&self->context, next ? next->context : sched->loop_context);
     __builtin_unreachable();
-}
-
-CR_INLINE void cr_sched_spend(struct cr_fiber *self)
-{
-    if (CR_UNLIKELY(--self->sched->budget < 0))
-        cr_sched_rest(self);
 }
 
 #endif

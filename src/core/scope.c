@@ -145,7 +145,8 @@ CR_INLINE int scope_open_shield(struct cr_fiber *self, struct cr_scope *scope, b
 {
     if (shield) {
         scope->special.shield = true;
-        scope->special.stop = self->stop = 0;
+        scope->special.stop = 0;
+        cr_sched_set_stop(self, 0);
         self->sched->shields++;
     }
     scope_push(self, scope);
@@ -267,9 +268,9 @@ CR_INLINE int scope_close(struct cr_fiber *self, struct cr_scope *scope)
 static __attribute__((noinline)) int scope_join(struct cr_fiber *self, struct cr_scope *scope)
 {
     while (!cr_list_empty(&scope->children)) {
-        struct cr_wait wait = {.kind = &CLOSE};
+        struct cr_wait wait;
         cr_list_init(&wait.link);
-        cr_sched_park_firmly(self, &wait);
+        cr_sched_park_now(self, &wait, &CLOSE, COIR_NEVER);
     }
     return scope_close(self, scope);
 }

@@ -24,6 +24,9 @@ CR_HIDDEN void cr_report_deadlock(struct coir_sched *sched);
 CR_HIDDEN void cr_report_livelock(struct coir_sched *sched, uint64_t limit);
 CR_HIDDEN void cr_report_abandoned(struct coir_sched *sched);
 
+/* A line for each fiber, and a last one (NULL: none), to a descriptor. */
+CR_HIDDEN void cr_report_to(struct coir_sched *sched, int fd, const char *last);
+
 /* "main+0x1b at test.c:12", as much of it as can be found out. */
 CR_HIDDEN void cr_symbol_describe(const void *address, char *text, size_t size);
 

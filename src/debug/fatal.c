@@ -75,7 +75,7 @@ void cr_fatal_overflow_line(const struct cr_fiber *fiber)
     char line[FATAL_SIZE] = "", *at = line, *end = line + sizeof line - 1;
     char *top = (char *)(uintptr_t)(fiber + 1);
     at = fatal_put(at, end, "coir: stack overflow in fiber ");
-    at = fatal_put_number(at, end, fiber->number);
+    at = fatal_put_number(at, end, cr_fiber_number(fiber));
     if (fiber->name[0]) {
         at = fatal_put(at, end, " '");
         at = fatal_put(at, end, fiber->name);

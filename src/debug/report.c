@@ -38,7 +38,7 @@ static struct report report_of(struct coir_sched *sched)
 
 void cr_report_fiber(const struct cr_fiber *fiber, char *text, size_t size)
 {
-    unsigned long long number = fiber->number;
+    unsigned long long number = cr_fiber_number(fiber);
     if (fiber->name[0])
         snprintf(text, size, "fiber %llu '%s'", number, fiber->name);
     else
@@ -104,36 +104,9 @@ void cr_report_abandoned(struct coir_sched *sched)
     report_headed(sched, "coir: abandoned: these fibers were told to stop and did not end");
 }
 
-void coir_dump(int fd)
+void cr_report_to(struct coir_sched *sched, int fd, const char *last)
 {
-    struct coir_sched *sched = cr_sched_here;
-    if (!sched) {
-        cr_sched_none("coir_dump", CR_CALLER);
-        return;
-    }
     report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
-    if (sched->post.box)
-        report_to_fd("  a mailbox is open", &fd);
-}
-
-void coir_stats(struct coir_stats *stats)
-{
-    struct coir_sched *sched = cr_sched_here;
-    memset(stats, 0, sizeof *stats);
-    if (!sched) {
-        cr_sched_none("coir_stats", CR_CALLER);
-        return;
-    }
-    stats->spawned = sched->spawned;
-    stats->ended = sched->spawned - sched->live;
-    for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)
-        stats->ready++;
-    for (uint32_t i = 0; i < sched->slots.count; i++) {
-        const struct cr_fiber *fiber = sched->slots.at[i].fiber;
-        stats->parked += fiber && fiber->wait;
-        stats->parked_fd += fiber && fiber->wait && fiber->wait->kind->on_fd;
-    }
-    for (int i = 0; i < CR_STACK_CLASSES; i++)
-        stats->stacks += sched->stacks.classes[i].carved;
-    stats->stack_bytes = sched->stacks.bytes;
+    if (last)
+        report_to_fd(last, &fd);
 }

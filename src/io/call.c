@@ -1,347 +1,544 @@
-/* The calls of coir_io.h, each in terms of the world's call of its kind. Those that wait go the way
- * of read and write (io.c); a connect has a wait of its own, because a second try of it means
- * something else than the first. */
-#include "io.h"
+/* The way of a call:
+ *
+ *     begin    counts it, refuses it to a cancelled fiber, finds the descriptor's entry
+ *     try      asks the world, unless what is remembered says that it is in vain
+ *     wait     after EAGAIN: for an edge, or for a pause where readiness cannot be trusted
+ *     end      lets go of what it holds, and passes on what is still ready
+ *
+ * Try and wait alternate until there is a result. After the deadline it tries once more. Whoever
+ * comes back from a wait looks at the entry's token before anything else: another one means
+ * that coir_close has taken the number away. */
+#include "call.h"
 
-#include "../../include/coir_io.h"
 #include "../debug/debug.h"
 
 #include <limits.h>
-#include <netinet/in.h>
+#include <stdio.h>
 
-enum { BACKOFF_MOST_MS = 16 };
+enum { PAUSE_MAX_MS = 16, FOOLED_MAX = 2 };
 
-/* A call that never waits, and needs no fiber. */
-static int64_t call_now(const struct cr_call *call, const char *function, void *caller)
+/* ---- kinds of calls and of waits ---- */
+
+/* What a call of each kind waits for, and how it tries. */
+static const struct call_trait {
+    uint8_t mask;
+    bool asks;   /* of a foreign descriptor the kernel is asked first, since a try might block */
+    bool always; /* is tried whatever is remembered */
+} TRAITS[CR_OP_READY + 1] = {
+    [CR_OP_READ] = {COIR_IN, .asks = true},
+    [CR_OP_WRITE] = {COIR_OUT, .asks = true},
+    [CR_OP_READV] = {COIR_IN, .asks = true},
+    [CR_OP_WRITEV] = {COIR_OUT, .asks = true},
+    [CR_OP_RECV] = {COIR_IN},
+    [CR_OP_SEND] = {COIR_OUT},
+    [CR_OP_RECVMSG] = {COIR_IN},
+    [CR_OP_SENDMSG] = {COIR_OUT},
+    [CR_OP_ACCEPT] = {COIR_IN},
+    [CR_OP_CONNECT] = {COIR_OUT, .always = true},
+    [CR_OP_CONNECTED] = {COIR_OUT, .always = true},
+    [CR_OP_READY] = {0, .always = true}, /* its own mask */
+};
+
+static void call_describe(const struct cr_wait *wait, char *text, size_t size)
 {
-    struct coir_sched *sched = cr_sched_here;
-    if (CR_UNLIKELY(!sched))
-        return cr_sched_none(function, caller);
-    return sched->world.call(&sched->world, call, 0);
+    const struct cr_fd_wait *fd_wait = CR_CONTAINER(wait, struct cr_fd_wait, wait);
+    const char *what = fd_wait->mask == COIR_IN ? "readable" : "writable";
+    if (fd_wait->mask == (COIR_IN | COIR_OUT))
+        what = "readable or writable";
+    snprintf(text, size, "%d to be %s", cr_fd_number(fd_wait->entry), what);
 }
 
-/* A call that waits until it can be made. */
-static int64_t call_parking(const struct cr_call *call, int mask, size_t size, uint64_t until,
-                            const char *function, void *caller)
+static void call_describe_op(const struct cr_wait *wait, char *text, size_t size)
+{
+    const struct cr_call *call = CR_CONTAINER(wait, struct cr_call, wait.wait);
+    snprintf(text, size, "%d", call->op.fd);
+}
+
+const struct cr_wait_kind cr_call_kind = {
+    .name = "descriptor ",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+    .outside = true,
+    .describe = call_describe,
+};
+
+/* coir_wait_fd */
+static const struct cr_wait_kind WAIT_FD = {
+    .name = "descriptor ",
+    .woken = -EINTR,
+    .expired = -ETIMEDOUT,
+    .outside = true,
+    .describe = call_describe,
+};
+
+static const struct cr_wait_kind WAIT_FD_BOTH; /* coir_wait_fd, for both directions */
+
+static const struct cr_wait_kind PENDING = {
+    .name = "an operation on descriptor ",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+    .outside = true,
+    .describe = call_describe_op,
+};
+
+static const struct cr_wait_kind CANCELLED = {
+    .name = "the end of a cancelled operation on descriptor ",
+    .woken = -EBUSY,
+    .firm = true,
+    .outside = true,
+    .describe = call_describe_op,
+};
+
+/* Of a call that is no cancellation point. */
+static const struct cr_wait_kind PENDING_FIRM = {
+    .name = "an operation on descriptor ",
+    .woken = -EBUSY,
+    .firm = true,
+    .outside = true,
+    .describe = call_describe_op,
+};
+
+static const struct cr_wait_kind BACK_OFF = {
+    .name = "its next try of descriptor ",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+    .describe = call_describe_op,
+};
+
+static struct cr_io *call_io(const struct cr_call *call)
+{
+    return cr_io_of(call->self->sched);
+}
+
+/* ---- begin ---- */
+
+enum { ASKED = 1 << 16 }; /* in call->asked, beside the answer */
+
+/* Makes an entry for a number that has none, if it is open. */
+static CR_COLD int call_enter(struct cr_call *call)
+{
+    struct cr_io *io = call_io(call);
+    int ready = io->world->ops->ready(io->world, call->op.fd, call->mask);
+    if (ready < 0)
+        return ready;
+    call->entry = cr_fd_make(&io->fds, call->op.fd);
+    call->asked = ready | ASKED;
+    return call->entry ? 0 : -ENOMEM;
+}
+
+/* Finds the entry. An owned one may stand for another file by now. */
+static int call_find(struct cr_call *call)
+{
+    struct cr_io *io = call_io(call);
+    call->entry = cr_fd_find(&io->fds, call->op.fd);
+    if (CR_UNLIKELY(!call->entry || !call->entry->owned)) {
+        if (cr_io_is_own(io, call->op.fd))
+            return -EBADF;
+        int result = call->entry ? 0 : call_enter(call);
+        if (result < 0)
+            return result;
+    } else {
+        for (int i = 0; i < CR_FD_DIRECTIONS; i++)
+            if (call->mask & 1 << i)
+                cr_identity_call(io, call->self, call->entry, i);
+    }
+    call->token = call->entry->token;
+    return 0;
+}
+
+/* A due turn of the loop runs here, not between the kernel's answer and the return, when the answer
+ * could go stale. The number may be closed meanwhile, and must be known for that to be seen. */
+static CR_COLD int call_begin_rarely(struct cr_call *call)
+{
+    struct cr_fiber *self = call->self;
+    if (self->stop)
+        return cr_sched_refuse(self);
+    int found = call_find(call);
+    cr_sched_rest(self);
+    if (self->stop)
+        return cr_sched_refuse(self);
+    if (found < 0)
+        return found;
+    return call->entry->token == call->token ? call_find(call) : -EBADF;
+}
+
+CR_INLINE int call_begin(struct cr_call *call)
+{
+    if (CR_LIKELY(--call->self->sched->budget >= 0 && !call->self->stop))
+        return call_find(call);
+    return call_begin_rarely(call);
+}
+
+/* ---- try ---- */
+
+/* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
+ * event, cancelled or not; what the operation did is reported in any case. */
+static CR_COLD int64_t call_finish(struct cr_call *call)
+{
+    struct cr_fiber *self = call->self;
+    struct cr_fd *entry = call->entry;
+    struct cr_wait *wait = &call->wait.wait;
+    int outcome = 0;
+    call->done = false;
+    if (entry) {
+        cr_list_append(&entry->others, &wait->link);
+        outcome = cr_sched_park(self, wait, &PENDING, call->until);
+        if (!call->done)
+            call_io(call)->world->ops->cancel(call_io(call)->world, &call->op);
+    }
+    if (!call->done) {
+        cr_list_init(&wait->link);
+        cr_sched_park_now(self, wait, entry ? &CANCELLED : &PENDING_FIRM, COIR_NEVER);
+    }
+    int64_t result = call->op.result;
+    if (result == -EAGAIN && entry && entry->token != call->token)
+        return -EBADF;
+    return result == -ECANCELED && outcome < 0 ? outcome : result;
+}
+
+void cr_call_complete(uint64_t token, int64_t value)
+{
+    struct cr_call *call = CR_CONTAINER((struct cr_op *)(uintptr_t)token, struct cr_call, op);
+    struct cr_fiber *fiber = call->self;
+    call->op.result = value;
+    call->done = true;
+    if (fiber->wait == &call->wait.wait)
+        cr_sched_wake(fiber, 0);
+}
+
+/* The only way into the world for a call. */
+static int64_t call_start(struct cr_call *call)
+{
+    struct cr_world *world = call_io(call)->world;
+    int64_t result = world->ops->start(world, &call->op);
+    return CR_LIKELY(result != CR_PENDING) ? result : call_finish(call);
+}
+
+static bool call_vector_is_empty(const struct iovec *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].iov_len > 0)
+            return false;
+    return true;
+}
+
+/* Nothing to move, or no valid place to move it: over at once, also where nothing can be read or
+ * written. A message may be empty, and still is one. */
+static bool call_has_no_bytes(const struct cr_call *call)
+{
+    const struct cr_op *op = &call->op;
+    switch (op->kind) {
+    case CR_OP_READ:
+    case CR_OP_WRITE:
+        return op->read.size == 0;
+    case CR_OP_READV:
+    case CR_OP_WRITEV:
+        return !op->vector.parts || op->vector.count <= 0 || op->vector.count > IOV_MAX ||
+               call_vector_is_empty(op->vector.parts, (size_t)op->vector.count);
+    case CR_OP_RECV:
+        return op->recv.size == 0 && op->recv.flags == 0;
+    case CR_OP_SEND:
+        return op->send.size == 0;
+    case CR_OP_RECVMSG:
+    case CR_OP_SENDMSG: {
+        const struct msghdr *message = op->sendmsg.message;
+        return !message || (op->sendmsg.flags == 0 && message->msg_controllen == 0 &&
+                            (size_t)message->msg_iovlen <= IOV_MAX &&
+                            call_vector_is_empty(message->msg_iov, (size_t)message->msg_iovlen));
+    }
+    default:
+        return false;
+    }
+}
+
+/* Whether what has no bytes has no message either. */
+static bool call_is_stream(const struct cr_call *call)
+{
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof type;
+    struct cr_op ask = {
+        .kind = CR_OP_GETSOCKOPT,
+        .at_once = true,
+        .fd = call->op.fd,
+        .option_out = {SOL_SOCKET, SO_TYPE, &type, &size},
+    };
+    struct cr_world *world = call_io(call)->world;
+    return world->ops->start(world, &ask) < 0 || type == SOCK_STREAM;
+}
+
+/* Whether a try is not in vain: 0; -EAGAIN; or another error. */
+static int call_may_try(struct cr_call *call)
+{
+    const struct call_trait *trait = &TRAITS[call->op.kind];
+    const struct cr_fd *entry = call->entry;
+    if (entry->owned) {
+        bool may = entry->ready & call->mask || call->until == 0 || trait->always ||
+                   call->by_pauses;
+        return may || call_has_no_bytes(call) ? 0 : -EAGAIN;
+    }
+    if (!trait->asks || call_has_no_bytes(call))
+        return 0;
+    struct cr_world *world = call_io(call)->world;
+    int ready = call->asked & ~ASKED;
+    if (!(call->asked & ASKED))
+        ready = world->ops->ready(world, call->op.fd, call->mask);
+    call->asked = 0;
+    return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
+}
+
+/* A FIFO that no writer has opened yet reads as if at its end. */
+static bool call_is_before_writers(const struct cr_call *call)
+{
+    struct cr_world *world = call_io(call)->world;
+    return call->mask == COIR_IN && call->entry->owned && call->entry->kind & CR_FD_FIFO &&
+           !call_has_no_bytes(call) && world->ops->ready(world, call->op.fd, COIR_IN) == 0;
+}
+
+/* A connect that goes on in the kernel is asked about from then on. What was reported of the socket
+ * before is over; but a stream that began earlier says 0 when it is connected, and may have
+ * reported its end since. */
+static int64_t call_note_connect(struct cr_call *call, int64_t result)
+{
+    struct cr_fd *entry = call->entry;
+    bool goes_on = result == -EINPROGRESS || result == -EALREADY;
+    if (result == -EINPROGRESS || (result == 0 && !(entry->kind & CR_FD_SHORT_EMPTIES)))
+        cr_fd_connect(entry);
+    if (goes_on)
+        call->op.kind = CR_OP_CONNECTED;
+    else if (result == -EAGAIN)
+        call->by_pauses = true; /* the peer's queue is full, and readiness does not report it */
+    return goes_on ? -EAGAIN : result;
+}
+
+/* How many bytes a read asked for; 0 where a short one proves nothing. */
+static size_t call_asked_bytes(const struct cr_op *op)
+{
+    if (op->kind == CR_OP_READ)
+        return op->read.size;
+    return op->kind == CR_OP_RECV && op->recv.flags == 0 && !op->recv.addr ? op->recv.size : 0;
+}
+
+/* Asks the world, and corrects what is remembered by its answer. */
+static int64_t call_ask(struct cr_call *call)
+{
+    struct cr_fd *entry = call->entry;
+    call->op.foreign = !entry->owned;
+    call->op.is_socket = entry->owned && entry->kind & CR_FD_SOCKET;
+    int64_t result = call_start(call);
+    if (entry->token != call->token)
+        return result;
+    if (call->op.kind == CR_OP_CONNECT)
+        result = call_note_connect(call, result);
+    if (result == 0 && call_is_before_writers(call))
+        result = -EAGAIN;
+    if (result > 0 && (size_t)result < call_asked_bytes(&call->op))
+        cr_fd_note_short(call_io(call), entry);
+    return result;
+}
+
+static int64_t call_try(struct cr_call *call)
+{
+    int64_t result = call_may_try(call);
+    if (result == 0)
+        result = call_ask(call);
+    if (result != -EAGAIN)
+        return result;
+    if (!call->aside && call->entry->token == call->token)
+        cr_fd_unready(call_io(call), call->entry, call->mask);
+    return call_has_no_bytes(call) && call_is_stream(call) ? 0 : -EAGAIN;
+}
+
+/* ---- wait ---- */
+
+int cr_call_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
+                  const struct cr_wait_kind *kind, uint64_t until)
+{
+    uint64_t token = entry->token;
+    if (self->stop)
+        return cr_sched_refuse(self);
+    wait->entry = entry;
+    wait->mask = 0;
+    cr_list_append(&entry->others, &wait->wait.link);
+    int woken = cr_sched_park_now(self, &wait->wait, kind, until);
+    return entry->token != token && woken == -ETIMEDOUT ? -EBADF : woken;
+}
+
+/* Before the next try where readiness does not report when it is due: 0, or an error. */
+static int call_back_off(struct cr_call *call)
+{
+    int pause_ms = call->pause_ms ? 2 * call->pause_ms : 1;
+    call->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
+    uint64_t next = coir_after(COIR_MS(call->pause_ms));
+    bool is_last = next >= call->until;
+    int woken = cr_call_pause(call->self, call->entry, &call->wait, &BACK_OFF,
+                              is_last ? call->until : next);
+    return woken == -ETIMEDOUT && !is_last ? 0 : woken;
+}
+
+struct call_pair {
+    struct cr_group group;
+    struct cr_fd_wait waits[CR_FD_DIRECTIONS];
+};
+
+static void call_describe_pair(const struct cr_wait *wait, char *text, size_t size)
+{
+    const struct call_pair *pair = CR_CONTAINER(wait, struct call_pair, group.park);
+    snprintf(text, size, "%d to be readable or writable", cr_fd_number(pair->waits[0].entry));
+}
+
+static const struct cr_wait_kind WAIT_FD_BOTH = {
+    .name = "descriptor ",
+    .woken = -EINTR,
+    .expired = -ETIMEDOUT,
+    .outside = true,
+    .describe = call_describe_pair,
+};
+
+static bool call_any(struct cr_group *group, struct cr_wait *member)
+{
+    (void)group;
+    (void)member;
+    return true;
+}
+
+/* Waits in both directions at once. */
+static CR_NOINLINE int call_park_both(struct cr_call *call)
+{
+    struct call_pair pair;
+    struct cr_io *io = call_io(call);
+    uint64_t token = call->entry->token;
+    cr_group_init(&pair.group, call->self, call_any);
+    for (int i = 0; i < CR_FD_DIRECTIONS; i++) {
+        cr_group_join(&pair.group, &pair.waits[i].wait);
+        cr_fd_hang_armed(io, call->entry, &pair.waits[i], 1 << i);
+    }
+    int woken = cr_sched_park_now(call->self, &pair.group.park, &WAIT_FD_BOTH, call->until);
+    call->wait.again = true;
+    for (int i = 0; i < CR_FD_DIRECTIONS; i++) {
+        cr_group_remove(&pair.waits[i].wait);
+        int result = pair.waits[i].wait.result;
+        woken = woken < 0 ? woken : result < 0 ? result : woken | result;
+        call->wait.again &= result == 0 || pair.waits[i].again;
+    }
+    return call->entry->token != token && woken >= 0 ? -EBADF : woken;
+}
+
+static int call_park(struct cr_call *call)
+{
+    const struct cr_wait_kind *kind = call->op.kind == CR_OP_READY ? &WAIT_FD : &cr_call_kind;
+    if (call->mask == (COIR_IN | COIR_OUT))
+        return call_park_both(call);
+    cr_fd_hang_armed(call_io(call), call->entry, &call->wait, call->mask);
+    return cr_call_park(call->self, call->entry, &call->wait, kind, call->until);
+}
+
+/* What cannot be polled is always ready: lets others run, so that a fiber that reads files does not
+ * starve them. */
+static int call_rest(struct cr_call *call)
+{
+    call->wait.again = false;
+    cr_sched_rest(call->self);
+    if (call->entry->token != call->token)
+        return -EBADF;
+    call->entry->ready |= call->mask;
+    return call->mask;
+}
+
+/* Registers the descriptor, for this call if it is foreign. */
+static int call_attach(struct cr_call *call)
+{
+    struct cr_io *io = call_io(call);
+    if (call->entry->owned)
+        return cr_fd_attach(io, call->entry);
+    if (call->holds)
+        return 0;
+    int attached = cr_fd_hold(io, call->entry);
+    call->holds = attached == 0;
+    call->token = call->entry->token;
+    return attached;
+}
+
+/* Waits for readiness: for what, 0 after a pause, or an error. Readiness that was disproved again
+ * and again is not asked for without a pause; an edge is new each time. */
+static int call_wait(struct cr_call *call)
+{
+    if (call->self->stop)
+        return cr_sched_refuse(call->self);
+    bool fooled = call->fooled >= FOOLED_MAX;
+    if (call->by_pauses || (fooled && !call_io(call)->world->edges))
+        return call_back_off(call);
+    int attached = call_attach(call);
+    if (attached == -EPERM)
+        return fooled ? call_back_off(call) : call_rest(call);
+    if (attached < 0)
+        return attached;
+    return call_park(call);
+}
+
+/* ---- all of it ---- */
+
+static void call_end(struct cr_call *call)
+{
+    struct cr_fd *entry = call->entry;
+    if (entry->token != call->token)
+        return;
+    entry->asides -= call->aside;
+    cr_fd_pass_on(entry, call->mask);
+    if (call->holds)
+        cr_fd_release(call_io(call), entry);
+}
+
+static int64_t call_run(struct cr_call *call)
+{
+    int woken = 0;
+    call->entry->asides += call->aside;
+    for (;;) {
+        int64_t result = call_try(call);
+        if (CR_LIKELY(result != -EAGAIN))
+            return result;
+        if (call->until == 0)
+            return -ETIMEDOUT;
+        call->fooled = (uint8_t)(call->fooled + (woken > 0 && !call->wait.again));
+        woken = call_wait(call);
+        if (cr_call_is_late(call->self, call->entry, call->token, woken))
+            call->until = 0;
+        else if (woken < 0)
+            return woken;
+        else if (woken > 0 && call->op.kind == CR_OP_READY && !call->wait.again)
+            return (woken | (call->entry->ready & COIR_HUP)) & (call->mask | COIR_HUP | COIR_ERR);
+    }
+}
+
+int64_t cr_call_make(struct cr_call *call, const char *function, void *caller)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber(function, caller);
-    if (CR_UNLIKELY(call->size > PTRDIFF_MAX))
-        cr_fatal_mistake(function, caller, "the size is negative");
-    struct cr_io io = {.fd = call->fd, .mask = mask, .size = size, .until = until, .call = call};
-    io.aside = mask == COIR_IN && call->kind != CR_CALL_READV && call->flags != 0;
-    return cr_io_call(self, &io);
-}
-
-/* Before the next try at a Unix socket whose queue is full, since readiness does not tell when it
- * has room again: 0, or an error. */
-static int call_pause(struct cr_fiber *self, int fd, int *pause_ms, uint64_t until)
-{
-    uint64_t pause = coir_after(COIR_MS(*pause_ms));
-    int outcome = cr_io_pause(self, fd, pause < until ? pause : until);
-    if (outcome != -ETIMEDOUT || pause >= until)
-        return outcome;
-    *pause_ms = *pause_ms < BACKOFF_MOST_MS ? 2 * *pause_ms : *pause_ms;
-    return 0;
-}
-
-/* A call that sends, to `addr` where there is one. A socket that sends by name is always writable,
- * so a full queue would be tried without end. */
-static int64_t call_sending(const struct cr_call *call, const struct sockaddr *addr, socklen_t size,
-                            uint64_t until, const char *function, void *caller)
-{
-    bool by_name = addr && size >= sizeof *addr && addr->sa_family == AF_UNIX;
-    int pause_ms = 1;
-    if (!by_name || until == 0 || !cr_sched_self)
-        return call_parking(call, COIR_OUT, 0, until, function, caller);
-    int64_t result;
-    do {
-        result = call_parking(call, COIR_OUT, 0, 0, function, caller);
-        if (result != -ETIMEDOUT)
-            return result;
-        result = call_pause(cr_sched_self, call->fd, &pause_ms, until);
-    } while (result == 0);
-    return result;
-}
-
-static int call_kind(int domain, int type, int protocol)
-{
-    bool tcp = (domain == AF_INET || domain == AF_INET6) && (type & 15) == SOCK_STREAM &&
-               (protocol == 0 || protocol == IPPROTO_TCP);
-    return CR_FD_SOCKET | (tcp ? CR_FD_SHORT_EMPTIES : 0);
-}
-
-int coir_socket(int domain, int type, int protocol)
-{
-    struct cr_call call = {CR_CALL_SOCKET, .domain = domain, .type = type, .protocol = protocol};
-    int fd = (int)call_now(&call, "coir_socket", CR_CALLER);
-    return fd < 0 ? fd : cr_io_own(cr_sched_here, fd, call_kind(domain, type, protocol));
-}
-
-static int call_own_both(int fds[2], int kind)
-{
-    int first = cr_io_own(cr_sched_here, fds[0], kind);
-    int second = cr_io_own(cr_sched_here, fds[1], kind);
-    if (first >= 0 && second >= 0)
-        return 0;
-    if (first >= 0 || second >= 0)
-        coir_close(first >= 0 ? first : second);
-    return -ENOMEM;
-}
-
-int coir_socketpair(int domain, int type, int protocol, int fds[2])
-{
-    struct cr_call call = {
-        CR_CALL_SOCKETPAIR, .domain = domain, .type = type, .protocol = protocol, .fds = fds};
-    int result = (int)call_now(&call, "coir_socketpair", CR_CALLER);
-    return result < 0 ? result : call_own_both(fds, call_kind(domain, type, protocol));
-}
-
-int coir_pipe(int fds[2])
-{
-    struct cr_call call = {CR_CALL_PIPE, .fds = fds};
-    int result = (int)call_now(&call, "coir_pipe", CR_CALLER);
-    return result < 0 ? result : call_own_both(fds, 0);
-}
-
-int coir_dup(int fd)
-{
-    struct cr_call call = {CR_CALL_DUP, .fd = fd};
-    int copy = (int)call_now(&call, "coir_dup", CR_CALLER);
-    if (copy < 0)
-        return copy;
-    struct cr_world *world = &cr_sched_here->world;
-    int kind = world->adopt(world, copy);
-    if (kind >= 0)
-        return cr_io_own(cr_sched_here, copy, kind);
-    world->close(world, copy);
-    return kind;
-}
-
-int coir_bind(int fd, const struct sockaddr *addr, socklen_t size)
-{
-    struct cr_call call = {
-        CR_CALL_BIND, fd, .addr = (struct sockaddr *)(uintptr_t)addr, .in_size = size};
-    return (int)call_now(&call, "coir_bind", CR_CALLER);
-}
-
-int coir_listen(int fd, int backlog)
-{
-    struct cr_call call = {CR_CALL_LISTEN, fd, .backlog = backlog};
-    return (int)call_now(&call, "coir_listen", CR_CALLER);
-}
-
-int coir_shutdown(int fd, int how)
-{
-    struct cr_call call = {CR_CALL_SHUTDOWN, fd, .how = how};
-    return (int)call_now(&call, "coir_shutdown", CR_CALLER);
-}
-
-int coir_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
-{
-    struct cr_call call = {
-        CR_CALL_GETSOCKOPT, fd, .level = level, .name = name, .buf = value, .size_out = size};
-    return (int)call_now(&call, "coir_getsockopt", CR_CALLER);
-}
-
-int coir_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-{
-    struct cr_call call = {CR_CALL_SETSOCKOPT,
-                           fd,
-                           .level = level,
-                           .name = name,
-                           .buf = (void *)(uintptr_t)value,
-                           .in_size = size};
-    return (int)call_now(&call, "coir_setsockopt", CR_CALLER);
-}
-
-int coir_getsockname(int fd, struct sockaddr *addr, socklen_t *size)
-{
-    struct cr_call call = {CR_CALL_GETSOCKNAME, fd, .addr = addr, .size_out = size};
-    return (int)call_now(&call, "coir_getsockname", CR_CALLER);
-}
-
-int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size)
-{
-    struct cr_call call = {CR_CALL_GETPEERNAME, fd, .addr = addr, .size_out = size};
-    return (int)call_now(&call, "coir_getpeername", CR_CALLER);
-}
-
-/* Takes possession of a socket whose call would else block. */
-static int call_adopt(struct cr_fiber *self, int fd, int mask)
-{
-    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
-    if (entry && entry->owned && cr_io_is_same(self, entry, fd, mask))
-        return 0;
-    int type;
-    socklen_t size = sizeof type;
-    int result = coir_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
-    return result < 0 ? result : coir_adopt(fd);
-}
-
-int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
-{
-    struct cr_fiber *self = cr_sched_self;
-    struct cr_call call = {CR_CALL_ACCEPT, fd, .addr = addr, .size_out = size};
-    int result = self && !self->stop ? call_adopt(self, fd, COIR_IN) : 0;
-    if (result < 0) {
-        cr_sched_spend(self);
-        return self->stop ? cr_sched_refuse(self) : result;
-    }
-    do
-        result = (int)call_parking(&call, COIR_IN, 0, until, "coir_accept", CR_CALLER);
-    while (result == -ECONNABORTED);
-    if (result < 0)
+    call->self = self;
+    call->mask = TRAITS[call->op.kind].mask;
+    if (call->op.kind == CR_OP_READY)
+        call->mask = (uint8_t)call->op.mask;
+    int64_t result = call_begin(call);
+    if (CR_UNLIKELY(result < 0))
         return result;
-    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
-    return cr_io_own(cr_sched_here, result, entry ? entry->kind : CR_FD_SOCKET);
-}
-
-/* What has become of a connect that the kernel goes on with: 0, -EINPROGRESS, or why it failed.
- * The kernel tells its error once, so another fiber may have been told. */
-static int connect_outcome(struct cr_world *world, int fd)
-{
-    struct sockaddr_storage peer;
-    int error = 0, ready = world->ready(world, fd, COIR_OUT);
-    socklen_t size = sizeof error;
-    struct cr_call ask_error = {CR_CALL_GETSOCKOPT,
-                                fd,
-                                .level = SOL_SOCKET,
-                                .name = SO_ERROR,
-                                .buf = &error,
-                                .size_out = &size};
-    if (ready <= 0)
-        return ready < 0 ? ready : -EINPROGRESS;
-    int result = (int)world->call(world, &ask_error, 0);
-    if (result < 0 || error != 0)
-        return result < 0 ? result : -error;
-    size = sizeof peer;
-    struct cr_call ask_peer = {
-        CR_CALL_GETPEERNAME, fd, .addr = (struct sockaddr *)&peer, .size_out = &size};
-    result = (int)world->call(world, &ask_peer, 0);
-    return result == -ENOTCONN ? -ECONNABORTED : result;
-}
-
-static int connect_try_again(struct cr_fiber *self, const struct cr_call *call, uint64_t until)
-{
-    struct cr_world *world = &self->sched->world;
-    int pause_ms = 1, result = -EAGAIN;
-    if (until == 0)
-        return cr_sched_try_once(self);
-    while (result == -EAGAIN) {
-        result = call_pause(self, call->fd, &pause_ms, until);
-        if (result == 0)
-            result = (int)world->call(world, call, 0);
-    }
+    result = call_run(call);
+    call_end(call);
+    if (result > 0)
+        self->sched->progress = true;
     return result;
 }
 
-/* A stream that began before says 0 when it is connected, and may have told of its end since. */
-static bool connect_begins(const struct cr_fd *entry, int result)
+int64_t cr_call_now(struct cr_op *op, const char *function, void *caller)
 {
-    return result == -EINPROGRESS || (result == 0 && !(entry->kind & CR_FD_SHORT_EMPTIES));
-}
-
-int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t until)
-{
-    struct cr_fiber *self = cr_sched_self;
-    struct cr_call call = {
-        CR_CALL_CONNECT, fd, .addr = (struct sockaddr *)(uintptr_t)addr, .in_size = size};
-    if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_connect", CR_CALLER);
-    struct cr_world *world = &self->sched->world;
-    int result = cr_io_begin(self, fd, COIR_OUT);
-    if (result == 0)
-        result = call_adopt(self, fd, COIR_OUT);
-    if (result == 0)
-        result = (int)world->call(world, &call, 0);
-    struct cr_fd *entry = cr_fd_find(&self->sched->fds, fd);
-    if (entry && connect_begins(entry, result))
-        cr_fd_connect(entry);
-    if (result == -EAGAIN)
-        result = connect_try_again(self, &call, until);
-    while (result == -EINPROGRESS || result == -EALREADY) {
-        result = until == 0 ? cr_sched_try_once(self) : cr_io_wait(self, fd, COIR_OUT, until);
-        if (result == 0)
-            result = connect_outcome(world, fd);
-    }
-    return result;
-}
-
-ssize_t coir_recv(int fd, void *buf, size_t size, int flags, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_RECV, fd, .flags = flags, .buf = buf, .size = size};
-    return (ssize_t)call_parking(&call, COIR_IN, flags ? 0 : size, until, "coir_recv", CR_CALLER);
-}
-
-ssize_t coir_send(int fd, const void *buf, size_t size, int flags, uint64_t until)
-{
-    struct cr_call call = {
-        CR_CALL_SEND, fd, .flags = flags, .buf = (void *)(uintptr_t)buf, .size = size};
-    return (ssize_t)call_parking(&call, COIR_OUT, 0, until, "coir_send", CR_CALLER);
-}
-
-ssize_t coir_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *addr,
-                      socklen_t *addr_size, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_RECVFROM, fd,   .flags = flags, .size_out = addr_size,
-                           .addr = addr,     .buf = buf, .size = size};
-    return (ssize_t)call_parking(&call, COIR_IN, 0, until, "coir_recvfrom", CR_CALLER);
-}
-
-ssize_t coir_sendto(int fd, const void *buf, size_t size, int flags, const struct sockaddr *addr,
-                    socklen_t addr_size, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_SENDTO,
-                           fd,
-                           .flags = flags,
-                           .in_size = addr_size,
-                           .addr = (struct sockaddr *)(uintptr_t)addr,
-                           .buf = (void *)(uintptr_t)buf,
-                           .size = size};
-    return (ssize_t)call_sending(&call, addr, addr_size, until, "coir_sendto", CR_CALLER);
-}
-
-ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_RECVMSG, fd, .flags = flags, .message = message};
-    return (ssize_t)call_parking(&call, COIR_IN, 0, until, "coir_recvmsg", CR_CALLER);
-}
-
-ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t until)
-{
-    struct cr_call call = {
-        CR_CALL_SENDMSG, fd, .flags = flags, .message = (struct msghdr *)(uintptr_t)message};
-    const struct sockaddr *addr = message ? message->msg_name : NULL;
-    return (ssize_t)call_sending(&call, addr, addr ? message->msg_namelen : 0, until,
-                                 "coir_sendmsg", CR_CALLER);
-}
-
-ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_READV, fd, .count = count, .parts = parts};
-    return (ssize_t)call_parking(&call, COIR_IN, 0, until, "coir_readv", CR_CALLER);
-}
-
-/* A socket is told not to wait and not to raise SIGPIPE; what else may block is written part by
- * part. */
-ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until)
-{
-    struct cr_call call = {CR_CALL_WRITEV, fd, .count = count, .parts = parts};
-    struct cr_fiber *self = cr_sched_self;
-    struct cr_fd *entry = self ? cr_fd_find(&self->sched->fds, fd) : NULL;
-    bool owned = entry && entry->owned && cr_io_is_same(self, entry, fd, COIR_OUT);
-    bool some = count > 0 && count <= IOV_MAX && parts && self;
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
-                             .msg_iovlen = (__typeof__(message.msg_iovlen))count};
-    if (some && (!owned || entry->kind & CR_FD_SOCKET))
-        call = (struct cr_call){CR_CALL_SENDMSG, fd, .message = &message};
-    int64_t result = call_parking(&call, COIR_OUT, 0, until, "coir_writev", CR_CALLER);
-    if (owned || !some || result != -ENOTSOCK)
-        return (ssize_t)result;
-    int first = 0;
-    while (first < count - 1 && parts[first].iov_len == 0)
-        first++;
-    return coir_write(fd, parts[first].iov_base, parts[first].iov_len, until);
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none(function, caller);
+    struct cr_io *io = cr_io_of(sched);
+    if (CR_UNLIKELY(cr_io_is_own(io, op->fd)))
+        return -EBADF;
+    op->at_once = !cr_sched_self;
+    if (op->at_once)
+        return io->world->ops->start(io->world, op);
+    struct cr_call call = {.op = *op, .self = cr_sched_self};
+    return call_start(&call);
 }

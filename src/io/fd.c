@@ -1,43 +1,54 @@
 /* What is remembered of descriptors: how it is made, and how it ends. A close that is noticed ends
- * it for all who wait. fd.h says what it is. */
-#include "fd.h"
+ * it for all waiters. fd.h says what it is. */
+#include "io.h"
 
-#include "../core/sched.h"
+#include <stdlib.h>
 
-struct cr_fd cr_fd_none = {.fd = -1, .last = {CR_FD_NOBODY, CR_FD_NOBODY}};
+/* ---- entries ---- */
 
-struct cr_fd *cr_fd_make(struct cr_table *fds, int fd)
+void cr_fd_init(struct cr_fds *fds, const struct cr_world *world)
 {
-    struct cr_fd *entry = cr_fd_place(fds, fd);
-    if (!entry && !cr_table_grow(fds, (size_t)fd, sizeof *entry))
+    fds->allows_fast = world->plain && world->edges;
+}
+
+void cr_fd_fini(struct cr_fds *fds)
+{
+    cr_table_fini(&fds->table);
+}
+
+static bool fd_grow(struct cr_fds *fds, int fd)
+{
+    if (!cr_table_grow(&fds->table, (size_t)fd, sizeof(struct cr_fd)))
+        return false;
+    fds->first = cr_table_find(&fds->table, 0, sizeof(struct cr_fd));
+    if (fds->first && fds->allows_fast)
+        fds->fast_count = CR_TABLE_PAGE;
+    return true;
+}
+
+struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
+{
+    struct cr_fd *entry = cr_table_find(&fds->table, (size_t)fd, sizeof *entry);
+    if (!entry && !fd_grow(fds, fd))
         return NULL;
-    entry = cr_fd_place(fds, fd);
-    if (!entry->waiters.next) {
-        entry->fd = fd;
-        cr_list_init(&entry->waiters);
-        cr_list_init(&entry->operations);
-        entry->last[0] = entry->last[1] = CR_FD_NOBODY;
+    entry = cr_table_at(&fds->table, (size_t)fd, sizeof *entry);
+    if (!entry->waiters[0].next) {
+        entry->token = cr_token_of_fd(0, fd);
+        cr_list_init(&entry->waiters[CR_FD_IN]);
+        cr_list_init(&entry->waiters[CR_FD_OUT]);
+        cr_list_init(&entry->others);
+        cr_identity_reset(entry);
     }
     return entry;
 }
 
-int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd)
+bool cr_io_is_own(struct cr_io *io, int fd)
 {
-    int place = world->attach(world, fd, cr_fd_token(entry, fd));
-    if (place < 0)
-        return place;
-    entry->place = place;
-    entry->attached = true;
-    entry->ready &= CR_SHORT;
-    return 0;
+    const struct cr_fd *entry = cr_fd_find(&io->fds, fd);
+    return (entry && entry->is_own) || (fd >= 0 && io->world->ops->owns(io->world, fd));
 }
 
-void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd)
-{
-    if (!world->detach(world, fd, entry->place))
-        entry->generation++;
-    entry->attached = false;
-}
+/* ---- ownership ---- */
 
 static void fd_trust_short(struct cr_fd *entry)
 {
@@ -54,27 +65,162 @@ void cr_fd_connect(struct cr_fd *entry)
 void cr_fd_own(struct cr_fd *entry, int kind)
 {
     entry->kind = (uint8_t)kind;
-    entry->last[0] = entry->last[1] = CR_FD_NOBODY;
+    cr_identity_reset(entry);
     entry->ready &= (uint8_t)~CR_SHORT;
     fd_trust_short(entry);
     entry->ready |= COIR_IN | COIR_OUT;
     entry->owned = true;
 }
 
-static void fd_wake_all(struct cr_list *ring)
+static void fd_begin_generation(struct cr_fd *entry)
 {
-    while (!cr_list_empty(ring))
-        cr_sched_wake(CR_CONTAINER(ring->next, struct cr_wait, link)->fiber, -EBADF);
+    entry->token += UINT64_C(1) << CR_TOKEN_GENERATION_SHIFT;
 }
 
-void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd)
+static void fd_detach(struct cr_io *io, struct cr_fd *entry)
+{
+    if (!io->world->ops->detach(io->world, cr_fd_number(entry), entry->index))
+        fd_begin_generation(entry);
+    entry->attached = false;
+}
+
+static void fd_end_all(struct cr_list *ring)
+{
+    while (!cr_list_empty(ring))
+        cr_sched_end(CR_CONTAINER(ring->next, struct cr_wait, link), -EBADF);
+}
+
+void cr_fd_forget(struct cr_io *io, struct cr_fd *entry)
 {
     if (entry->attached)
-        cr_fd_detach(&sched->world, entry, fd);
-    entry->generation++;
+        fd_detach(io, entry);
+    fd_begin_generation(entry);
     entry->owned = false;
+    entry->holds = entry->asides = 0;
     entry->kind = entry->ready = 0;
-    entry->last[0] = entry->last[1] = CR_FD_NOBODY;
-    fd_wake_all(&entry->waiters);
-    fd_wake_all(&entry->operations);
+    cr_identity_reset(entry);
+    fd_end_all(&entry->waiters[CR_FD_IN]);
+    fd_end_all(&entry->waiters[CR_FD_OUT]);
+    fd_end_all(&entry->others);
+}
+
+int cr_fd_enter(struct cr_io *io, int fd, int kind)
+{
+    struct cr_fd *entry = cr_fd_make(&io->fds, fd);
+    if (!entry) {
+        struct cr_op op = {.kind = CR_OP_CLOSE, .fd = fd, .at_once = true};
+        io->world->ops->start(io->world, &op);
+        return -ENOMEM;
+    }
+    cr_fd_forget(io, entry);
+    cr_fd_own(entry, kind);
+    return fd;
+}
+
+int coir_adopt(int fd)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_adopt", CR_CALLER);
+    struct cr_io *io = cr_io_of(sched);
+    struct cr_world *world = io->world;
+    if (CR_UNLIKELY(cr_io_is_own(io, fd)))
+        return -EBADF;
+    struct cr_fd *entry = cr_fd_find(&io->fds, fd);
+    int ready = entry ? 0 : world->ops->ready(world, fd, COIR_IN);
+    if (ready < 0)
+        return ready;
+    if (!entry && !(entry = cr_fd_make(&io->fds, fd)))
+        return -ENOMEM;
+    cr_identity_check(io, entry);
+    bool was_attached = entry->attached;
+    int attached = cr_fd_attach(io, entry);
+    if (attached < 0 && attached != -EPERM)
+        return attached;
+    int kind = world->ops->adopt(world, fd);
+    if (kind < 0) {
+        if (entry->attached && !was_attached)
+            fd_detach(io, entry);
+        return kind;
+    }
+    cr_fd_own(entry, kind);
+    cr_fd_pass_on(entry, COIR_IN | COIR_OUT);
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
+{
+    if (entry->attached)
+        return 0;
+    int index = io->world->ops->attach(io->world, cr_fd_number(entry), entry->token);
+    if (index < 0)
+        return index;
+    entry->index = index;
+    entry->attached = true;
+    entry->ready &= CR_SHORT;
+    return 0;
+}
+
+/* The number may have been closed since the others began to wait. */
+int cr_fd_hold(struct cr_io *io, struct cr_fd *entry)
+{
+    cr_identity_check(io, entry);
+    int attached = cr_fd_attach(io, entry);
+    if (attached == 0)
+        entry->holds++;
+    return attached;
+}
+
+void cr_fd_release(struct cr_io *io, struct cr_fd *entry)
+{
+    if (--entry->holds == 0 && entry->attached && !entry->owned)
+        fd_detach(io, entry);
+}
+
+static void fd_end_ring(struct cr_list *ring, int mask)
+{
+    for (bool again = false; !cr_list_empty(ring); again = true)
+        fd_end(ring, mask, again);
+}
+
+void cr_fd_wake_all(struct cr_fd *entry, int mask)
+{
+    if (mask & COIR_IN)
+        fd_end_ring(&entry->waiters[CR_FD_IN], mask);
+    if (mask & COIR_OUT)
+        fd_end_ring(&entry->waiters[CR_FD_OUT], mask);
+}
+
+void cr_fd_wake_next(struct cr_fd *entry, int ready)
+{
+    int mask = ready | (entry->ready & COIR_HUP);
+    if (entry->asides) {
+        cr_fd_wake_all(entry, mask);
+        return;
+    }
+    if (ready & COIR_IN && !cr_list_empty(&entry->waiters[CR_FD_IN]))
+        fd_end(&entry->waiters[CR_FD_IN], mask, true);
+    if (ready & COIR_OUT && !cr_list_empty(&entry->waiters[CR_FD_OUT]))
+        fd_end(&entry->waiters[CR_FD_OUT], mask, true);
+}
+
+void cr_fd_arm_again(struct cr_io *io, struct cr_fd *entry, int mask)
+{
+    if (!entry->attached)
+        return;
+    if (mask & COIR_IN && !cr_list_empty(&entry->waiters[CR_FD_IN]))
+        cr_world_arm(io->world, cr_fd_number(entry), entry->index, COIR_IN);
+    if (mask & COIR_OUT && !cr_list_empty(&entry->waiters[CR_FD_OUT]))
+        cr_world_arm(io->world, cr_fd_number(entry), entry->index, COIR_OUT);
+}
+
+bool cr_fd_note_end(struct cr_io *io, struct cr_fd *entry, int mask)
+{
+    if (mask & CR_GONE)
+        cr_fd_forget(io, entry);
+    else if (mask & (COIR_HUP | CR_URGENT))
+        entry->ready &= (uint8_t)~CR_SHORT;
+    return !(mask & CR_GONE);
 }

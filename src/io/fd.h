@@ -2,82 +2,96 @@
  *
  * An entry exists for every number that a fiber has waited for. An owned descriptor (coir_adopt) is
  * attached to the world once, and `ready` remembers what its edges said until a call finds
- * otherwise. A foreign one is attached while fibers wait for it.
+ * otherwise. A foreign one is attached from the first wait of a call until no such call is under
+ * way.
  *
- * Invariants: the generation changes with every close that is noticed, and a token carries it, so
- * neither an old event nor a fiber woken by the close can touch the next file of the same number.
- * A foreign entry is attached iff somebody waits. */
+ * One event wakes one waiter in each direction. Whoever leaves a call while the descriptor is still
+ * ready, as far as is remembered, passes that on to the next waiter. Only while a call is under way
+ * that asks for something else than others (urgent data, say), all are woken.
+ *
+ * Invariants: the token's generation changes with every close that is noticed, and events carry the
+ * token, so neither an old event nor a fiber woken by the close can touch the next file of the same
+ * number.
+ * A foreign entry is attached iff `holds` is not 0. If a direction is ready and somebody waits for
+ * it, then a fiber that was woken for it has not left its call yet. */
 #ifndef CR_FD_H
 #define CR_FD_H
 
-#include "../base/base.h"
 #include "../base/list.h"
 #include "../base/table.h"
 #include "../core/wait.h"
 #include "../world/world.h"
 
-struct coir_sched;
+/* Beside COIR_IN … and CR_URGENT in `ready`: a short read proves that nothing is left. */
+enum { CR_SHORT = 32 };
 
+/* Directions, as indices. */
+enum { CR_FD_IN, CR_FD_OUT, CR_FD_DIRECTIONS };
+
+CR_INLINE int cr_fd_direction(int mask)
+{
+    return mask >> 1;
+}
+
+/* Waits and calls read the first line of cache. */
 struct cr_fd {
-    struct cr_list waiters;    /* struct cr_fd_wait, oldest first; NULL in an entry not made yet */
-    struct cr_list operations; /* struct cr_op (io.c) that the world has under way, not cancelled */
-    int fd;
-    uint32_t generation;
-    int place;     /* in the world, while attached */
-    uint8_t kind;  /* enum cr_fd_kind, of an owned one; nobody called on it when it changes */
-    uint8_t ready; /* IN, OUT: a call may succeed; SHORT: so does a short read tell that no more is
-                      there; HUP, URGENT: seen since it was attached, or began to connect */
+    _Alignas(64) struct cr_list waiters[CR_FD_DIRECTIONS]; /* of struct cr_fd_wait, oldest first;
+                                                              NULL in an entry not made yet */
+    uint64_t last[CR_FD_DIRECTIONS]; /* see identity.h */
+    uint64_t token;  /* its number, and the generation, which changes with every close */
+    uint32_t asides; /* calls under way whose EAGAIN does not say what others would get */
+    uint8_t ready;  /* IN, OUT: a call may succeed; SHORT; HUP, URGENT: seen since it was attached, or
+                       began to connect; either revokes SHORT */
+    uint8_t kind;   /* enum cr_fd_kind, of an owned one */
     bool owned, attached;
-    uint64_t last[2]; /* of an owned one: the fibers (their numbers) that called last, in each
-                         direction, and know that it is the file that was registered; or NOBODY */
+    struct cr_list others; /* waits that no event ends, only coir_close */
+    int index;             /* in the world, while attached */
+    uint32_t holds;        /* calls on a foreign one that have waited */
+    bool is_own;           /* the mailbox's: no call may touch it */
 };
 
-_Static_assert(sizeof(void *) != 8 || sizeof(struct cr_fd) == 64, "one line of cache");
+_Static_assert(sizeof(void *) != 8 || offsetof(struct cr_fd, others) == 64,
+               "the first line of cache");
 
-#define CR_FD_NOBODY UINT64_MAX
-
-/* The entry of no number, on which nobody has called. */
-extern CR_HIDDEN struct cr_fd cr_fd_none;
+CR_INLINE int cr_fd_number(const struct cr_fd *entry)
+{
+    return cr_token_fd(entry->token);
+}
 
 struct cr_fd_wait {
     struct cr_wait wait;
-    int fd, mask;
-    bool shared; /* the event that ended it had ended another wait before */
+    const struct cr_fd *entry;
+    uint8_t mask;
+    bool again; /* the event that ended it had ended another wait before */
 };
 
-/* The place of a number's entry, made or not; NULL where its page is not there. */
-CR_INLINE struct cr_fd *cr_fd_place(const struct cr_table *fds, int fd)
+struct cr_fds {
+    struct cr_table table;
+    struct cr_fd *first;     /* the page of the lowest numbers */
+    unsigned int fast_count; /* numbers below have an entry in it, and the world is such that a
+                                fast path may be taken (fast.c); else 0 */
+    bool allows_fast;
+};
+
+CR_HIDDEN void cr_fd_init(struct cr_fds *fds, const struct cr_world *world);
+CR_HIDDEN void cr_fd_fini(struct cr_fds *fds);
+
+/* The entry of a number that has one. */
+CR_INLINE struct cr_fd *cr_fd_at(const struct cr_fds *fds, unsigned int fd)
 {
-    return cr_table_find(fds, (unsigned int)fd, sizeof(struct cr_fd));
+    if (CR_LIKELY(fd < fds->fast_count))
+        return &fds->first[fd];
+    return cr_table_at(&fds->table, fd, sizeof(struct cr_fd));
 }
 
 /* The entry of a number; NULL where there is none yet, as for a negative one. */
-CR_INLINE struct cr_fd *cr_fd_find(const struct cr_table *fds, int fd)
+CR_INLINE struct cr_fd *cr_fd_find(const struct cr_fds *fds, int fd)
 {
-    struct cr_fd *entry = cr_fd_place(fds, fd);
-    return entry && entry->waiters.next ? entry : NULL;
+    struct cr_fd *entry = cr_table_find(&fds->table, (unsigned int)fd, sizeof *entry);
+    return entry && entry->waiters[0].next ? entry : NULL;
 }
 
 /* The entry of a number >= 0, made where there is none; NULL when memory ran out. */
-CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_table *fds, int fd);
-
-/* Takes possession of an entry's file: a first try of any call may succeed. */
-CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
-
-/* A socket begins to connect: what it told of before is over. */
-CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
-
-/* Registers a descriptor with the world: 0, -EPERM when it cannot be polled, or another error. */
-CR_HIDDEN int cr_fd_attach(struct cr_world *world, struct cr_fd *entry, int fd);
-/* Where the number is another file's by now, the generation changes. */
-CR_HIDDEN void cr_fd_detach(struct cr_world *world, struct cr_fd *entry, int fd);
-
-/* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */
-CR_HIDDEN void cr_fd_forget(struct coir_sched *sched, struct cr_fd *entry, int fd);
-
-CR_INLINE uint64_t cr_fd_token(const struct cr_fd *entry, int fd)
-{
-    return (uint64_t)entry->generation << 32 | (uint64_t)(uint32_t)fd << 1 | 1;
-}
+CR_HIDDEN struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd);
 
 #endif

@@ -1,90 +1,141 @@
-/* Calls on descriptors, for those who make them (io.c, call.c) and for the loop. A call is tried
- * first and waits after that, unless what is remembered says that it is in vain. */
+/* What the floor of descriptors keeps for each scheduler, around the core, and its verbs: waiting
+ * for a descriptor is cut into hang, park, and leave, so that it can be one wait of several. */
 #ifndef CR_IO_H
 #define CR_IO_H
 
 #include "../core/sched.h"
+#include "fd.h"
+#include "identity.h"
 
-/* One call: read (mask IN) or write (OUT), or another one of the world's. */
 struct cr_io {
-    int fd, mask;
-    union {
-        void *buf;
-        const void *data; /* of a write */
-    };
-    size_t size; /* 0 in a call whose short result proves nothing */
-    uint64_t until;
-    const struct cr_call *call; /* NULL: read or write */
-    bool aside; /* what it asks for is not what others read, so its EAGAIN proves nothing */
+    struct coir_sched core;
+    struct cr_world *world;
+    struct cr_fds fds;
+    struct cr_identity identity;
 };
 
-/* Makes a call as soon as it can be made: its result, or an error. */
-CR_HIDDEN int64_t cr_io_call(struct cr_fiber *self, const struct cr_io *io);
-
-/* Parks until an attached descriptor is ready for wait->mask: what for, or why not. The fiber has
- * not been told to stop. */
-CR_INLINE int cr_io_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
-                      uint64_t until)
+CR_INLINE struct cr_io *cr_io_of(struct coir_sched *sched)
 {
-    struct coir_sched *sched = self->sched;
-    uint32_t generation = entry->generation;
-    cr_world_arm(&sched->world, wait->fd, entry->place, wait->mask);
-    wait->shared = false;
-    cr_list_append(&entry->waiters, &wait->wait.link);
-    sched->world.waiting++;
-    int result = cr_sched_park_now(sched, self, &wait->wait, until);
-    sched->world.waiting--;
-    if (CR_UNLIKELY(entry->generation != generation))
-        return result < 0 ? result : -EBADF;
-    return result;
+    return CR_CONTAINER(sched, struct cr_io, core);
 }
 
-/* Whether the deadline has ended a wait that began in this generation, and the call is to be tried
- * once more: what came since the loop's last turn is known to the kernel alone, and what can be
- * done is done also past the deadline. */
-CR_INLINE bool cr_io_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
-                             uint32_t generation, int woken)
-{
-    return woken == -ETIMEDOUT && entry->generation == generation && !self->stop;
-}
+/* Whether a number is that of a descriptor that coir made for itself. */
+CR_HIDDEN bool cr_io_is_own(struct cr_io *io, int fd);
 
-/* The kind of a wait for readiness on behalf of a call. */
-extern CR_HIDDEN const struct cr_wait_kind cr_io_calls;
+/* ---- ownership (fd.c) ---- */
 
-/* After a read that got less than it asked for. */
-CR_INLINE void cr_io_note_short(struct cr_fd *entry)
-{
-    if (entry->ready & CR_SHORT)
-        entry->ready &= (uint8_t)~COIR_IN;
-}
+/* Takes possession of an entry's file: a first try of any call may succeed. */
+CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
 
-/* What comes before a try that cr_io_call does not make: counts it, and refuses it to a stopped
- * fiber. 0, or an error. */
-CR_HIDDEN int cr_io_begin(struct cr_fiber *self, int fd, int mask);
+/* A socket begins to connect: what was reported of it before is over. */
+CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 
-/* Waits where readiness tells nothing: -ETIMEDOUT, or as other waits -EBADF, -ECANCELED,
- * -ENOMEM. */
-CR_HIDDEN int cr_io_pause(struct cr_fiber *self, int fd, uint64_t until);
-
-/* Waits for a descriptor on behalf of a call: 0, or an error. */
-CR_HIDDEN int cr_io_wait(struct cr_fiber *self, int fd, int mask, uint64_t until);
-
-/* Whether an owned descriptor is still the file that was registered, as far as the kernel can tell;
- * else it is forgotten. */
-CR_HIDDEN bool cr_io_ask_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask);
-
-/* The same; the fiber that was the last to call in this direction need not ask. */
-CR_INLINE bool cr_io_is_same(struct cr_fiber *self, struct cr_fd *entry, int fd, int mask)
-{
-    return CR_LIKELY(entry->last[mask >> 1] == self->number) ||
-           cr_io_ask_same(self, entry, fd, mask);
-}
+/* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */
+CR_HIDDEN void cr_fd_forget(struct cr_io *io, struct cr_fd *entry);
 
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
-CR_HIDDEN int cr_io_own(struct coir_sched *sched, int fd, int kind);
+CR_HIDDEN int cr_fd_enter(struct cr_io *io, int fd, int kind);
 
-/* The end of an operation that a world said was pending. The token is the address of its record, on
- * the stack of the fiber that waits for it. */
-CR_HIDDEN void cr_io_complete(uint64_t token, int64_t value);
+/* ---- waiting (fd.c) ---- */
+
+/* Registers a descriptor with the world, if it is not, for a wait: 0, -EPERM when it cannot be
+ * polled, or another error. */
+CR_HIDDEN int cr_fd_attach(struct cr_io *io, struct cr_fd *entry);
+
+/* Holds a foreign descriptor's registration, as attach; and lets it go. */
+CR_HIDDEN int cr_fd_hold(struct cr_io *io, struct cr_fd *entry);
+CR_HIDDEN void cr_fd_release(struct cr_io *io, struct cr_fd *entry);
+
+/* Links a wait into the ring of an attached descriptor that has edges. */
+CR_INLINE void cr_fd_hang(struct cr_fd *entry, struct cr_fd_wait *wait, int mask)
+{
+    wait->entry = entry;
+    wait->mask = (uint8_t)mask;
+    cr_list_append(&entry->waiters[cr_fd_direction(mask)], &wait->wait.link);
+}
+
+/* The same in any world. */
+CR_INLINE void cr_fd_hang_armed(struct cr_io *io, struct cr_fd *entry, struct cr_fd_wait *wait,
+                                int mask)
+{
+    cr_world_arm(io->world, cr_fd_number(entry), entry->index, mask);
+    cr_fd_hang(entry, wait, mask);
+}
+
+/* A woken fiber goes on in the frames around its wait, which may have left the cache: they come
+ * while other events are handled. */
+CR_INLINE void fd_fetch_frames(const struct cr_fd_wait *wait)
+{
+    __builtin_prefetch((const char *)wait - 128);
+    __builtin_prefetch((const char *)wait - 64);
+    __builtin_prefetch((const char *)wait + 64);
+    __builtin_prefetch((const char *)wait + 128);
+}
+
+CR_INLINE void fd_end(struct cr_list *ring, int mask, bool again)
+{
+    struct cr_fd_wait *wait = CR_CONTAINER(ring->next, struct cr_fd_wait, wait.link);
+    wait->again = again;
+    fd_fetch_frames(wait);
+    cr_sched_end(&wait->wait, mask);
+}
+
+/* Ends all waits for any direction of a mask. */
+CR_HIDDEN CR_COLD void cr_fd_wake_all(struct cr_fd *entry, int mask);
+
+/* Ends the oldest wait for each direction of `ready`, or all while there are asides; another one
+ * was woken for the same event. */
+CR_HIDDEN void cr_fd_wake_next(struct cr_fd *entry, int ready);
+
+/* Whoever leaves a call leaves what is ready to the next waiter. */
+CR_INLINE void cr_fd_pass_on(struct cr_fd *entry, int mask)
+{
+    int ready = entry->ready & mask;
+    if (ready && !(cr_list_empty(&entry->waiters[CR_FD_IN]) &&
+                   cr_list_empty(&entry->waiters[CR_FD_OUT])))
+        cr_fd_wake_next(entry, ready);
+}
+
+CR_HIDDEN void cr_fd_arm_again(struct cr_io *io, struct cr_fd *entry, int mask);
+
+/* The kernel has said that a direction is not ready. A world without edges reported it to one
+ * waiter only. */
+CR_INLINE void cr_fd_unready(struct cr_io *io, struct cr_fd *entry, int mask)
+{
+    entry->ready &= (uint8_t)~mask;
+    if (CR_UNLIKELY(!io->world->edges))
+        cr_fd_arm_again(io, entry, mask);
+}
+
+/* After a read that got less than it asked for. */
+CR_INLINE void cr_fd_note_short(struct cr_io *io, struct cr_fd *entry)
+{
+    if (entry->ready & CR_SHORT)
+        cr_fd_unready(io, entry, COIR_IN);
+}
+
+/* What an event says beside readiness. Returns whether the number is still open. */
+CR_HIDDEN CR_COLD bool cr_fd_note_end(struct cr_io *io, struct cr_fd *entry, int mask);
+
+/* Remembers what an event says, and wakes a waiter where that is news. A token that was given to
+ * the world has an entry. */
+CR_INLINE void cr_fd_event(struct cr_io *io, uint64_t token, int mask)
+{
+    struct cr_fd *entry = cr_fd_at(&io->fds, (unsigned int)cr_token_fd(token));
+    if (CR_UNLIKELY(!entry->attached || entry->token != token))
+        return;
+    if (CR_UNLIKELY(mask & ~(COIR_IN | COIR_OUT)) && !cr_fd_note_end(io, entry, mask))
+        return;
+    int news = mask & ~entry->ready;
+    entry->ready |= (uint8_t)mask;
+    if (CR_UNLIKELY(entry->asides)) {
+        cr_fd_wake_all(entry, mask);
+        return;
+    }
+    if (news & COIR_IN && !cr_list_empty(&entry->waiters[CR_FD_IN]))
+        fd_end(&entry->waiters[CR_FD_IN], mask, false);
+    if (news & COIR_OUT && !cr_list_empty(&entry->waiters[CR_FD_OUT]))
+        fd_end(&entry->waiters[CR_FD_OUT], mask, false);
+}
 
 #endif

@@ -9,16 +9,16 @@
 
 #include <stdlib.h>
 
-void cr_interest_init(struct cr_interests *set, const struct cr_world *blank)
+void cr_interest_init(struct cr_interests *set, struct cr_levels *levels)
 {
-    *set = (struct cr_interests){.world = *blank, .blank = *blank, .bell = -1};
+    *set = (struct cr_interests){.levels = levels, .bell = -1};
 }
 
 /* The registrations go with the world. One by one they would be lost to the parent of a forked
  * child as well. */
 void cr_interest_fini(struct cr_interests *set)
 {
-    set->world.fini(&set->world);
+    set->levels->ops->close(set->levels);
     cr_table_fini(&set->table);
     free(set->steady);
 }
@@ -35,7 +35,7 @@ static bool interest_steady_add(struct cr_interests *set, struct cr_interest *en
         set->steady = steady;
         set->steady_capacity = capacity;
     }
-    entry->place = (int)set->steady_count;
+    entry->index = (int)set->steady_count;
     entry->where = CR_INTEREST_STEADY;
     set->steady[set->steady_count++] = fd;
     return true;
@@ -45,8 +45,8 @@ static bool interest_steady_add(struct cr_interests *set, struct cr_interest *en
 static void interest_steady_remove(struct cr_interests *set, struct cr_interest *entry)
 {
     int last = set->steady[--set->steady_count];
-    set->steady[entry->place] = last;
-    cr_interest_find(set, last)->place = entry->place;
+    set->steady[entry->index] = last;
+    cr_interest_find(set, last)->index = entry->index;
     entry->where = CR_INTEREST_NOWHERE;
 }
 
@@ -58,7 +58,7 @@ static int interest_make(struct cr_interests *set, int fd, struct cr_interest **
     *entry = fd < 0 ? NULL : cr_interest_find(set, fd);
     if (*entry)
         return 0;
-    int ready = fd < 0 ? -EBADF : set->world.ready(&set->world, fd, COIR_IN);
+    int ready = fd < 0 ? -EBADF : set->levels->ops->ready(fd, COIR_IN);
     if (ready < 0)
         return ready;
     if (!cr_table_grow(&set->table, (size_t)fd, sizeof **entry))
@@ -77,8 +77,8 @@ static void interest_lose(struct cr_interest *entry)
 
 static void interest_forget(struct cr_interests *set, struct cr_interest *entry, int fd)
 {
-    struct cr_world *world = &set->world;
-    world->watch(world, fd, entry->place, cr_interest_token(entry, fd), entry->mask, 0);
+    struct cr_levels *levels = set->levels;
+    levels->ops->watch(levels, fd, entry->index, cr_interest_token(entry, fd), entry->mask, 0);
     interest_lose(entry);
 }
 
@@ -86,19 +86,19 @@ static void interest_forget(struct cr_interests *set, struct cr_interest *entry,
  * closed is left to the caller. */
 static int interest_change(struct cr_interests *set, struct cr_interest *entry, int fd, int mask)
 {
-    struct cr_world *world = &set->world;
+    struct cr_levels *levels = set->levels;
     uint64_t token = cr_interest_token(entry, fd);
-    int place = world->watch(world, fd, entry->place, token, entry->mask, mask);
-    if (place == -EPERM)
+    int index = levels->ops->watch(levels, fd, entry->index, token, entry->mask, mask);
+    if (index == -EPERM)
         interest_forget(set, entry, fd);
-    else if (place == -ENOENT)
+    else if (index == -ENOENT)
         interest_lose(entry);
-    else if (place < 0)
-        return place;
+    else if (index < 0)
+        return index;
     if (entry->where == CR_INTEREST_NOWHERE)
         return 0;
     entry->where = mask ? CR_INTEREST_WORLD : CR_INTEREST_NOWHERE;
-    entry->place = place;
+    entry->index = index;
     entry->mask = (uint8_t)mask;
     return 0;
 }
@@ -108,23 +108,23 @@ static int interest_change(struct cr_interests *set, struct cr_interest *entry, 
 static int interest_begin(struct cr_interests *set, struct cr_interest *entry, int fd,
                           int direction)
 {
-    struct cr_world *world = &set->world;
+    struct cr_levels *levels = set->levels;
     bool steady = entry->where == CR_INTEREST_STEADY;
     entry->generation++;
-    int place = world->watch(world, fd, 0, cr_interest_token(entry, fd), 0, direction);
-    if (place < 0 && place != -EPERM)
-        return place;
-    if (place == -EPERM && !steady && !interest_steady_add(set, entry, fd))
+    int index = levels->ops->watch(levels, fd, 0, cr_interest_token(entry, fd), 0, direction);
+    if (index < 0 && index != -EPERM)
+        return index;
+    if (index == -EPERM && !steady && !interest_steady_add(set, entry, fd))
         return -ENOMEM;
-    if (place >= 0 && steady) {
+    if (index >= 0 && steady) {
         interest_steady_remove(set, entry);
         interest_lose(entry);
     }
-    if (place >= 0) {
+    if (index >= 0) {
         entry->where = CR_INTEREST_WORLD;
-        entry->place = place;
+        entry->index = index;
     }
-    bool same = steady && place == -EPERM;
+    bool same = steady && index == -EPERM;
     entry->mask = (uint8_t)(same ? entry->mask | direction : direction);
     return 0;
 }
@@ -166,15 +166,15 @@ int cr_interest_del(struct cr_interests *set, int fd, int direction)
     return 0;
 }
 
-static int interest_bell(struct cr_world *world, int bell)
+static int interest_bell(struct cr_levels *levels, int bell)
 {
-    int place = bell >= 0 ? world->watch(world, bell, 0, CR_INTEREST_BELL, 0, COIR_IN) : 0;
-    return place < 0 ? place : 0;
+    int index = bell >= 0 ? levels->ops->watch(levels, bell, 0, CR_TOKEN_BELL, 0, COIR_IN) : 0;
+    return index < 0 ? index : 0;
 }
 
 int cr_interest_hear(struct cr_interests *set, int bell)
 {
-    int result = set->bell < 0 ? interest_bell(&set->world, bell) : 0;
+    int result = set->bell < 0 ? interest_bell(set->levels, bell) : 0;
     if (result == 0)
         set->bell = bell;
     return result;
@@ -183,7 +183,7 @@ int cr_interest_hear(struct cr_interests *set, int bell)
 /* ---- ghosts ---- */
 
 /* Watches in another world what is watched in this one, if it is still the same file. */
-static int interest_copy(struct cr_interests *set, struct cr_world *to, int fd)
+static int interest_copy(struct cr_interests *set, struct cr_levels *to, int fd)
 {
     struct cr_interest *entry = cr_interest_find(set, fd);
     if (!entry || entry->where != CR_INTEREST_WORLD)
@@ -193,23 +193,28 @@ static int interest_copy(struct cr_interests *set, struct cr_world *to, int fd)
         interest_forget(set, entry, fd);
     if (entry->where != CR_INTEREST_WORLD)
         return 0;
-    return result < 0 ? result : to->watch(to, fd, 0, cr_interest_token(entry, fd), 0, entry->mask);
+    if (result < 0)
+        return result;
+    return to->ops->watch(to, fd, 0, cr_interest_token(entry, fd), 0, entry->mask);
 }
 
-/* Places are as in the old world: what can have ghosts, epoll, has none. */
+/* Entries keep their index: only epoll has ghosts, and epoll does not use indices. */
 int cr_interest_renew(struct cr_interests *set)
 {
-    struct cr_world new = set->blank;
-    int result = interest_bell(&new, set->bell);
+    struct cr_levels *new;
+    int result = set->levels->ops->make(&new);
+    if (result < 0)
+        return result;
+    result = interest_bell(new, set->bell);
     size_t count = cr_table_end(&set->table);
     for (size_t fd = 0; fd < count && result >= 0; fd++)
-        result = interest_copy(set, &new, (int)fd);
+        result = interest_copy(set, new, (int)fd);
     if (result < 0) {
-        new.fini(&new);
+        new->ops->close(new);
         return result;
     }
-    set->world.fini(&set->world);
-    set->world = new;
+    set->levels->ops->close(set->levels);
+    set->levels = new;
     return 0;
 }
 
@@ -218,18 +223,18 @@ int cr_interest_renew(struct cr_interests *set)
 /* What a steady number is ready for; -EBADF when its file is gone; or another error. */
 static int interest_steady_ready(struct cr_interests *set, const struct cr_interest *entry, int fd)
 {
-    struct cr_world *world = &set->world;
-    int ready = world->ready(world, fd, entry->mask);
+    struct cr_levels *levels = set->levels;
+    int ready = levels->ops->ready(fd, entry->mask);
     if (ready != 0)
         return ready;
     uint64_t token = cr_interest_token(entry, fd);
-    int place = world->watch(world, fd, 0, token, 0, entry->mask);
-    if (place >= 0)
-        world->watch(world, fd, place, token, entry->mask, 0);
-    return place == -EPERM ? entry->mask : -EBADF;
+    int index = levels->ops->watch(levels, fd, 0, token, 0, entry->mask);
+    if (index >= 0)
+        levels->ops->watch(levels, fd, index, token, entry->mask, 0);
+    return index == -EPERM ? entry->mask : -EBADF;
 }
 
-/* One that is gone makes the last one take its place, so all begins anew. */
+/* One that is gone makes the last one take its index, so all begins anew. */
 int cr_interest_steady(struct cr_interests *set, struct cr_level *levels, int most)
 {
     int got = 0;

@@ -11,14 +11,14 @@
 #define CR_INTEREST_H
 
 #include "../base/table.h"
-#include "../world/world.h"
+#include "../world/levels.h"
 
 enum cr_interest_where { CR_INTEREST_NOWHERE, CR_INTEREST_WORLD, CR_INTEREST_STEADY };
 
 struct cr_interest {
     void *in_user, *out_user;
     uint32_t generation;
-    int place;      /* in the world, or in the list of what is steady */
+    int index;      /* in the world, or in the list of what is steady */
     uint8_t mask;   /* COIR_IN, COIR_OUT */
     uint8_t lost;   /* the same */
     uint8_t where;  /* enum cr_interest_where */
@@ -26,8 +26,7 @@ struct cr_interest {
 };
 
 struct cr_interests {
-    struct cr_world world;
-    struct cr_world blank; /* as it was before anything was watched */
+    struct cr_levels *levels;
     int bell;              /* a descriptor that is watched for itself; -1: none */
     struct cr_table table; /* of struct cr_interest */
     int *steady; /* numbers of what cannot be polled, and so is always ready */
@@ -35,10 +34,8 @@ struct cr_interests {
     size_t steady_next; /* whose turn it is */
 };
 
-/* The bell's token. Those of descriptors have their lowest bit set. */
-enum { CR_INTEREST_BELL = 0 };
-
-CR_HIDDEN void cr_interest_init(struct cr_interests *set, const struct cr_world *blank);
+/* The levels are the set's from now on. */
+CR_HIDDEN void cr_interest_init(struct cr_interests *set, struct cr_levels *levels);
 CR_HIDDEN void cr_interest_fini(struct cr_interests *set);
 
 /* The entry of a number >= 0; NULL where there is none. */
@@ -64,12 +61,7 @@ CR_HIDDEN int cr_interest_steady(struct cr_interests *set, struct cr_level *leve
 
 CR_INLINE uint64_t cr_interest_token(const struct cr_interest *entry, int fd)
 {
-    return (uint64_t)entry->generation << 32 | (uint64_t)(uint32_t)fd << 1 | 1;
-}
-
-CR_INLINE int cr_interest_fd(uint64_t token)
-{
-    return (int)((uint32_t)token >> 1);
+    return cr_token_of_fd(entry->generation, fd);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "interest.h"
 #include "../base/timer.h"
 #include "../world/bell.h"
+#include "../world/posix.h"
 
 #include <stdlib.h>
 
@@ -33,15 +34,26 @@ static int poller_check(const coir_loop *loop)
 
 /* ---- interest and wakes ---- */
 
+/* The loop's own descriptors are nobody else's. */
+static bool poller_is_own(const coir_loop *loop, int fd)
+{
+    return fd >= 0 && (fd == loop->set.levels->queue || fd == loop->bell.heard ||
+                       fd == loop->bell.rung);
+}
+
 static int poller_add(coir_loop *loop, int fd, int direction, void *user)
 {
     int result = poller_check(loop);
+    if (result == 0 && poller_is_own(loop, fd))
+        return -EBADF;
     return result < 0 ? result : cr_interest_add(&loop->set, fd, direction, user);
 }
 
 static int poller_del(coir_loop *loop, int fd, int direction)
 {
     int result = poller_check(loop);
+    if (result == 0 && poller_is_own(loop, fd))
+        return -EBADF;
     return result < 0 ? result : cr_interest_del(&loop->set, fd, direction);
 }
 
@@ -92,15 +104,13 @@ static struct coir_loop_event poller_wake_event(const coir_loop *loop)
 }
 
 /* Takes one direction out of a level. */
-static struct coir_loop_event poller_event(coir_loop *loop, const struct cr_interest *entry,
-                                           struct cr_level *level)
+static struct coir_loop_event poller_event(const struct cr_interest *entry, struct cr_level *level)
 {
-    struct cr_world *world = &loop->set.world;
-    struct coir_loop_event event = {.fd = cr_interest_fd(level->token)};
+    struct coir_loop_event event = {.fd = cr_token_fd(level->token)};
     if (level->in && !(level->out && entry->out_first)) {
         event.flags = level->in;
         event.user = entry->in_user;
-        event.bytes = world->pending(world, event.fd);
+        event.bytes = cr_posix_readable_bytes(event.fd);
         level->in = 0;
     } else {
         event.flags = level->out;
@@ -113,7 +123,7 @@ static struct coir_loop_event poller_event(coir_loop *loop, const struct cr_inte
 /* The entry of a level, which then has only what the user watches; NULL when that is nothing. */
 static struct cr_interest *poller_meet(coir_loop *loop, struct cr_level *level)
 {
-    int fd = cr_interest_fd(level->token);
+    int fd = cr_token_fd(level->token);
     struct cr_interest *entry = cr_interest_find(&loop->set, fd);
     bool is_ghost = !entry || entry->where == CR_INTEREST_NOWHERE ||
                     cr_interest_token(entry, fd) != level->token;
@@ -134,19 +144,19 @@ static int poller_tell(coir_loop *loop, struct cr_level *levels, int got,
     struct cr_interest *entries[LEVELS_MOST];
     int count = 0;
     for (int i = 0; i < got; i++) {
-        bool wake = levels[i].token == CR_INTEREST_BELL;
+        bool wake = levels[i].token == CR_TOKEN_BELL;
         entries[i] = wake ? NULL : poller_meet(loop, &levels[i]);
         if (wake)
             events[count++] = poller_wake_event(loop);
         else if (entries[i])
-            events[count++] = poller_event(loop, entries[i], &levels[i]);
+            events[count++] = poller_event(entries[i], &levels[i]);
     }
     for (int i = 0; i < got; i++) {
         if (!entries[i] || (!levels[i].in && !levels[i].out))
             continue;
         entries[i]->out_first = count == most && levels[i].out;
         if (count < most)
-            events[count++] = poller_event(loop, entries[i], &levels[i]);
+            events[count++] = poller_event(entries[i], &levels[i]);
     }
     return count;
 }
@@ -155,7 +165,6 @@ static int poller_tell(coir_loop *loop, struct cr_level *levels, int got,
 static int poller_ask(coir_loop *loop, bool steady, struct coir_loop_event *events, int most,
                       uint64_t until)
 {
-    struct cr_world *world = &loop->set.world;
     struct cr_level levels[LEVELS_MOST];
     int room = most < LEVELS_MOST ? most : LEVELS_MOST, got;
     if (!steady && loop->has_ghosts) {
@@ -165,7 +174,7 @@ static int poller_ask(coir_loop *loop, bool steady, struct coir_loop_event *even
         loop->has_ghosts = false;
     }
     got = steady ? cr_interest_steady(&loop->set, levels, room)
-                 : world->levels(world, levels, room, until);
+                 : loop->set.levels->ops->wait(loop->set.levels, levels, room, until);
     return got < 0 ? got : poller_tell(loop, levels, got, events, most);
 }
 
@@ -209,21 +218,20 @@ uint64_t coir_loop_after(int64_t length_ns)
 
 int coir_loop_open(coir_loop **out, enum coir_world which)
 {
-    struct cr_world world;
-    int result = out ? cr_world_init(&world, which) : -EINVAL;
+    struct cr_levels *levels;
+    int result = out ? cr_leave_count() : -EINVAL;
     if (result == 0)
-        result = cr_leave_count();
+        result = cr_world_make_levels(&levels, which);
     if (result < 0)
         return result;
     coir_loop *loop = calloc(1, sizeof *loop);
-    if (!loop)
-        return -ENOMEM;
-    result = cr_bell_open(&loop->bell);
+    result = loop ? cr_bell_open(&loop->bell) : -ENOMEM;
     if (result < 0) {
+        levels->ops->close(levels);
         free(loop);
         return result;
     }
-    cr_interest_init(&loop->set, &world);
+    cr_interest_init(&loop->set, levels);
     loop->forks = cr_leave_forks;
     *out = loop;
     return 0;
@@ -233,9 +241,9 @@ void coir_loop_close(coir_loop *loop)
 {
     if (!loop)
         return;
-    struct cr_world *world = &loop->set.world;
-    if (loop->forks != cr_leave_forks && world->queue_is_private)
-        world->queue = -1;
+    struct cr_levels *levels = loop->set.levels;
+    if (loop->forks != cr_leave_forks && levels->ops->queue_is_private)
+        levels->queue = -1;
     cr_interest_fini(&loop->set);
     cr_bell_close(&loop->bell);
     free(loop);

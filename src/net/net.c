@@ -4,7 +4,7 @@
 #include "../base/base.h"
 
 #include "../../include/coir_net.h"
-#include "../core/sched.h"
+#include "../io/call.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -112,18 +112,17 @@ static int net_open(const char *text, coir_addr *addr, const struct coir_net_opt
 /* Removes a path that is a socket where nobody listens; else -EADDRINUSE. */
 static int net_unlink(coir_addr *addr)
 {
-    struct cr_world *world = &cr_sched_here->world;
     int fd = coir_socket(AF_UNIX, addr->type, 0);
     if (fd < 0)
         return fd;
-    struct cr_call ask = {
-        CR_CALL_CONNECT, fd, .addr = net_sockaddr(addr), .in_size = addr->size};
-    int result = (int)world->call(world, &ask, 0);
+    struct cr_op ask = {
+        .kind = CR_OP_CONNECT, .fd = fd, .name = {net_sockaddr(addr), addr->size}};
+    int result = (int)cr_call_now(&ask, "coir_net_listen", CR_CALLER);
     coir_close(fd);
     if (result != -ECONNREFUSED)
         return -EADDRINUSE;
-    struct cr_call remove = {CR_CALL_UNLINK, .addr = net_sockaddr(addr)};
-    result = (int)world->call(world, &remove, 0);
+    struct cr_op remove = {.kind = CR_OP_UNLINK, .fd = -1, .name = {net_sockaddr(addr), addr->size}};
+    result = (int)cr_call_now(&remove, "coir_net_listen", CR_CALLER);
     return result == -ENOTSOCK ? -EADDRINUSE : result == -ENOENT ? 0 : result;
 }
 

@@ -11,12 +11,12 @@
  *
  * Invariants: `live` counts the descriptors in the ring whose fiber is spawned, and those whose
  * fiber has not closed them; what waits for it to fall is woken by each fall. The listener is
- * touched only while its entry has the generation that it had at first. */
+ * touched only while its entry has the token that it had at first. */
 #include "../base/base.h"
 
 #include "../../include/coir_net.h"
 #include "../debug/debug.h"
-#include "../core/sched.h"
+#include "../io/call.h"
 
 #include <errno.h>
 
@@ -30,9 +30,10 @@ struct serve {
     coir_scope outside, inside;
     coir_fiber caller;
     struct cr_fd *entry; /* the listener's */
-    uint32_t generation;
+    uint64_t token; /* of the entry, at first */
     struct cr_fiber *acceptor;
-    struct cr_wait *room; /* the acceptor's wait for the end of a connection, or of what was one */
+    struct cr_fd_wait *room; /* the acceptor's wait while `limit` connections are open or a resource
+                                has run out; NULL while it does not wait */
     size_t live;
     struct cr_list idle; /* handlers in coir_net_await */
     bool done; /* the acceptor accepts no more, because of `result` */
@@ -67,13 +68,13 @@ static int serve_connection(void *arg)
 {
     struct serve *serve = arg;
     int fd = serve_take(serve);
-    struct cr_fd *entry = cr_fd_find(&cr_sched_here->fds, fd);
-    uint32_t generation = entry->generation;
+    struct cr_fd *entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, fd);
+    uint64_t token = entry->token;
     serve->handler(fd, serve->arg);
-    if (entry->generation == generation)
+    if (entry->token == token)
         coir_close(fd);
     serve->live--;
-    if (serve->room && serve->acceptor->wait == serve->room)
+    if (serve->room && serve->acceptor->wait == &serve->room->wait)
         cr_sched_wake(serve->acceptor, 0);
     else if (serve->done && serve->live == 0)
         coir_wake(serve->caller);
@@ -81,15 +82,14 @@ static int serve_connection(void *arg)
 }
 
 /* Until a connection ends, or until `until`: 0, -EBADF when the listener was closed meanwhile, or
- * -ECANCELED. It hangs on the listener without directions, so that coir_close ends it. */
+ * -ECANCELED. */
 static int serve_wait(struct serve *serve, uint64_t until)
 {
-    struct cr_fd_wait wait = {.wait.kind = &ROOM, .fd = serve->listener};
-    if (serve->entry->generation != serve->generation)
+    struct cr_fd_wait wait;
+    if (serve->entry->token != serve->token)
         return -EBADF;
-    cr_list_append(&serve->entry->waiters, &wait.wait.link);
-    serve->room = &wait.wait;
-    int result = cr_sched_park(serve->acceptor, &wait.wait, until);
+    serve->room = &wait;
+    int result = cr_call_pause(serve->acceptor, serve->entry, &wait, &ROOM, until);
     serve->room = NULL;
     return result == -ETIMEDOUT ? 0 : result;
 }
@@ -122,7 +122,7 @@ static int serve_accept(struct serve *serve)
     for (;;) {
         while (result == 0 && serve->opts.limit && serve->live >= serve->opts.limit)
             result = serve_wait(serve, COIR_NEVER);
-        if (result == 0 && serve->entry->generation != serve->generation)
+        if (result == 0 && serve->entry->token != serve->token)
             result = -EBADF;
         if (result < 0)
             return result;
@@ -217,8 +217,8 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     int result = coir_adopt(listener);
     if (result < 0)
         return result;
-    serve.entry = cr_fd_find(&cr_sched_here->fds, listener);
-    serve.generation = serve.entry->generation;
+    serve.entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, listener);
+    serve.token = serve.entry->token;
     cr_list_init(&serve.idle);
     coir_scope_open(&serve.outside, NULL);
     result = coir_spawn(NULL, serve_acceptor, &serve, NULL);

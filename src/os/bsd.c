@@ -81,6 +81,7 @@ bool cr_os_is_tcp(int fd)
  * the descriptor. */
 static int bsd_own(int fd)
 {
+    fd = cr_os_number(fd);
     if (fd < 0)
         return fd;
     int flags = fcntl(fd, F_GETFL);
@@ -97,6 +98,8 @@ static int bsd_own(int fd)
 
 static int bsd_own_both(int fds[2])
 {
+    if (cr_os_number_both(fds) < 0)
+        return -1;
     if (bsd_own(fds[0]) < 0) {
         int error = errno;
         close(fds[1]);

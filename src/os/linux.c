@@ -94,28 +94,30 @@ bool cr_os_is_tcp(int fd)
 
 int cr_os_socket(int domain, int type, int protocol)
 {
-    return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    return cr_os_number(socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }
 
 int cr_os_socketpair(int domain, int type, int protocol, int fds[2])
 {
-    return socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol, fds);
+    int result = socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol, fds);
+    return result < 0 ? result : cr_os_number_both(fds);
 }
 
 int cr_os_pipe(int fds[2])
 {
-    return pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+    int result = pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+    return result < 0 ? result : cr_os_number_both(fds);
 }
 
 int cr_os_bell(int ends[2])
 {
-    ends[0] = ends[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    ends[0] = ends[1] = cr_os_number(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     return ends[0] < 0 ? -1 : 0;
 }
 
 int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
 {
-    return accept4(fd, addr, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return cr_os_number(accept4(fd, addr, size, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
 void cr_os_no_sigpipe(int fd)

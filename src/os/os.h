@@ -4,6 +4,7 @@
  *
  *     linux.c   memory and sockets, by the kernel's own calls
  *     bsd.c     the same for macOS, the BSDs and whatever else keeps to POSIX
+ *     number.c  the numbers of new descriptors
  *     elf.c     where an address is, by the dynamic linker's list
  *     macho.c   macOS has no such list
  *
@@ -51,7 +52,14 @@ CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespe
 
 CR_HIDDEN bool cr_os_is_tcp(int fd);
 
-/* As the calls of these names; what they make is non-blocking and closed on exec. */
+/* Moves a new descriptor to a number above 2, which is returned; -1 with errno, and it is closed. An
+ * error (-1) is handed through. */
+CR_HIDDEN int cr_os_number(int fd);
+/* The same for both of two: 0, or -1 with errno, and both are closed. */
+CR_HIDDEN int cr_os_number_both(int fds[2]);
+
+/* As the calls of these names; what they make is non-blocking, closed on exec, and has a number
+ * above 2. */
 CR_HIDDEN int cr_os_socket(int domain, int type, int protocol);
 CR_HIDDEN int cr_os_socketpair(int domain, int type, int protocol, int fds[2]);
 CR_HIDDEN int cr_os_pipe(int fds[2]);

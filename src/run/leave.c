@@ -7,7 +7,7 @@
 #include "leave.h"
 
 #include "../debug/debug.h"
-#include "../core/sched.h"
+#include "run.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,7 +27,8 @@ static void leave_in_child(void)
     struct coir_sched *sched = cr_sched_here;
     if (!sched)
         return;
-    sched->world.fini(&sched->world);
+    struct cr_world *world = cr_io_of(sched)->world;
+    world->ops->close(world);
     cr_sched_here = NULL;
     cr_sched_self = NULL;
     cr_sched_forked = true;

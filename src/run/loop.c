@@ -8,224 +8,173 @@
  * The only caller of the world's wait. */
 #include "loop.h"
 
-#include "../io/io.h"
 #include "../debug/debug.h"
-#include "../core/sched.h"
+#include "../io/call.h"
+#include "run.h"
 
 /* A fiber that serves an event mostly spends three or four of the budget: its switch, one read or
  * two, a write. If a turn took in more events than it can serve, ready fibers would grow cold in
  * a long queue. */
-enum { BUDGET = 256, EVENT_COST = 4, EVENTS_MOST = BUDGET / EVENT_COST };
+enum { BUDGET = 256, EVENT_COST = 4, EVENTS_MAX = BUDGET / EVENT_COST };
 
 enum { CROWD = 16, GATHER_NS = 500 * 1000 };
 
 static const uint64_t LIVELOCK_SWITCHES = 16 * 1000 * 1000;
 
-static uint64_t loop_deadline(struct coir_sched *sched)
-{
-    struct cr_timer *timer = cr_timer_first(&sched->timers);
-    return timer ? timer->deadline_ns : COIR_NEVER;
-}
-
-static void loop_fire(struct coir_sched *sched)
-{
-    struct cr_timer *timer = cr_timer_first(&sched->timers);
-    uint64_t now = timer ? sched->world.now(&sched->world) : 0;
-    sched->fired = 0;
-    while (timer && timer->deadline_ns <= now) {
-        sched->fired++;
-        timer->fire(timer);
-        timer = cr_timer_first(&sched->timers);
-    }
-}
-
-/* What an event says beside readiness. Returns whether the number is still open. */
-static bool loop_note_end(struct coir_sched *sched, struct cr_fd *entry, int fd, int mask)
-{
-    if (mask & CR_GONE)
-        cr_fd_forget(sched, entry, fd);
-    else if (mask & (COIR_HUP | CR_URGENT))
-        entry->ready &= (uint8_t)~CR_SHORT;
-    return !(mask & CR_GONE);
-}
-
-/* A woken fiber goes on in the frames around its wait, which may have left the cache: they come
- * while the other events are dealt with. */
-CR_INLINE void loop_fetch_frames(const struct cr_fd_wait *wait)
-{
-    __builtin_prefetch((const char *)wait - 128);
-    __builtin_prefetch((const char *)wait - 64);
-    __builtin_prefetch((const char *)wait + 64);
-    __builtin_prefetch((const char *)wait + 128);
-}
-
-/* Remembers what an event says and wakes those who wait for it. A token that was given to the world
- * has an entry. */
-CR_INLINE void loop_fd_event(struct coir_sched *sched, uint64_t token, int mask)
-{
-    unsigned int fd = (uint32_t)token >> 1;
-    struct cr_fd *entry = cr_table_at(&sched->fds, fd, sizeof *entry);
-    if (CR_UNLIKELY(!entry->attached || entry->generation != token >> 32))
-        return;
-    if (CR_UNLIKELY(mask & ~(COIR_IN | COIR_OUT)) && !loop_note_end(sched, entry, (int)fd, mask))
-        return;
-    entry->ready |= (uint8_t)mask;
-    int taken = 0;
-    struct cr_list *item = entry->waiters.next, *next;
-    for (; item != &entry->waiters; item = next) {
-        struct cr_fd_wait *wait = CR_CONTAINER(item, struct cr_fd_wait, wait.link);
-        next = item->next;
-        if (!(wait->mask & mask))
-            continue;
-        if (CR_UNLIKELY(wait->mask & taken))
-            wait->shared = true;
-        taken |= wait->mask;
-        loop_fetch_frames(wait);
-        cr_sched_wake(wait->wait.fiber, mask);
-    }
-}
-
-static void loop_dispatch(struct coir_sched *sched, const struct cr_event *events, int count)
+static void loop_dispatch(struct cr_run *run, const struct cr_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
-        if (events[i].token & 1)
-            loop_fd_event(sched, events[i].token, (int)events[i].value);
-        else if (events[i].token == CR_TOKEN_BELL)
-            cr_post_hush(sched);
-        else
-            cr_io_complete(events[i].token, events[i].value);
+        enum cr_token_kind kind = cr_token_kind(events[i].token);
+        if (CR_LIKELY(kind == CR_TOKEN_FD))
+            cr_fd_event(&run->io, events[i].token, (int)events[i].value);
+        else if (kind == CR_TOKEN_OP)
+            cr_call_complete(events[i].token, events[i].value);
+        else if (kind == CR_TOKEN_BELL)
+            cr_post_hush(run);
     }
+}
+
+/* ---- until when to wait ---- */
+
+/* While another thread works for a fiber, a virtual clock stands still. */
+static uint64_t loop_deadline(struct cr_run *run)
+{
+    struct coir_sched *sched = &run->io.core;
+    if (CR_UNLIKELY(sched->holding) && run->io.world->is_virtual)
+        return COIR_NEVER;
+    return cr_sched_deadline(sched);
 }
 
 /* Where timers are due in crowds (tens of thousands a second), to wake for the first of them each
  * time would cost more than to serve them all: then a wait lasts half a millisecond, unless
  * a descriptor ends it. Returns until when; 0 where there is no crowd, or it has passed. */
-static uint64_t loop_gather(struct coir_sched *sched, uint64_t deadline)
+static uint64_t loop_gather(struct cr_run *run, uint64_t deadline)
 {
-    if (sched->fired < CROWD || sched->world.is_virtual)
+    if (run->fired < CROWD || run->io.world->is_virtual)
         return 0;
-    uint64_t least = sched->world.now(&sched->world) + GATHER_NS;
+    uint64_t least = run->io.core.now(&run->io.core) + GATHER_NS;
     return deadline < least ? least : 0;
 }
 
 /* Returns spare stacks to the system, where fibers have ended since that was last done. True: there
  * is more to do. */
-static bool loop_trim(struct coir_sched *sched)
+static bool loop_trim(struct cr_run *run)
 {
+    struct coir_sched *sched = &run->io.core;
     uint64_t ended = sched->spawned - sched->live;
-    if (ended == sched->trimmed)
+    if (ended == run->trimmed)
         return false;
     bool more = cr_stack_trim(&sched->stacks);
     if (!more)
-        sched->trimmed = ended;
+        run->trimmed = ended;
     return more;
 }
 
 /* Until when the world may wait, 0: not at all. */
-static int loop_wait_until(struct coir_sched *sched, bool may_wait, uint64_t *until)
+static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
 {
+    struct coir_sched *sched = &run->io.core;
     *until = 0;
     if (sched->ready) {
-        cr_audit_turn(sched);
+        cr_identity_turn(&run->io);
         return 0;
     }
-    uint64_t deadline = loop_deadline(sched);
+    uint64_t deadline = loop_deadline(run);
     bool forever = deadline == COIR_NEVER;
-    if (may_wait && forever && sched->world.waiting == 0)
+    if (may_wait && forever && sched->outside == 0)
         return -EDEADLK;
-    uint64_t gathered = loop_gather(sched, deadline);
-    if (!gathered && loop_trim(sched))
+    uint64_t gathered = loop_gather(run, deadline);
+    if (!gathered && loop_trim(run))
         return 0;
-    uint64_t audit = cr_audit_turn(sched);
+    uint64_t audit = cr_identity_turn(&run->io);
     if (sched->ready)
         return 0;
-    if (may_wait || (sched->world.is_virtual && !forever))
+    if (may_wait || (run->io.world->is_virtual && !forever))
         *until = gathered ? gathered : deadline;
     if (*until > audit)
         *until = audit;
     return 0;
 }
 
+/* When the next turn is due, 0: at once. A virtual clock never waits. Where it is later, a post
+ * rings the bell from now on. */
+static uint64_t loop_next_turn(struct cr_run *run)
+{
+    uint64_t deadline = loop_deadline(run);
+    if (run->io.core.ready || run->has_more)
+        return 0;
+    if (run->io.world->is_virtual && deadline != COIR_NEVER)
+        return 0;
+    uint64_t audit = cr_identity_turn(&run->io);
+    if (run->io.core.ready)
+        return 0;
+    if (!cr_post_doze(&run->post))
+        return 0;
+    return audit < deadline ? audit : deadline;
+}
+
+/* ---- a turn ---- */
+
 /* Under a virtual clock, fibers that only yield keep a waiting timer from ever being due. Counts
  * the switches since the clock moved or there was progress. */
-static bool loop_is_livelock(struct coir_sched *sched, uint64_t switches)
+static bool loop_is_livelock(struct cr_run *run, uint64_t switches)
 {
-    if (!sched->world.is_virtual)
+    struct coir_sched *sched = &run->io.core;
+    if (!run->io.world->is_virtual)
         return false;
-    uint64_t now = sched->world.now(&sched->world);
+    uint64_t now = sched->now(sched);
     uint64_t limit = sched->opts.livelock_limit ? sched->opts.livelock_limit : LIVELOCK_SWITCHES;
-    if (sched->progress || now != sched->idle_at || loop_deadline(sched) == COIR_NEVER) {
+    if (sched->progress || now != run->idle_at || cr_sched_deadline(sched) == COIR_NEVER) {
         sched->progress = false;
-        sched->idle_at = now;
-        sched->idle_switches = 0;
+        run->idle_at = now;
+        run->idle_switches = 0;
     }
-    sched->idle_switches += switches;
-    if (sched->idle_switches < limit)
+    run->idle_switches += switches;
+    if (run->idle_switches < limit)
         return false;
-    sched->idle_switches = 0;
+    run->idle_switches = 0;
     cr_report_livelock(sched, limit);
     return true;
 }
 
-static struct cr_fiber *loop_pick(struct coir_sched *sched)
+/* Takes in what the world reports. Where nobody waits for any of it, at most the time passes. */
+static int loop_take_in(struct cr_run *run, struct cr_event events[EVENTS_MAX], int budget,
+                        uint64_t until)
 {
-    if (CR_LIKELY(!sched->pick))
-        return cr_sched_pop(sched);
-    struct cr_fiber **link = sched->pick(sched), *fiber = *link;
-    *link = fiber->next;
-    if (!fiber->next)
-        sched->ready_end = link;
-    return fiber;
+    struct cr_world *world = run->io.world;
+    bool listens = run->io.core.outside > 0 || run->embedded || run->post.box;
+    int max = budget < EVENT_COST ? 1 : budget < BUDGET ? budget / EVENT_COST : EVENTS_MAX;
+    if (until > 0 && !cr_post_doze(&run->post))
+        until = 0;
+    run->has_more = false;
+    if (run->io.core.outside == 0 && until == 0 && !run->embedded)
+        return 0;
+    return world->ops->wait(world, events, listens ? max : 0, until, &run->has_more);
 }
 
-int cr_loop_turn(struct coir_sched *sched, bool may_wait, int budget)
+int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
 {
-    struct cr_event events[EVENTS_MOST];
+    struct cr_event events[EVENTS_MAX];
+    struct coir_sched *sched = &run->io.core;
     uint64_t until;
     if (budget <= 0)
         budget = BUDGET;
-    int most = budget < EVENT_COST ? 1 : budget < BUDGET ? budget / EVENT_COST : EVENTS_MOST;
-    int count = loop_wait_until(sched, may_wait, &until);
+    int count = loop_wait_until(run, may_wait, &until);
     if (count < 0)
         return count;
-    if (until > 0 && !cr_post_doze(&sched->post))
-        until = 0;
-    sched->world.is_full = false;
-    if (sched->world.waiting > 0 || until > 0 || sched->embedded)
-        count = sched->world.wait(&sched->world, events, most, until);
+    count = loop_take_in(run, events, budget, until);
     if (count < 0)
         return count;
-    bool progress = sched->progress;
     if (sched->timers.count > 0)
-        loop_fire(sched);
-    sched->progress = progress;
-    loop_dispatch(sched, events, count);
-    if (sched->post.box && cr_post_deliver(&sched->post))
-        sched->audit.needed = true;
+        run->fired = cr_sched_fire(sched);
+    loop_dispatch(run, events, count);
+    if (run->post.box && cr_post_deliver(&run->post))
+        run->io.identity.needed = true;
     if (!sched->ready)
         return 0;
-    sched->audit.needed = true;
-    int left = sched->pick ? 0 : budget - 1;
-    sched->budget = left;
-    cr_sched_enter(sched, loop_pick(sched));
-    return loop_is_livelock(sched, (uint64_t)(left - sched->budget + 1)) ? -ELOOP : 0;
-}
-
-/* When the next turn is due, 0: at once. A virtual clock never waits. Where it is later, a post
- * rings the bell from now on. */
-static uint64_t loop_next_turn(struct coir_sched *sched)
-{
-    uint64_t deadline = loop_deadline(sched);
-    if (sched->ready || sched->world.is_full)
-        return 0;
-    if (sched->world.is_virtual && deadline != COIR_NEVER)
-        return 0;
-    uint64_t audit = cr_audit_turn(sched);
-    if (sched->ready)
-        return 0;
-    if (!cr_post_doze(&sched->post))
-        return 0;
-    return audit < deadline ? audit : deadline;
+    run->io.identity.needed = true;
+    uint64_t switches = (uint64_t)cr_sched_serve(sched, budget);
+    return loop_is_livelock(run, switches) ? -ELOOP : 0;
 }
 
 int cr_loop_own(coir_sched *sched, const char *function, void *caller)
@@ -236,27 +185,31 @@ int cr_loop_own(coir_sched *sched, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "not this thread's scheduler");
     if (cr_sched_self)
         cr_fatal_mistake(function, caller, "called in a fiber of the scheduler");
-    if (sched->post.calling)
+    if (cr_run_of(sched)->post.calling)
         cr_fatal_mistake(function, caller, "called in a letter's function");
     return 0;
 }
 
-int cr_loop_run(struct coir_sched *sched)
+int cr_loop_run(struct cr_run *run)
 {
+    struct coir_sched *sched = &run->io.core;
     int result = 0;
-    while (result == 0 && (sched->live > 0 || sched->post.box))
-        result = cr_loop_turn(sched, true, 0);
+    while (result == 0 && (sched->live > 0 || sched->outside > 0))
+        result = cr_loop_turn(run, true, 0);
     if (result == -EDEADLK)
         cr_report_deadlock(sched);
     return result;
 }
 
+/* ---- public ---- */
+
 int coir_sched_run(coir_sched *sched)
 {
     if (cr_loop_own(sched, "coir_sched_run", CR_CALLER) < 0)
         return -ECHILD;
-    sched->audit.needed = true;
-    int result = cr_loop_run(sched);
+    struct cr_run *run = cr_run_of(sched);
+    run->io.identity.needed = true;
+    int result = cr_loop_run(run);
     while (cr_stack_trim(&sched->stacks))
         continue;
     return result;
@@ -266,23 +219,25 @@ int coir_sched_step(coir_sched *sched, int budget)
 {
     if (cr_loop_own(sched, "coir_sched_step", CR_CALLER) < 0)
         return -ECHILD;
-    /* Code of the foreign loop's may have run, unless the step has come for an audit. */
-    if (!sched->audit.sweeping)
-        sched->audit.needed = true;
-    int result = cr_loop_turn(sched, false, budget);
+    struct cr_run *run = cr_run_of(sched);
+    /* Code of the host loop's may have run, unless the step has come for an audit. */
+    if (!run->io.identity.sweeping)
+        run->io.identity.needed = true;
+    int result = cr_loop_turn(run, false, budget);
     if (result < 0)
         return result;
-    if (sched->live == 0 && !sched->post.box)
+    if (sched->live == 0 && sched->outside == 0)
         return COIR_STEP_DONE;
-    return loop_next_turn(sched) > 0 ? COIR_STEP_WAITING : COIR_STEP_READY;
+    return loop_next_turn(run) > 0 ? COIR_STEP_WAITING : COIR_STEP_READY;
 }
 
 int coir_sched_fd(coir_sched *sched)
 {
     if (cr_loop_own(sched, "coir_sched_fd", CR_CALLER) < 0)
         return -ECHILD;
-    int fd = sched->world.open ? sched->world.open(&sched->world) : -ENOSYS;
-    sched->embedded = fd >= 0;
+    struct cr_run *run = cr_run_of(sched);
+    int fd = run->io.world->ops->open(run->io.world);
+    run->embedded = fd >= 0;
     return fd;
 }
 
@@ -290,5 +245,5 @@ uint64_t coir_sched_deadline(coir_sched *sched)
 {
     if (cr_loop_own(sched, "coir_sched_deadline", CR_CALLER) < 0)
         return COIR_NEVER;
-    return loop_next_turn(sched);
+    return loop_next_turn(cr_run_of(sched));
 }

@@ -16,8 +16,8 @@
 
 #include "../debug/debug.h"
 #include "../os/os.h"
-#include "../core/sched.h"
 #include "../world/bell.h"
+#include "run.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -159,13 +159,13 @@ bool cr_post_deliver(struct cr_post *post)
     return any;
 }
 
-void cr_post_hush(struct coir_sched *sched)
+void cr_post_hush(struct cr_run *run)
 {
-    struct cr_post *post = &sched->post;
+    struct cr_post *post = &run->post;
     if (!post->box)
         return;
     cr_bell_hush(&post->box->bell);
-    cr_world_arm(&sched->world, post->box->bell.heard, post->place, COIR_IN);
+    cr_world_arm(run->io.world, post->box->bell.heard, post->index, COIR_IN);
 }
 
 static struct cr_mailbox *post_page(uint32_t i)
@@ -196,30 +196,62 @@ static struct cr_mailbox *post_claim(uint32_t *slot)
     return NULL;
 }
 
-static int post_open(struct coir_sched *sched)
+/* The bell's descriptors are nobody's but coir's. */
+static bool post_mark_own(struct cr_io *io, const struct cr_bell *bell, bool own)
 {
-    struct cr_post *post = &sched->post;
-    struct cr_world *world = &sched->world;
+    struct cr_fd *heard = cr_fd_make(&io->fds, bell->heard);
+    struct cr_fd *rung = heard ? cr_fd_make(&io->fds, bell->rung) : NULL;
+    if (!rung)
+        return false;
+    cr_fd_forget(io, heard);
+    cr_fd_forget(io, rung);
+    heard->is_own = rung->is_own = own;
+    return true;
+}
+
+static int post_attach(struct cr_run *run, const struct cr_bell *bell)
+{
+    struct cr_world *world = run->io.world;
+    if (!post_mark_own(&run->io, bell, true))
+        return -ENOMEM;
+    int index = world->ops->attach(world, bell->heard, CR_TOKEN_BELL);
+    if (index < 0) {
+        post_mark_own(&run->io, bell, false);
+        return index;
+    }
+    run->post.index = index;
+    return 0;
+}
+
+static void post_detach(struct cr_run *run, const struct cr_bell *bell)
+{
+    struct cr_world *world = run->io.world;
+    world->ops->detach(world, bell->heard, run->post.index);
+    post_mark_own(&run->io, bell, false);
+}
+
+static int post_open(struct cr_run *run)
+{
+    struct cr_post *post = &run->post;
     struct cr_bell bell;
     int result = cr_bell_open(&bell);
     if (result < 0)
         return result;
-    int place = world->attach(world, bell.heard, CR_TOKEN_BELL);
-    struct cr_mailbox *box = place < 0 ? NULL : post_claim(&post->slot);
+    result = post_attach(run, &bell);
+    struct cr_mailbox *box = result < 0 ? NULL : post_claim(&post->slot);
     if (!box) {
-        if (place >= 0)
-            world->detach(world, bell.heard, place);
+        if (result == 0)
+            post_detach(run, &bell);
         cr_bell_close(&bell);
-        return place < 0 ? place : -ENOMEM;
+        return result < 0 ? result : -ENOMEM;
     }
     box->bell = bell;
     atomic_store(&box->head, NULL);
     uint64_t state = atomic_fetch_add(&box->state, GENERATION_ONE - 1);
     post->generation = post_generation(state) + 1;
     post->box = box;
-    post->place = place;
-    cr_world_arm(world, bell.heard, place, COIR_IN);
-    world->waiting++;
+    cr_world_arm(run->io.world, bell.heard, post->index, COIR_IN);
+    run->io.core.outside += !post->weak;
     return 0;
 }
 
@@ -230,8 +262,8 @@ int coir_mailbox_open(coir_mailbox *mailbox)
         return cr_sched_none("coir_mailbox_open", CR_CALLER);
     if (CR_UNLIKELY(!mailbox))
         cr_fatal_mistake("coir_mailbox_open", CR_CALLER, "the place for the mailbox is NULL");
-    struct cr_post *post = &sched->post;
-    int result = post->box ? 0 : post_open(sched);
+    struct cr_post *post = &cr_run_of(sched)->post;
+    int result = post->box ? 0 : post_open(cr_run_of(sched));
     if (result < 0)
         return result;
     post->opens++;
@@ -241,18 +273,18 @@ int coir_mailbox_open(coir_mailbox *mailbox)
 
 /* What was posted is called in any case, also what was posted a moment ago. The caller is a user
  * itself until the bell is closed, so that no other thread claims the box. */
-static void post_close(struct coir_sched *sched)
+static void post_close(struct cr_run *run)
 {
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
-    struct cr_post *post = &sched->post;
+    struct cr_post *post = &run->post;
     struct cr_mailbox *box = post->box;
     atomic_fetch_add(&box->state, GENERATION_ONE + 1);
     while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
     post->box = NULL;
     post->opens = 0;
-    sched->world.detach(&sched->world, box->bell.heard, post->place);
-    sched->world.waiting--;
+    post_detach(run, &box->bell);
+    run->io.core.outside -= !post->weak;
     post_take(post, box);
     cr_bell_close(&box->bell);
     post_leave(box);
@@ -265,18 +297,18 @@ int coir_mailbox_close(coir_mailbox mailbox)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_mailbox_close", CR_CALLER);
-    struct cr_post *post = &sched->post;
+    struct cr_post *post = &cr_run_of(sched)->post;
     if (!post->box || mailbox.slot != post->slot || mailbox.generation != post->generation)
         return -ESRCH;
     if (--post->opens == 0)
-        post_close(sched);
+        post_close(cr_run_of(sched));
     return 0;
 }
 
-void cr_post_fini(struct coir_sched *sched)
+void cr_post_fini(struct cr_run *run)
 {
-    while (sched->post.box)
-        post_close(sched);
+    while (run->post.box)
+        post_close(run);
 }
 
 /* A post that another thread was in the middle of stays a user for ever: its box is lost. */

@@ -3,14 +3,18 @@
 #ifndef CR_POST_H
 #define CR_POST_H
 
-#include "../../include/coir.h"
 #include "../base/base.h"
+
+#include "../../include/coir.h"
+
+struct cr_run;
 
 /* A scheduler's side of its mailbox. */
 struct cr_post {
     struct cr_mailbox *box; /* NULL: none is open */
+    bool weak;            /* an open one does not keep the run alive */
     uint32_t slot, generation, opens;
-    int place;            /* of the bell, in the world */
+    int index;            /* of the bell, in the world */
     coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
     coir_letter **letters_end;
     bool calling; /* a letter's function runs */
@@ -25,10 +29,10 @@ CR_HIDDEN bool cr_post_doze(struct cr_post *post);
 CR_HIDDEN bool cr_post_deliver(struct cr_post *post);
 
 /* The world has told that the bell was rung. */
-CR_HIDDEN void cr_post_hush(struct coir_sched *sched);
+CR_HIDDEN void cr_post_hush(struct cr_run *run);
 
 /* Closes the box, if there is one, and calls what is in it. */
-CR_HIDDEN void cr_post_fini(struct coir_sched *sched);
+CR_HIDDEN void cr_post_fini(struct cr_run *run);
 
 /* In a forked child: all boxes are the parent's, of whatever thread. */
 CR_HIDDEN void cr_post_abandon(void);

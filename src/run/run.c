@@ -4,6 +4,7 @@
 #include "leave.h"
 #include "loop.h"
 #include "../core/scope.h"
+#include "run.h"
 #include "trap.h"
 
 #include <stdlib.h>
@@ -11,39 +12,44 @@
 /* So many turns of the loop each fiber has, on average, before the next of them must have ended. */
 enum { STOP_TURNS_EACH = 1000 };
 
-enum { STACK_SIZE_DEFAULT = 64 * 1024 };
-
-static int run_init(coir_sched *sched)
+static uint64_t run_now(struct coir_sched *sched)
 {
-    const struct coir_sched_opts *opts = &sched->opts;
-    sched->ready_end = &sched->ready;
-    cr_post_init(&sched->post);
-    cr_stack_init(&sched->stacks);
-    sched->class = cr_stack_class(&sched->stacks,
-                                  opts->stack_size ? opts->stack_size : STACK_SIZE_DEFAULT,
-                                  opts->guard == COIR_GUARD_CANARY);
-    if (!sched->class)
-        return -ENOMEM;
-    cr_san_init_thread(&sched->san);
-    int result = cr_world_init(&sched->world, opts->world);
-    if (result == 0 && opts->clock == COIR_CLOCK_VIRTUAL)
-        cr_virtual_init(&sched->world);
-    if (result == 0 && !opts->keep_signals)
+    struct cr_world *world = cr_io_of(sched)->world;
+    return world->ops->now(world);
+}
+
+static int run_init(struct cr_run *run, const struct coir_sched_opts *opts)
+{
+    struct coir_sched *sched = &run->io.core;
+    int result = cr_sched_init(sched, opts, run_now);
+    if (result == 0)
+        result = cr_world_make(&run->io.world, sched->opts.world);
+    if (result == 0 && sched->opts.clock == COIR_CLOCK_VIRTUAL)
+        result = cr_virtual_make(&run->io.world);
+    if (result == 0 && !sched->opts.keep_signals)
         result = cr_trap_set();
-    return result;
+    if (result < 0) {
+        if (run->io.world)
+            run->io.world->ops->close(run->io.world);
+        return result;
+    }
+    cr_post_init(&run->post);
+    cr_fd_init(&run->io.fds, run->io.world);
+    return 0;
 }
 
 /* Children of scopes are told by their scopes, as far as no shield is between. While there are
  * shields, fibers may take their time. */
-static void run_stop_all(coir_sched *sched)
+static void run_stop_all(struct cr_run *run)
 {
+    struct coir_sched *sched = &run->io.core;
     for (uint32_t i = 0; i < sched->slots.count; i++)
         if (sched->slots.at[i].fiber && !sched->slots.at[i].fiber->home)
             cr_scope_stop(sched->slots.at[i].fiber);
     uint64_t turns = 0;
     while (sched->live > 0 && turns < STOP_TURNS_EACH * sched->live) {
         uint64_t live = sched->live;
-        int result = cr_loop_turn(sched, true, 0);
+        int result = cr_loop_turn(run, true, 0);
         if (result < 0)
             cr_scope_break_shields(sched);
         if (sched->live < live)
@@ -55,21 +61,20 @@ static void run_stop_all(coir_sched *sched)
         cr_report_abandoned(sched);
 }
 
-static void run_free(coir_sched *sched)
+static void run_free(struct coir_sched *sched)
 {
+    struct cr_run *run = cr_run_of(sched);
     sched->freeing = true;
-    run_stop_all(sched);
-    cr_post_fini(sched);
-    sched->world.fini(&sched->world);
-    cr_table_fini(&sched->fds);
-    cr_timer_fini(&sched->timers);
-    cr_slot_fini(&sched->slots);
-    cr_stack_fini(&sched->stacks);
+    run_stop_all(run);
+    cr_post_fini(run);
+    run->io.world->ops->close(run->io.world);
+    cr_fd_fini(&run->io.fds);
+    cr_sched_fini(sched);
     if (!sched->opts.keep_signals)
         cr_trap_reset();
     cr_sched_here = NULL;
     cr_leave_watch(NULL, run_free);
-    free(sched);
+    free(run);
 }
 
 static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const char *function,
@@ -79,17 +84,16 @@ static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const c
         cr_fatal_mistake(function, caller, "the stack size is negative");
     if (cr_sched_here)
         return -EBUSY;
-    coir_sched *sched = calloc(1, sizeof *sched);
-    if (!sched)
+    struct cr_run *run = calloc(1, sizeof *run);
+    if (!run)
         return -ENOMEM;
-    if (opts)
-        sched->opts = *opts;
+    struct coir_sched *sched = &run->io.core;
     int result = cr_leave_watch(sched, run_free);
     if (result == 0)
-        result = run_init(sched);
+        result = run_init(run, opts);
     if (result < 0) {
         cr_leave_watch(NULL, run_free);
-        free(sched);
+        free(run);
         return result;
     }
     cr_sched_here = sched;
@@ -136,7 +140,7 @@ int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts
         return outcome;
     outcome = coir_spawn(NULL, run_first, &first, NULL);
     if (outcome == 0)
-        outcome = cr_loop_run(sched);
+        outcome = cr_loop_run(cr_run_of(sched));
     if (outcome == 0 && result)
         *result = first.result;
     run_free(sched);

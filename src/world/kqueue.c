@@ -6,16 +6,17 @@
  * one of them, which does not say how far the end has gone: the reader of a pipe is told the same
  * as a socket whose peer may still read. There, and only there, poll is asked too, which also keeps
  * what is told the same as what coir_wait_fd is answered when it asks. */
-#include "world.h"
+#include "levels.h"
 
 #if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__) ||                       \
      defined(__NetBSD__) || defined(__OpenBSD__) || defined(COIR_KQUEUE)) &&                       \
     UINTPTR_MAX > 0xffffffff
 
-#include "../../include/coir.h"
 #include "../os/os.h"
+#include "posix.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/event.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 /* Some kernels refuse a longer wait, as EINVAL: about three years. */
-enum { GOT_MOST = 128, WAIT_SECONDS_MOST = 100000000 };
+enum { BATCH_MAX = 128, WAIT_SECONDS_MAX = 100000000 };
 
 enum { FILTER_READ, FILTER_WRITE, FILTER_URGENT, FILTERS_MOST };
 
@@ -41,8 +42,16 @@ static const struct kqueue_filter {
 
 enum { FILTERS_COUNT = sizeof FILTERS / sizeof *FILTERS };
 
-/* In world->state once the kernel has refused to tell a socket's urgent data. */
-static char kqueue_no_urgent;
+struct cr_kqueue {
+    struct cr_world world;
+    int queue;      /* -1: not opened yet */
+    bool no_urgent; /* the kernel has refused to report a socket's urgent data */
+};
+
+static struct cr_kqueue *kqueue_of(struct cr_world *world)
+{
+    return CR_CONTAINER(world, struct cr_kqueue, world);
+}
 
 /* udata is a pointer, and in some versions of NetBSD a number. */
 typedef __typeof__(((struct kevent *)0)->udata) kqueue_udata;
@@ -57,11 +66,11 @@ static uint64_t kqueue_token(const struct kevent *event)
     return (uint64_t)(uintptr_t)event->udata;
 }
 
-static int kqueue_open(struct cr_world *world)
+static int kqueue_open_queue(int *out)
 {
-    if (world->queue >= 0)
-        return world->queue;
-    int queue = kqueue();
+    if (*out >= 0)
+        return *out;
+    int queue = cr_os_number(kqueue());
     if (queue < 0)
         return -errno;
     if (fcntl(queue, F_SETFD, FD_CLOEXEC) != 0) {
@@ -69,8 +78,18 @@ static int kqueue_open(struct cr_world *world)
         close(queue);
         return result;
     }
-    world->queue = queue;
+    *out = queue;
     return queue;
+}
+
+static int kqueue_open(struct cr_world *world)
+{
+    return kqueue_open_queue(&kqueue_of(world)->queue);
+}
+
+static bool kqueue_owns(struct cr_world *world, int fd)
+{
+    return fd == kqueue_of(world)->queue;
 }
 
 /* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
@@ -89,13 +108,18 @@ static void kqueue_change(int queue, const struct kevent *base, int errors[FILTE
         errors[i] = i < count ? (int)receipts[i].data : failed;
 }
 
-/* A close takes off what the number has registered, so no file is told of later. */
-static bool kqueue_detach(struct cr_world *world, int fd, int place)
+static void kqueue_remove(int queue, int fd)
 {
-    (void)place;
     int errors[FILTERS_MOST];
     struct kevent delete = {.ident = (uintptr_t)fd, .flags = EV_DELETE | EV_RECEIPT};
-    kqueue_change(world->queue, &delete, errors);
+    kqueue_change(queue, &delete, errors);
+}
+
+/* A close takes off what the number has registered, so no file is reported later. */
+static bool kqueue_detach(struct cr_world *world, int fd, int index)
+{
+    (void)index;
+    kqueue_remove(kqueue_of(world)->queue, fd);
     return true;
 }
 
@@ -139,12 +163,12 @@ static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
         .data = device ? 1 : 0,
         .udata = kqueue_from_token(token),
     };
-    kqueue_change(world->queue, &add, errors);
+    kqueue_change(kqueue_of(world)->queue, &add, errors);
     result = kqueue_judge(errors[FILTER_READ], errors[FILTER_WRITE]);
     if (result < 0)
-        kqueue_detach(world, fd, 0);
+        kqueue_remove(kqueue_of(world)->queue, fd);
     else if (errors[FILTER_URGENT] && S_ISSOCK(about.st_mode))
-        world->state = &kqueue_no_urgent;
+        kqueue_of(world)->no_urgent = true;
     return result;
 }
 
@@ -161,7 +185,7 @@ static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
         .flags = EV_ENABLE | EV_RECEIPT,
         .udata = kqueue_from_token(token),
     };
-    kqueue_change(world->queue, &same, errors);
+    kqueue_change(kqueue_of(world)->queue, &same, errors);
     return kqueue_is_gone(errors[FILTER_READ]) && kqueue_is_gone(errors[FILTER_WRITE]);
 }
 
@@ -169,10 +193,10 @@ static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
 static int kqueue_adopt(struct cr_world *world, int fd)
 {
     int kind = cr_posix_adopt(world, fd);
-    return kind > 0 && world->state ? kind & ~CR_FD_SHORT_EMPTIES : kind;
+    return kind > 0 && kqueue_of(world)->no_urgent ? kind & ~CR_FD_SHORT_EMPTIES : kind;
 }
 
-static int kqueue_mask(struct cr_world *world, const struct kevent *event)
+static int kqueue_mask(const struct kevent *event)
 {
     if (event->flags & EV_ERROR)
         return COIR_IN | COIR_OUT | COIR_ERR;
@@ -182,7 +206,7 @@ static int kqueue_mask(struct cr_world *world, const struct kevent *event)
             mask = FILTERS[i].mask;
     if (!(event->flags & EV_EOF))
         return mask;
-    int asked = world->ready(world, (int)event->ident, COIR_IN | COIR_OUT);
+    int asked = cr_posix_ask((int)event->ident, COIR_IN | COIR_OUT);
     if (asked < 0)
         asked = COIR_IN | COIR_OUT | COIR_ERR;
     if (mask & COIR_IN)
@@ -194,43 +218,81 @@ static int kqueue_mask(struct cr_world *world, const struct kevent *event)
     return mask | asked;
 }
 
-/* What both directions of a descriptor have to tell mostly comes in neighbours, and is one event
+/* What both directions of a descriptor have to report mostly comes in neighbours, and is one event
  * then. */
-static int kqueue_tell(struct cr_world *world, const struct kevent *got, int count,
-                       struct cr_event *events)
+static int kqueue_report(const struct kevent *got, int count, struct cr_event *events)
 {
     int told = 0;
     for (int i = 0; i < count; i++) {
         uint64_t token = kqueue_token(&got[i]);
         if (told == 0 || events[told - 1].token != token)
             events[told++] = (struct cr_event){.token = token};
-        events[told - 1].value |= kqueue_mask(world, &got[i]);
+        events[told - 1].value |= kqueue_mask(&got[i]);
     }
     return told;
 }
 
-static int kqueue_collect(struct cr_world *world, struct kevent got[GOT_MOST], int most,
-                          uint64_t until)
+/* How many events there are, at most `room` (0: nobody waits for any); or an error. */
+static int kqueue_collect(int queue, struct kevent got[BATCH_MAX], int room, uint64_t until)
 {
-    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
-    int room = most < GOT_MOST ? most : GOT_MOST;
-    if (left && left->tv_sec > WAIT_SECONDS_MOST)
-        left->tv_sec = WAIT_SECONDS_MOST;
+    struct timespec left_buf, *left = cr_posix_left(until, &left_buf);
+    if (left && left->tv_sec > WAIT_SECONDS_MAX)
+        left->tv_sec = WAIT_SECONDS_MAX;
     int count;
-    if (world->queue < 0)
+    if (queue < 0 || room == 0)
         count = cr_os_poll(NULL, 0, left);
     else
-        count = kevent(world->queue, NULL, 0, got, room, left);
-    world->is_full = count == room;
+        count = kevent(queue, NULL, 0, got, room, left);
     return count >= 0 ? count : errno == EINTR ? 0 : -errno;
 }
 
-static int kqueue_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+static int kqueue_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
+                       bool *more)
 {
-    struct kevent got[GOT_MOST];
-    int count = kqueue_collect(world, got, most, until);
-    return count < 0 ? count : kqueue_tell(world, got, count, events);
+    struct kevent got[BATCH_MAX];
+    int room = max < BATCH_MAX ? max : BATCH_MAX;
+    int count = kqueue_collect(kqueue_of(world)->queue, got, room, until);
+    if (count < 0)
+        return count;
+    *more = count == room && room > 0;
+    return kqueue_report(got, count, events);
 }
+
+static void kqueue_close(struct cr_world *world)
+{
+    if (kqueue_of(world)->queue >= 0)
+        close(kqueue_of(world)->queue);
+    free(kqueue_of(world));
+}
+
+int cr_kqueue_make(struct cr_world **world)
+{
+    static const struct cr_world_ops OPS = {
+        .now = cr_posix_now,
+        .wait = kqueue_wait,
+        .open = kqueue_open,
+        .owns = kqueue_owns,
+        .attach = kqueue_attach,
+        .detach = kqueue_detach,
+        .lost = kqueue_lost,
+        .ready = cr_posix_ready,
+        .adopt = kqueue_adopt,
+        .start = cr_ops_start,
+        .cancel = cr_posix_cancel,
+        .close = kqueue_close,
+    };
+    struct cr_kqueue *made = malloc(sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    *made = (struct cr_kqueue){
+        .world = {.ops = &OPS, .name = "kqueue", .edges = true, .plain = true},
+        .queue = -1,
+    };
+    *world = &made->world;
+    return 0;
+}
+
+/* ---- levels ---- */
 
 /* The changes that lead from `old` to `mask`, in the order of FILTERS. What was watched before and
  * still is gets enabled, which finds out whether it is there. */
@@ -271,15 +333,16 @@ static int kqueue_verdict(const struct kevent *changes, const struct kevent *rec
     return lost > 0 && kept == 0 ? -ENOENT : 0;
 }
 
-static int kqueue_watch(struct cr_world *world, int fd, int place, uint64_t token, int old,
+static int kqueue_watch(struct cr_levels *levels, int fd, int index, uint64_t token, int old,
                         int mask)
 {
+    (void)index;
     struct stat about;
-    int result = kqueue_open(world);
-    if (result < 0)
-        return result;
+    int queue = kqueue_open_queue(&levels->queue);
+    if (queue < 0)
+        return queue;
     if (mask == 0) {
-        kqueue_detach(world, fd, place);
+        kqueue_remove(queue, fd);
         return 0;
     }
     if (fstat(fd, &about) != 0)
@@ -294,63 +357,73 @@ static int kqueue_watch(struct cr_world *world, int fd, int place, uint64_t toke
         .udata = kqueue_from_token(token),
     };
     int count = kqueue_changes(&base, old, mask, changes);
-    int told = kevent(world->queue, changes, count, receipts, count, NULL);
+    int told = kevent(queue, changes, count, receipts, count, NULL);
     if (told != count)
         return told < 0 ? -errno : -EINVAL;
-    result = kqueue_verdict(changes, receipts, count, old);
+    int result = kqueue_verdict(changes, receipts, count, old);
     if (result == -ENOENT || (result < 0 && !old)) {
-        kqueue_detach(world, fd, place);
+        kqueue_remove(queue, fd);
     } else if (result < 0) {
         count = kqueue_changes(&base, mask, old, changes);
-        kevent(world->queue, changes, count, receipts, count, NULL);
+        kevent(queue, changes, count, receipts, count, NULL);
     }
     return result;
 }
 
-static int kqueue_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+static int kqueue_wait_levels(struct cr_levels *levels, struct cr_level *got, int max,
+                              uint64_t until)
 {
-    struct kevent got[GOT_MOST];
-    int count = kqueue_collect(world, got, most, until);
+    struct kevent events[BATCH_MAX];
+    int room = max < BATCH_MAX ? max : BATCH_MAX;
+    int count = kqueue_collect(levels->queue, events, room, until);
     for (int i = 0; i < count; i++) {
-        bool ends = got[i].flags & EV_EOF;
-        int beside = (ends ? COIR_HUP : 0) | (ends && got[i].fflags ? COIR_ERR : 0);
-        levels[i] = (struct cr_level){.token = kqueue_token(&got[i])};
-        if ((int)got[i].filter == (int)EVFILT_READ)
-            levels[i].in = COIR_IN | beside;
+        bool ends = events[i].flags & EV_EOF;
+        int beside = (ends ? COIR_HUP : 0) | (ends && events[i].fflags ? COIR_ERR : 0);
+        got[i] = (struct cr_level){.token = kqueue_token(&events[i])};
+        if ((int)events[i].filter == (int)EVFILT_READ)
+            got[i].in = COIR_IN | beside;
         else
-            levels[i].out = COIR_OUT | beside;
+            got[i].out = COIR_OUT | beside;
     }
     return count;
 }
 
-static void kqueue_fini(struct cr_world *world)
+static void kqueue_close_levels(struct cr_levels *levels)
 {
-    if (world->queue >= 0)
-        close(world->queue);
+    if (levels->queue >= 0)
+        close(levels->queue);
+    free(levels);
 }
 
-int cr_kqueue_init(struct cr_world *world)
+int cr_kqueue_make_levels(struct cr_levels **levels)
 {
-    cr_posix_init(world);
-    world->name = "kqueue";
-    world->wait = kqueue_wait;
-    world->open = kqueue_open;
-    world->attach = kqueue_attach;
-    world->detach = kqueue_detach;
-    world->lost = kqueue_lost;
-    world->watch = kqueue_watch;
-    world->levels = kqueue_levels;
-    world->queue_is_private = true;
-    world->adopt = kqueue_adopt;
-    world->fini = kqueue_fini;
+    static const struct cr_levels_ops OPS = {
+        .make = cr_kqueue_make_levels,
+        .watch = kqueue_watch,
+        .wait = kqueue_wait_levels,
+        .ready = cr_posix_ask,
+        .close = kqueue_close_levels,
+        .queue_is_private = true,
+    };
+    struct cr_levels *made = malloc(sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    *made = (struct cr_levels){.ops = &OPS, .queue = -1};
+    *levels = made;
     return 0;
 }
 
 #else
 
-int cr_kqueue_init(struct cr_world *world)
+int cr_kqueue_make(struct cr_world **world)
 {
     (void)world;
+    return -ENOSYS;
+}
+
+int cr_kqueue_make_levels(struct cr_levels **levels)
+{
+    (void)levels;
     return -ENOSYS;
 }
 

@@ -1,86 +1,137 @@
 /* The reference world: plain poll, on any POSIX system. It keeps one entry for each attached
- * descriptor, with the events that are armed and not told yet. An entry without any is hidden from
- * poll by negating its number, because a level would be told again and again. One that is watched
- * for levels is hidden only when its number was found closed.
+ * descriptor, with the events that are armed and not reported yet. An entry without any is hidden
+ * from poll by negating its number, because a level would be reported again and again. One that is
+ * watched for levels is hidden only when its number was found closed.
  *
- * Invariant: a place, once given to a descriptor, is its own until detach; free places form a chain
+ * Invariant: an index, once given to a descriptor, is its own until detach; free ones form a chain
  * through their tokens. */
-#include "world.h"
+#include "levels.h"
 
-#include "../../include/coir.h"
 #include "../os/os.h"
+#include "posix.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { ENTRIES_LEAST = 64 };
+enum { ENTRIES_MIN = 64 };
 
-struct poll_state {
+struct poll_set {
     struct pollfd *entries;
     uint64_t *tokens;
     size_t count, capacity;
-    size_t free;  /* the first free place plus one, 0: none */
+    size_t free;  /* the first free index plus one, 0: none */
     size_t first; /* where the next batch starts, so that a full one starves nobody */
 };
 
-static struct poll_state *poll_state(struct cr_world *world)
+struct cr_poll {
+    struct cr_world world;
+    struct poll_set set;
+};
+
+static struct poll_set *poll_set_of(struct cr_world *world)
 {
-    if (!world->state)
-        world->state = calloc(1, sizeof(struct poll_state));
-    return world->state;
+    return &CR_CONTAINER(world, struct cr_poll, world)->set;
 }
 
-static bool poll_grow(struct poll_state *state)
+/* ---- the set ---- */
+
+static bool poll_grow(struct poll_set *set)
 {
-    size_t capacity = state->capacity ? 2 * state->capacity : ENTRIES_LEAST;
-    struct pollfd *entries = realloc(state->entries, capacity * sizeof *entries);
+    size_t capacity = set->capacity ? 2 * set->capacity : ENTRIES_MIN;
+    struct pollfd *entries = realloc(set->entries, capacity * sizeof *entries);
     if (!entries)
         return false;
-    state->entries = entries;
-    uint64_t *tokens = realloc(state->tokens, capacity * sizeof *tokens);
+    set->entries = entries;
+    uint64_t *tokens = realloc(set->tokens, capacity * sizeof *tokens);
     if (!tokens)
         return false;
-    state->tokens = tokens;
-    state->capacity = capacity;
+    set->tokens = tokens;
+    set->capacity = capacity;
     return true;
+}
+
+/* The index of a new entry, hidden; or an error. */
+static int poll_add(struct poll_set *set, int fd, uint64_t token)
+{
+    int probe = cr_posix_ask(fd, COIR_IN | COIR_OUT);
+    if (probe < 0)
+        return probe;
+    size_t index = set->free ? set->free - 1 : set->count;
+    if (index == set->capacity && !poll_grow(set))
+        return -ENOMEM;
+    if (index == set->count)
+        set->count++;
+    else
+        set->free = set->tokens[index];
+    set->entries[index] = (struct pollfd){.fd = ~fd};
+    set->tokens[index] = token;
+    return (int)index;
+}
+
+static void poll_remove(struct poll_set *set, int index)
+{
+    set->entries[index] = (struct pollfd){.fd = -1};
+    set->tokens[index] = set->free;
+    set->free = (size_t)index + 1;
+}
+
+/* How many entries have something to report; or an error. */
+static int poll_ask(struct poll_set *set, size_t count, uint64_t until)
+{
+    struct timespec left_buf, *left = cr_posix_left(until, &left_buf);
+    int ready = cr_os_poll(count ? set->entries : NULL, count, left);
+    return ready >= 0 ? ready : errno == EINTR ? 0 : -errno;
+}
+
+static void poll_fini(struct poll_set *set)
+{
+    free(set->entries);
+    free(set->tokens);
+}
+
+/* ---- the world ---- */
+
+static int poll_open(struct cr_world *world)
+{
+    (void)world;
+    return -ENOSYS;
+}
+
+static bool poll_owns(struct cr_world *world, int fd)
+{
+    (void)world;
+    (void)fd;
+    return false;
 }
 
 static int poll_attach(struct cr_world *world, int fd, uint64_t token)
 {
-    struct poll_state *state = poll_state(world);
-    int probe = world->ready(world, fd, COIR_IN | COIR_OUT);
-    if (!state || probe < 0)
-        return state ? probe : -ENOMEM;
-    size_t place = state->free ? state->free - 1 : state->count;
-    if (place == state->capacity && !poll_grow(state))
-        return -ENOMEM;
-    if (place == state->count)
-        state->count++;
-    else
-        state->free = state->tokens[place];
-    state->entries[place] = (struct pollfd){.fd = ~fd};
-    state->tokens[place] = token;
-    return (int)place;
+    return poll_add(poll_set_of(world), fd, token);
 }
 
-static bool poll_detach(struct cr_world *world, int fd, int place)
+static bool poll_detach(struct cr_world *world, int fd, int index)
 {
     (void)fd;
-    struct poll_state *state = world->state;
-    state->entries[place] = (struct pollfd){.fd = -1};
-    state->tokens[place] = state->free;
-    state->free = (size_t)place + 1;
+    poll_remove(poll_set_of(world), index);
     return true;
 }
 
-static void poll_arm(struct cr_world *world, int fd, int place, int mask)
+static void poll_arm(struct cr_world *world, int fd, int index, int mask)
 {
-    struct poll_state *state = world->state;
-    struct pollfd *entry = &state->entries[place];
+    struct pollfd *entry = &poll_set_of(world)->entries[index];
     CR_ASSERT(entry->fd == fd || entry->fd == ~fd);
     entry->fd = fd;
     entry->events = (short)(entry->events | cr_posix_poll_mask(mask));
+}
+
+/* It has no registrations to lose. */
+static bool poll_lost(struct cr_world *world, int fd, uint64_t token)
+{
+    (void)world;
+    (void)fd;
+    (void)token;
+    return false;
 }
 
 static bool poll_is_gone(const struct pollfd *entry)
@@ -88,12 +139,13 @@ static bool poll_is_gone(const struct pollfd *entry)
     return entry->revents & POLLNVAL && fcntl(entry->fd, F_GETFD) < 0;
 }
 
-/* What is told is disarmed; a direction that is still armed goes on asking for the peer's end. */
-static void poll_tell(struct poll_state *state, size_t place, struct cr_event *event)
+/* What is reported is disarmed; a direction that is still armed goes on asking for the peer's
+ * end. */
+static void poll_report(struct poll_set *set, size_t index, struct cr_event *event)
 {
-    struct pollfd *entry = &state->entries[place];
+    struct pollfd *entry = &set->entries[index];
     short told = entry->revents & POLLNVAL ? POLLERR : entry->revents;
-    event->token = state->tokens[place];
+    event->token = set->tokens[index];
     event->value = cr_posix_mask(told) | (poll_is_gone(entry) ? CR_GONE : 0);
     entry->events &= (short)~(cr_posix_poll_mask((int)event->value) | (told & POLLPRI));
     if (!(entry->events & (POLLIN | POLLOUT)))
@@ -102,98 +154,132 @@ static void poll_tell(struct poll_state *state, size_t place, struct cr_event *e
         entry->events |= POLLRDHUP;
 }
 
-/* How many entries have something to tell. */
-static int poll_ask(struct cr_world *world, size_t count, uint64_t until)
+static int poll_wait_events(struct cr_world *world, struct cr_event *events, int max,
+                            uint64_t until, bool *more)
 {
-    struct poll_state *state = world->state;
-    struct timespec left_buf, *left = cr_posix_left(world, until, &left_buf);
-    int ready = cr_os_poll(count ? state->entries : NULL, count, left);
-    return ready >= 0 ? ready : errno == EINTR ? 0 : -errno;
-}
-
-static int poll_wait_events(struct cr_world *world, struct cr_event *events, int most,
-                            uint64_t until)
-{
-    struct poll_state *state = world->state;
-    size_t count = state ? state->count : 0;
-    int ready = poll_ask(world, count, until), told = 0;
+    struct poll_set *set = poll_set_of(world);
+    size_t count = max > 0 ? set->count : 0;
+    int ready = poll_ask(set, count, until), told = 0;
     if (ready < 0)
         return ready;
-    for (size_t i = 0; i < count && told < ready && told < most; i++) {
-        size_t place = (state->first + i) % count;
-        if (state->entries[place].fd >= 0 && state->entries[place].revents) {
-            poll_tell(state, place, &events[told++]);
-            if (told == most)
-                state->first = place + 1;
+    for (size_t i = 0; i < count && told < ready && told < max; i++) {
+        size_t index = (set->first + i) % count;
+        if (set->entries[index].fd >= 0 && set->entries[index].revents) {
+            poll_report(set, index, &events[told++]);
+            if (told == max)
+                set->first = index + 1;
         }
     }
-    world->is_full = told == most;
+    *more = told == max && max > 0;
     return told;
 }
 
-static int poll_watch(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask)
+static void poll_close(struct cr_world *world)
 {
-    struct poll_state *state = world->state;
-    bool gone = old && state->entries[place].fd < 0;
+    poll_fini(poll_set_of(world));
+    free(CR_CONTAINER(world, struct cr_poll, world));
+}
+
+int cr_poll_make(struct cr_world **world)
+{
+    static const struct cr_world_ops OPS = {
+        .now = cr_posix_now,
+        .wait = poll_wait_events,
+        .open = poll_open,
+        .owns = poll_owns,
+        .attach = poll_attach,
+        .detach = poll_detach,
+        .arm = poll_arm,
+        .lost = poll_lost,
+        .ready = cr_posix_ready,
+        .adopt = cr_posix_adopt,
+        .start = cr_ops_start,
+        .cancel = cr_posix_cancel,
+        .close = poll_close,
+    };
+    struct cr_poll *poll = calloc(1, sizeof *poll);
+    if (!poll)
+        return -ENOMEM;
+    poll->world = (struct cr_world){.ops = &OPS, .name = "poll", .plain = true};
+    *world = &poll->world;
+    return 0;
+}
+
+/* ---- levels ---- */
+
+struct poll_levels {
+    struct cr_levels levels;
+    struct poll_set set;
+};
+
+static struct poll_set *poll_levels_set(struct cr_levels *levels)
+{
+    return &CR_CONTAINER(levels, struct poll_levels, levels)->set;
+}
+
+static int poll_watch(struct cr_levels *levels, int fd, int index, uint64_t token, int old,
+                      int mask)
+{
+    struct poll_set *set = poll_levels_set(levels);
+    bool gone = old && set->entries[index].fd < 0;
     if (mask == 0 || gone) {
-        poll_detach(world, fd, place);
+        poll_remove(set, index);
         return gone && mask ? -ENOENT : 0;
     }
-    int probe = old ? world->ready(world, fd, mask) : poll_attach(world, fd, token);
+    int probe = old ? cr_posix_ask(fd, mask) : poll_add(set, fd, token);
     if (probe < 0)
         return probe;
     if (!old)
-        place = probe;
-    state = world->state;
+        index = probe;
     int in = mask & COIR_IN ? POLLIN | POLLRDHUP : 0, out = mask & COIR_OUT ? POLLOUT : 0;
-    state->entries[place] = (struct pollfd){.fd = fd, .events = (short)(in | out)};
-    return place;
+    set->entries[index] = (struct pollfd){.fd = fd, .events = (short)(in | out)};
+    return index;
 }
 
 /* A number that poll says is not open may be a device that poll does not know: ready() can tell. */
-static int poll_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+static int poll_wait_levels(struct cr_levels *levels, struct cr_level *got, int max,
+                            uint64_t until)
 {
-    struct poll_state *state = world->state;
-    size_t count = state ? state->count : 0;
-    int ready = poll_ask(world, count, until), told = 0;
-    for (size_t i = 0; i < count && ready > 0 && told < most; i++) {
-        size_t place = (state->first + i) % count;
-        struct pollfd *entry = &state->entries[place];
+    struct poll_set *set = poll_levels_set(levels);
+    size_t count = set->count;
+    int ready = poll_ask(set, count, until), told = 0;
+    for (size_t i = 0; i < count && ready > 0 && told < max; i++) {
+        size_t index = (set->first + i) % count;
+        struct pollfd *entry = &set->entries[index];
         if (entry->fd < 0 || !entry->revents)
             continue;
         ready--;
         if (!(entry->revents & POLLNVAL))
-            levels[told++] = cr_posix_level(state->tokens[place], entry->revents);
-        else if (world->ready(world, entry->fd, COIR_IN) == -EBADF)
+            got[told++] = cr_posix_level(set->tokens[index], entry->revents);
+        else if (cr_posix_ask(entry->fd, COIR_IN) == -EBADF)
             entry->fd = ~entry->fd;
         else
-            levels[told++] = cr_posix_level(state->tokens[place], POLLIN | POLLOUT);
-        if (told == most)
-            state->first = place + 1;
+            got[told++] = cr_posix_level(set->tokens[index], POLLIN | POLLOUT);
+        if (told == max)
+            set->first = index + 1;
     }
     return ready < 0 ? ready : told;
 }
 
-static void poll_fini(struct cr_world *world)
+static void poll_close_levels(struct cr_levels *levels)
 {
-    struct poll_state *state = world->state;
-    if (!state)
-        return;
-    free(state->entries);
-    free(state->tokens);
-    free(state);
+    poll_fini(poll_levels_set(levels));
+    free(CR_CONTAINER(levels, struct poll_levels, levels));
 }
 
-int cr_poll_init(struct cr_world *world)
+int cr_poll_make_levels(struct cr_levels **levels)
 {
-    cr_posix_init(world);
-    world->name = "poll";
-    world->wait = poll_wait_events;
-    world->attach = poll_attach;
-    world->detach = poll_detach;
-    world->arm = poll_arm;
-    world->watch = poll_watch;
-    world->levels = poll_levels;
-    world->fini = poll_fini;
+    static const struct cr_levels_ops OPS = {
+        .make = cr_poll_make_levels,
+        .watch = poll_watch,
+        .wait = poll_wait_levels,
+        .ready = cr_posix_ask,
+        .close = poll_close_levels,
+    };
+    struct poll_levels *made = calloc(1, sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    made->levels = (struct cr_levels){.ops = &OPS, .queue = -1};
+    *levels = &made->levels;
     return 0;
 }

@@ -1,10 +1,9 @@
-/* What every world over a POSIX kernel shares: the clock, the one question about readiness, and the
- * calls. None of them blocks, whatever the flags of the descriptor. What a system lacks of these,
- * os.h makes up for. */
-#include "world.h"
+/* What every world over a POSIX kernel shares: the clock, the one question about readiness, and
+ * what an adoption does. What a system lacks of these, os.h makes up for. */
+#include "posix.h"
 
-#include "../../include/coir.h"
 #include "../os/os.h"
+#include "levels.h"
 #include "raw.h"
 
 #include <fcntl.h>
@@ -24,11 +23,11 @@ uint64_t cr_posix_now(struct cr_world *world)
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
-struct timespec *cr_posix_left(struct cr_world *world, uint64_t until, struct timespec *left)
+struct timespec *cr_posix_left(uint64_t until, struct timespec *left)
 {
     if (until == COIR_NEVER)
         return NULL;
-    uint64_t now = until == 0 ? 0 : cr_posix_now(world);
+    uint64_t now = until == 0 ? 0 : cr_posix_now(NULL);
     uint64_t left_ns = until > now ? until - now : 0;
     left->tv_sec = (time_t)(left_ns / NS_PER_SECOND);
     left->tv_nsec = (long)(left_ns % NS_PER_SECOND);
@@ -69,18 +68,10 @@ struct cr_level cr_posix_level(uint64_t token, short poll_mask)
     return level;
 }
 
-static size_t posix_pending(struct cr_world *world, int fd)
-{
-    (void)world;
-    int bytes = 0;
-    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
-}
-
 /* A device that a system's poll knows nothing of (macOS has such) cannot be waited for, so it is
  * always ready. */
-static int posix_ready(struct cr_world *world, int fd, int mask)
+int cr_posix_ask(int fd, int mask)
 {
-    (void)world;
     if (fd < 0)
         return -EBADF;
     struct pollfd ask = {.fd = fd, .events = cr_posix_poll_mask(mask)};
@@ -96,6 +87,12 @@ static int posix_ready(struct cr_world *world, int fd, int mask)
     return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
 
+int cr_posix_ready(struct cr_world *world, int fd, int mask)
+{
+    (void)world;
+    return cr_posix_ask(fd, mask);
+}
+
 /* A read ends at the end of a datagram, where descriptors are passed, at a line's end. A pipe is in
  * packet mode (O_DIRECT) by its writer's flag, which the reader cannot see. So a short read proves
  * emptiness for TCP only. */
@@ -109,10 +106,24 @@ int cr_posix_adopt(struct cr_world *world, int fd)
     if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return -errno;
     if (!S_ISSOCK(about.st_mode))
-        return 0;
+        return S_ISFIFO(about.st_mode) ? CR_FD_FIFO : 0;
     cr_os_no_sigpipe(fd);
     return CR_FD_SOCKET | (cr_os_is_tcp(fd) ? CR_FD_SHORT_EMPTIES : 0);
 }
+
+size_t cr_posix_readable_bytes(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
+void cr_posix_cancel(struct cr_world *world, struct cr_op *op)
+{
+    (void)world;
+    (void)op;
+}
+
+#ifdef CR_RAW_BY_LIBC
 
 static int64_t posix_result(ssize_t result)
 {
@@ -120,8 +131,6 @@ static int64_t posix_result(ssize_t result)
         return result;
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
-
-#ifdef CR_RAW_BY_LIBC
 
 int64_t cr_world_read(int fd, void *buf, size_t size)
 {
@@ -134,95 +143,3 @@ int64_t cr_world_send(int fd, const void *buf, size_t size)
 }
 
 #endif
-
-int64_t cr_posix_read(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
-{
-    (void)world;
-    (void)token;
-    int64_t result;
-    do
-        result = cr_world_read(fd, buf, size);
-    while (result == -EINTR);
-    return result;
-}
-
-static int64_t posix_write_file(int fd, const void *buf, size_t size)
-{
-    int64_t result;
-    do
-        result = posix_result(write(fd, buf, size));
-    while (result == -EINTR);
-    return result;
-}
-
-int64_t cr_posix_write(struct cr_world *world, int fd, const void *buf, size_t size, int kind,
-                       uint64_t token)
-{
-    (void)world;
-    (void)token;
-    if (!(kind & CR_FD_SOCKET))
-        return posix_write_file(fd, buf, size);
-    int64_t result;
-    do
-        result = cr_world_send(fd, buf, size);
-    while (result == -EINTR);
-    return result;
-}
-
-/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A
- * socket can be asked not to wait. */
-static int64_t posix_write_foreign(struct cr_world *world, int fd, const void *buf, size_t size)
-{
-    (void)world;
-    int64_t sent;
-    do
-        sent = posix_result(send(fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT));
-    while (sent == -EINTR);
-    if (sent != -ENOTSOCK)
-        return sent;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0)
-        return -errno;
-    if (!(flags & O_NONBLOCK) && size > PIPE_BUF)
-        size = PIPE_BUF;
-    return posix_write_file(fd, buf, size);
-}
-
-static int posix_close_fd(struct cr_world *world, int fd)
-{
-    (void)world;
-    return close(fd) == 0 || errno == EINTR ? 0 : -errno;
-}
-
-/* poll has no registrations to lose. */
-static bool posix_lost(struct cr_world *world, int fd, uint64_t token)
-{
-    (void)world;
-    (void)fd;
-    (void)token;
-    return false;
-}
-
-static void posix_cancel(struct cr_world *world, uint64_t token)
-{
-    (void)world;
-    (void)token;
-}
-
-void cr_posix_init(struct cr_world *world)
-{
-    *world = (struct cr_world){
-        .now = cr_posix_now,
-        .pending = posix_pending,
-        .ready = posix_ready,
-        .adopt = cr_posix_adopt,
-        .read = cr_posix_read,
-        .write = cr_posix_write,
-        .write_foreign = posix_write_foreign,
-        .call = cr_calls_make,
-        .close = posix_close_fd,
-        .cancel = posix_cancel,
-        .lost = posix_lost,
-        .queue = -1,
-    };
-}

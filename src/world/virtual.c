@@ -1,27 +1,49 @@
-/* The virtual clock over another world's descriptors. It starts at 0 and moves only here, in the
- * wait: when no descriptor is ready, straight to the time that the wait would have lasted to. A
- * wait without a deadline is the other world's own. */
-#include "world.h"
+/* The virtual clock in front of another world's descriptors. It starts at 0 and moves only here, in
+ * the wait: when no descriptor is ready, straight to the time that the wait would have lasted to.
+ * A wait without a deadline is the other world's own. */
+#include "below.h"
+
+#include <stdlib.h>
+
+struct cr_virtual {
+    struct cr_above above;
+    struct cr_world_ops ops;
+    uint64_t now_ns;
+};
+
+static struct cr_virtual *virtual_of(struct cr_world *world)
+{
+    return CR_CONTAINER(world, struct cr_virtual, above.world);
+}
 
 static uint64_t virtual_now(struct cr_world *world)
 {
-    return world->virtual_now_ns;
+    return virtual_of(world)->now_ns;
 }
 
-static int virtual_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+static int virtual_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
+                        bool *more)
 {
+    struct cr_virtual *clock = virtual_of(world);
+    bool forever = until == COIR_NEVER;
     int count = 0;
-    if (world->waiting > 0 || until == UINT64_MAX)
-        count = world->real_wait(world, events, most, until == UINT64_MAX ? until : 0);
-    if (count == 0 && until != UINT64_MAX && until > world->virtual_now_ns)
-        world->virtual_now_ns = until;
+    if (max > 0 || forever)
+        count = cr_below_ops.wait(world, events, max, forever ? until : 0, more);
+    if (count == 0 && !forever && until > clock->now_ns)
+        clock->now_ns = until;
     return count;
 }
 
-void cr_virtual_init(struct cr_world *world)
+int cr_virtual_make(struct cr_world **world)
 {
-    world->is_virtual = true;
-    world->real_wait = world->wait;
-    world->wait = virtual_wait;
-    world->now = virtual_now;
+    struct cr_virtual *clock = malloc(sizeof *clock);
+    if (!clock)
+        return -ENOMEM;
+    clock->now_ns = 0;
+    clock->ops = cr_below_ops;
+    clock->ops.now = virtual_now;
+    clock->ops.wait = virtual_wait;
+    cr_below_put(world, &clock->above, &clock->ops);
+    clock->above.world.is_virtual = true;
+    return 0;
 }

@@ -1,0 +1,39 @@
+/* What a program can ask of a running scheduler: a line for each fiber, and numbers. Unlike the
+ * reports of the core (report.c) these know of the mailbox. */
+#include "debug.h"
+
+#include "../run/run.h"
+
+#include <string.h>
+
+void coir_dump(int fd)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (!sched) {
+        cr_sched_none("coir_dump", CR_CALLER);
+        return;
+    }
+    cr_report_to(sched, fd, cr_run_of(sched)->post.box ? "  a mailbox is open" : NULL);
+}
+
+void coir_stats(struct coir_stats *stats)
+{
+    struct coir_sched *sched = cr_sched_here;
+    memset(stats, 0, sizeof *stats);
+    if (!sched) {
+        cr_sched_none("coir_stats", CR_CALLER);
+        return;
+    }
+    stats->spawned = sched->spawned;
+    stats->ended = sched->spawned - sched->live;
+    for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)
+        stats->ready++;
+    for (uint32_t i = 0; i < sched->slots.count; i++) {
+        const struct cr_fiber *fiber = sched->slots.at[i].fiber;
+        stats->parked += fiber && fiber->wait;
+        stats->parked_fd += fiber && fiber->wait && fiber->wait->kind->outside;
+    }
+    for (int i = 0; i < CR_STACK_CLASSES; i++)
+        stats->stacks += sched->stacks.classes[i].carved;
+    stats->stack_bytes = sched->stacks.bytes;
+}

@@ -1,0 +1,64 @@
+/* A call: the one record of it, on its caller's stack, from the first try to the result. Every call
+ * on a descriptor goes this way (read and write have a fast path in front, fast.c), so each rule
+ * is kept in one place, whatever the call, whoever owns the descriptor, and in every world. */
+#ifndef CR_CALL_H
+#define CR_CALL_H
+
+#include "io.h"
+
+struct cr_call {
+    struct cr_op op; /* what the world is asked; its address is a pending operation's token */
+    uint64_t until;
+    bool aside;      /* what it asks for is not what others get, so its EAGAIN proves nothing */
+    bool by_pauses;  /* readiness does not report when to try again */
+    bool holds;      /* a foreign descriptor's registration */
+    bool done;       /* a pending operation is over */
+    uint8_t mask;    /* the directions it waits for */
+    uint8_t fooled;  /* how often in a row readiness was reported and disproved */
+    uint8_t pause_ms; /* the last back-off */
+    int asked;       /* what the kernel has said of readiness already; 0: nothing */
+    uint64_t token;  /* the entry's, when the call found it */
+    struct cr_fiber *self;
+    struct cr_fd *entry;
+    struct cr_fd_wait wait;
+};
+
+/* Makes a call as soon as it can be made: its result, or an error. Parks. */
+CR_HIDDEN int64_t cr_call_make(struct cr_call *call, const char *function, void *caller);
+
+/* Makes a call that never has to wait for a descriptor. In a fiber, an operation that the world has
+ * under way is waited for, whatever happens. */
+CR_HIDDEN int64_t cr_call_now(struct cr_op *op, const char *function, void *caller);
+
+/* The end of an operation that a world said was pending. */
+CR_HIDDEN void cr_call_complete(uint64_t token, int64_t value);
+
+/* Waits without being woken by readiness, until `until` or coir_close: -ETIMEDOUT, -EBADF or
+ * -ECANCELED. */
+CR_HIDDEN int cr_call_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
+                            const struct cr_wait_kind *kind, uint64_t until);
+
+/* Parks in a wait that hangs on a descriptor: what it is ready for, or why not. */
+CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
+                           const struct cr_wait_kind *kind, uint64_t until)
+{
+    uint64_t token = entry->token;
+    int woken = cr_sched_park_now(self, &wait->wait, kind, until);
+    if (CR_UNLIKELY(entry->token != token))
+        return woken < 0 ? woken : -EBADF;
+    return woken;
+}
+
+/* Whether a deadline has ended a wait, and the call is to be tried once more: what came since the
+ * loop last ran is known to the kernel alone, and what can be done is done also past the
+ * deadline. */
+CR_INLINE bool cr_call_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
+                               uint64_t token, int woken)
+{
+    return woken == -ETIMEDOUT && entry->token == token && !self->stop;
+}
+
+/* The kind of a wait for readiness on behalf of a call. */
+extern CR_HIDDEN const struct cr_wait_kind cr_call_kind;
+
+#endif

@@ -1,0 +1,167 @@
+/* Read and write, with a fast path in front of the way of all calls (call.c): a few comparisons and
+ * the system call, for a descriptor that is owned, in a world that is the kernel itself and has
+ * edges, by the fiber that called on it last. Whatever is unusual goes the way of all calls.
+ *
+ * Invariant: an entry has a fiber's key in `last` only while it is owned; the key of a cancelled
+ * fiber is in no entry. */
+#include "call.h"
+
+#include "../../include/coir_io.h"
+#include "../debug/debug.h"
+#include "../world/raw.h"
+
+/* The entry for the fast path; NULL: there is none. */
+CR_INLINE struct cr_fd *fast_entry(struct cr_fiber *self, int fd, int direction)
+{
+    const struct cr_fds *fds = &cr_io_of(self->sched)->fds;
+    if (CR_UNLIKELY((unsigned int)fd >= fds->fast_count))
+        return NULL;
+    struct cr_fd *entry = &fds->first[fd];
+    return CR_LIKELY(entry->last[direction] == self->key) ? entry : NULL;
+}
+
+CR_INLINE void fast_check(size_t size, const char *function, void *caller)
+{
+    if (CR_UNLIKELY(size > PTRDIFF_MAX))
+        cr_fatal_mistake(function, caller, "the size is negative");
+}
+
+static CR_NOINLINE ssize_t fast_read_slowly(int fd, void *buf, size_t size, uint64_t until,
+                                            void *caller)
+{
+    fast_check(size, "coir_read", caller);
+    struct cr_call call = {
+        .op = {.kind = CR_OP_READ, .fd = fd, .read = {buf, size}},
+        .until = until,
+    };
+    return (ssize_t)cr_call_make(&call, "coir_read", caller);
+}
+
+static CR_NOINLINE ssize_t fast_write_slowly(int fd, const void *buf, size_t size, uint64_t until,
+                                             const char *function, void *caller)
+{
+    fast_check(size, function, caller);
+    struct cr_call call = {
+        .op = {.kind = CR_OP_WRITE, .fd = fd, .write = {buf, size}},
+        .until = until,
+    };
+    return (ssize_t)cr_call_make(&call, function, caller);
+}
+
+/* After a first try that moved nothing. Returns whether to go the way of all calls, where the call
+ * counts anew: the result is neither the end nor an error. */
+CR_INLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry, int mask,
+                                 int64_t result)
+{
+    if (result != -EAGAIN && result != -EINTR && !(result == 0 && entry->kind & CR_FD_FIFO))
+        return false;
+    if (result == -EAGAIN)
+        entry->ready &= (uint8_t)~mask;
+    sched->budget++;
+    return true;
+}
+
+ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_read", CR_CALLER);
+    struct coir_sched *sched = self->sched;
+    struct cr_fd *entry = fast_entry(self, fd, CR_FD_IN);
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0 || --sched->budget < 0))
+        return fast_read_slowly(fd, buf, size, until, CR_CALLER);
+    if (!(entry->ready & COIR_IN)) {
+        if (CR_UNLIKELY(!entry->attached))
+            return fast_read_slowly(fd, buf, size, until, CR_CALLER);
+        struct cr_fd_wait wait;
+        uint64_t token = entry->token;
+        cr_fd_hang(entry, &wait, COIR_IN);
+        int woken = cr_call_park(self, entry, &wait, &cr_call_kind, until);
+        if (CR_UNLIKELY(woken < 0)) {
+            bool late = cr_call_is_late(self, entry, token, woken);
+            return late ? fast_read_slowly(fd, buf, size, 0, CR_CALLER) : woken;
+        }
+    }
+    int64_t result = cr_world_read(fd, buf, size);
+    if (CR_UNLIKELY(result <= 0)) {
+        if (fast_is_undecided(sched, entry, COIR_IN, result))
+            return fast_read_slowly(fd, buf, size, until, CR_CALLER);
+    } else {
+        sched->progress = true;
+        if ((size_t)result < size && entry->ready & CR_SHORT) {
+            entry->ready &= (uint8_t)~COIR_IN;
+            return (ssize_t)result;
+        }
+    }
+    cr_fd_pass_on(entry, COIR_IN);
+    return (ssize_t)result;
+}
+
+/* A write that the fast path may make, and its result; -EAGAIN: none was made. */
+CR_INLINE int64_t fast_write(struct cr_fiber *self, int fd, const void *buf, size_t size)
+{
+    struct coir_sched *sched = self->sched;
+    struct cr_fd *entry = fast_entry(self, fd, CR_FD_OUT);
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
+                    !(entry->kind & CR_FD_SOCKET) || --sched->budget < 0))
+        return -EAGAIN;
+    int64_t result = cr_world_send(fd, buf, size);
+    if (CR_LIKELY(result > 0))
+        sched->progress = true;
+    else if (result == -EAGAIN)
+        entry->ready &= (uint8_t)~COIR_OUT;
+    return result;
+}
+
+CR_INLINE bool fast_is_final(int64_t result)
+{
+    return result != -EAGAIN && result != -EINTR;
+}
+
+ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_write", CR_CALLER);
+    int64_t result = fast_write(self, fd, buf, size);
+    if (CR_LIKELY(fast_is_final(result)))
+        return (ssize_t)result;
+    return fast_write_slowly(fd, buf, size, until, "coir_write", CR_CALLER);
+}
+
+/* The rest of a write after a first try. */
+static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size, uint64_t until,
+                                           int64_t result, void *caller)
+{
+    size_t done = 0;
+    if (!fast_is_final(result))
+        result = fast_write_slowly(fd, buf, size, until, "coir_write_full", caller);
+    while (result > 0 && (done += (size_t)result) < size)
+        result = coir_write(fd, (const char *)buf + done, size - done, until);
+    return done > 0 ? (ssize_t)done : (ssize_t)result;
+}
+
+ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_write_full", CR_CALLER);
+    int64_t result = fast_write(self, fd, buf, size);
+    if (CR_LIKELY(result == (int64_t)size))
+        return (ssize_t)result;
+    return fast_write_rest(fd, buf, size, until, result, CR_CALLER);
+}
+
+ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
+{
+    if (CR_UNLIKELY(!cr_sched_self))
+        return cr_sched_no_fiber("coir_read_full", CR_CALLER);
+    fast_check(size, "coir_read_full", CR_CALLER);
+    size_t done = 0;
+    ssize_t result;
+    do {
+        result = coir_read(fd, (char *)buf + done, size - done, until);
+        done += result > 0 ? (size_t)result : 0;
+    } while (result > 0 && done < size);
+    return done > 0 ? (ssize_t)done : result;
+}

@@ -1,0 +1,24 @@
+/* What the floor of the loop keeps for each scheduler, around what the floors below keep: this is
+ * the whole of a scheduler. */
+#ifndef CR_RUN_H
+#define CR_RUN_H
+
+#include "../io/io.h"
+#include "post.h"
+
+struct cr_run {
+    struct cr_io io;
+    struct cr_post post;
+    bool embedded; /* a host loop watches the world's descriptor */
+    bool has_more; /* the last wait had no room for more events, of which there may be some */
+    uint64_t trimmed; /* how many fibers had ended when spare stacks were last returned */
+    uint64_t fired;   /* timers in the last turn that looked for due ones */
+    uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
+};
+
+CR_INLINE struct cr_run *cr_run_of(struct coir_sched *sched)
+{
+    return CR_CONTAINER(sched, struct cr_run, io.core);
+}
+
+#endif
