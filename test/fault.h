@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 
 enum fault_point {
     FAULT_NONE,
@@ -30,6 +31,7 @@ enum fault_point {
     FAULT_MADVISE,
     FAULT_EPOLL_CREATE1,
     FAULT_EPOLL_CTL,
+    FAULT_TIMERFD,
     FAULT_SYSCALL,
     FAULT_PPOLL,
     FAULT_POLL,
@@ -75,6 +77,7 @@ static const struct {
     [FAULT_MADVISE] = {"madvise", {ENOMEM, EINVAL}, true},
     [FAULT_EPOLL_CREATE1] = {"epoll_create1", {EMFILE, ENFILE}, false},
     [FAULT_EPOLL_CTL] = {"epoll_ctl", {ENOSPC, ENOMEM}, FAULT_ABSORBED_BY_KQUEUE},
+    [FAULT_TIMERFD] = {"timerfd", {EMFILE, ENOMEM}, true},
     [FAULT_SYSCALL] = {"epoll_pwait2", {EINTR, ENOSYS}, true},
     [FAULT_PPOLL] = {"ppoll", {EINTR, 0}, false},
     [FAULT_POLL] = {"poll", {ENOMEM, EINTR}, FAULT_ABSORBED_BY_KQUEUE},
@@ -153,6 +156,10 @@ static inline bool fault_here(enum fault_point point)
 
 FAULT_WRAP(int, mprotect, FAULT_MPROTECT, (void *at, size_t size, int how), (at, size, how))
 FAULT_WRAP(int, epoll_create1, FAULT_EPOLL_CREATE1, (int flags), (flags))
+FAULT_WRAP(int, timerfd_create, FAULT_TIMERFD, (int clock, int flags), (clock, flags))
+FAULT_WRAP(int, timerfd_settime, FAULT_TIMERFD,
+           (int fd, int flags, const struct itimerspec *new, struct itimerspec *old),
+           (fd, flags, new, old))
 FAULT_WRAP(int, poll, FAULT_POLL, (struct pollfd * fds, nfds_t count, int ms), (fds, count, ms))
 FAULT_WRAP(ssize_t, read, FAULT_READ, (int fd, void *buf, size_t size), (fd, buf, size))
 FAULT_WRAP(ssize_t, write, FAULT_WRITE, (int fd, const void *buf, size_t size), (fd, buf, size))
@@ -244,7 +251,9 @@ FAULT_DECLARE(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), 
 
 FAULT_DECLARE(int, epoll_ctl, int queue, int how, int fd, struct epoll_event *event)
 {
-    if (how != EPOLL_CTL_DEL && event->events && fault_here(FAULT_EPOLL_CTL))
+    bool is_timer = event && event->events == (EPOLLIN | (uint32_t)EPOLLET);
+    enum fault_point point = is_timer ? FAULT_TIMERFD : FAULT_EPOLL_CTL;
+    if (how != EPOLL_CTL_DEL && event->events && fault_here(point))
         return -1;
     return __real_epoll_ctl(queue, how, fd, event);
 }

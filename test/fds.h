@@ -3,7 +3,7 @@
 #ifndef TEST_FDS_H
 #define TEST_FDS_H
 
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include "run.h"
 
@@ -134,16 +134,10 @@ static inline int fds_open(void)
     return count;
 }
 
-static inline struct cr_fiber *fds_fiber(coir_fiber handle)
-{
-    struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle);
-    return slot ? slot->fiber : NULL;
-}
-
 /* Lets others run until a fiber is parked. */
 static inline void fds_until_parked(coir_fiber handle)
 {
-    while (fds_fiber(handle) && !fds_fiber(handle)->wait)
+    while (inside_fiber(handle) && !inside_fiber(handle)->wait)
         coir_yield();
 }
 
@@ -151,7 +145,7 @@ static inline void fds_until_parked(coir_fiber handle)
  * put it behind the caller. */
 static inline void fds_until_woken(coir_fiber handle)
 {
-    while (fds_fiber(handle) && fds_fiber(handle)->wait)
+    while (inside_fiber(handle) && inside_fiber(handle)->wait)
         coir_yield();
 }
 
@@ -184,12 +178,11 @@ static inline void fds_start(struct fds_waiter *waiters, int count)
 /* After all waits have ended: nothing of them is left, neither on the number nor anywhere else. */
 static inline void fds_check_nothing_left(int fd)
 {
-    struct coir_sched *sched = cr_sched_here;
-    struct cr_fd *entry = cr_fd_find(&sched->fds, fd);
-    CHECK_EQ(sched->world.waiting, 0);
-    CHECK(!cr_timer_first(&sched->timers));
-    CHECK(!entry || cr_list_empty(&entry->waiters));
-    CHECK(!entry || entry->attached <= entry->owned);
+    struct cr_fd *entry = inside_fd(fd);
+    CHECK_EQ(cr_sched_here->outside, 0);
+    CHECK(!cr_timer_first(&cr_sched_here->timers));
+    CHECK(!entry || !inside_fd_is_waited_for(entry));
+    CHECK(!entry || (entry->attached <= entry->owned && entry->holds == 0 && entry->asides == 0));
 }
 
 /* Calls that go through the world's table, counted from fds_count on. */
@@ -197,58 +190,40 @@ static struct {
     int attach, detach, read, read_again, write;
 } fds_calls;
 
-static struct cr_world fds_real; /* the entries that were there before */
+static const struct cr_world_ops *fds_real; /* the entries that were there before */
+static struct cr_world_ops fds_ops;
 
 static inline int fds_counted_attach(struct cr_world *world, int fd, uint64_t token)
 {
     fds_calls.attach++;
-    return fds_real.attach(world, fd, token);
+    return fds_real->attach(world, fd, token);
 }
 
-static inline bool fds_counted_detach(struct cr_world *world, int fd, int place)
+static inline bool fds_counted_detach(struct cr_world *world, int fd, int index)
 {
     fds_calls.detach++;
-    return fds_real.detach(world, fd, place);
+    return fds_real->detach(world, fd, index);
 }
 
-static inline int64_t fds_counted_read(struct cr_world *world, int fd, void *buf, size_t size,
-                                       uint64_t token)
+static inline int64_t fds_counted_start(struct cr_world *world, struct cr_op *op)
 {
-    int64_t result = fds_real.read(world, fd, buf, size, token);
-    fds_calls.read++;
-    fds_calls.read_again += result == -EAGAIN;
+    int64_t result = fds_real->start(world, op);
+    fds_calls.read += op->kind == CR_OP_READ;
+    fds_calls.read_again += op->kind == CR_OP_READ && result == -EAGAIN;
+    fds_calls.write += op->kind == CR_OP_WRITE;
     return result;
-}
-
-static inline int64_t fds_counted_write(struct cr_world *world, int fd, const void *buf,
-                                        size_t size, int kind, uint64_t token)
-{
-    fds_calls.write++;
-    return fds_real.write(world, fd, buf, size, kind, token);
-}
-
-/* Whoever changes the calls of a world says so to the fibers that go the short way (src/rw.c). */
-static inline void fds_world_changed(void)
-{
-    struct cr_slots *slots = &cr_sched_here->slots;
-    for (uint32_t i = 0; i < slots->count; i++)
-        if (slots->at[i].fiber)
-            slots->at[i].fiber->quick[0] = slots->at[i].fiber->quick[1] = &cr_fd_none;
 }
 
 /* Counts from 0 the calls of this thread's scheduler. */
 static inline void fds_count(void)
 {
-    struct cr_world *world = &cr_sched_here->world;
     memset(&fds_calls, 0, sizeof fds_calls);
-    if (world->attach == fds_counted_attach)
+    if (inside_world()->ops == &fds_ops)
         return;
-    fds_real = *world;
-    world->attach = fds_counted_attach;
-    world->detach = fds_counted_detach;
-    world->read = fds_counted_read;
-    world->write = fds_counted_write;
-    fds_world_changed();
+    fds_real = inside_replace_ops(&fds_ops);
+    fds_ops.attach = fds_counted_attach;
+    fds_ops.detach = fds_counted_detach;
+    fds_ops.start = fds_counted_start;
 }
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "model_run.h"
 #include "run.h"
-#include "../src/core/scope.h"
+#include "inside.h"
 
 #include <sys/mman.h>
 

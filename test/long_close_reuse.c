@@ -88,7 +88,7 @@ static void place_close(struct place *place)
 {
     CHECK_EQ(coir_close(place->fd), 0);
     for (int i = 0; i < READERS_EACH; i++) {
-        const struct cr_fiber *fiber = fds_fiber(place->readers[i]);
+        const struct cr_fiber *fiber = inside_fiber(place->readers[i]);
         CHECK(!fiber || !fiber->wait);
     }
     close(place->writer);

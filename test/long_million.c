@@ -3,7 +3,7 @@
 #define TEST_SECONDS 120
 
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include <sys/sysinfo.h>
 

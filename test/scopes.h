@@ -4,7 +4,7 @@
 #define TEST_SCOPES_H
 
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 static inline int number(void *arg)
 {

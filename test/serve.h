@@ -103,41 +103,40 @@ static inline void serve_see_end(int fd)
 /* The accepts that the world was asked for since serve_count (once in a scheduler), and what those
  * shall say that are made to fail. */
 static struct {
-    struct cr_world real;
+    const struct cr_world_ops *real;
+    struct cr_world_ops ops;
     int accepts, again, refused, waits;
     int fail, fail_times; /* the error, and how often */
 } serve_calls;
 
-static inline int64_t serve_counted_call(struct cr_world *world, const struct cr_call *call,
-                                         uint64_t token)
+static inline int64_t serve_counted_start(struct cr_world *world, struct cr_op *op)
 {
-    if (call->kind != CR_CALL_ACCEPT)
-        return serve_calls.real.call(world, call, token);
+    if (op->kind != CR_OP_ACCEPT)
+        return serve_calls.real->start(world, op);
     serve_calls.accepts++;
     if (serve_calls.fail_times > 0) {
         serve_calls.fail_times--;
         return -serve_calls.fail;
     }
-    int64_t result = serve_calls.real.call(world, call, token);
+    int64_t result = serve_calls.real->start(world, op);
     serve_calls.again += result == -EAGAIN;
     serve_calls.refused += result == -EMFILE;
     return result;
 }
 
-static inline int serve_counted_wait(struct cr_world *world, struct cr_event *events, int most,
-                                     uint64_t until)
+static inline int serve_counted_wait(struct cr_world *world, struct cr_event *events, int max,
+                                     uint64_t until, bool *more)
 {
     serve_calls.waits++;
-    return serve_calls.real.wait(world, events, most, until);
+    return serve_calls.real->wait(world, events, max, until, more);
 }
 
 static inline void serve_count(void)
 {
-    struct cr_world *world = &cr_sched_here->world;
     memset(&serve_calls, 0, sizeof serve_calls);
-    serve_calls.real = *world;
-    world->call = serve_counted_call;
-    world->wait = serve_counted_wait;
+    serve_calls.real = inside_replace_ops(&serve_calls.ops);
+    serve_calls.ops.start = serve_counted_start;
+    serve_calls.ops.wait = serve_counted_wait;
 }
 
 #endif

@@ -99,7 +99,9 @@ static int tick_beside_slow_audits(void *arg)
     pair = fds_pipe(O_NONBLOCK);
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
     fds_start(&waiter, 1);
-    cr_sched_here->world.lost = slow_lost;
+    static struct cr_world_ops ops;
+    inside_replace_ops(&ops);
+    ops.lost = slow_lost;
     for (uint64_t until = coir_after(COIR_MS(2500)); coir_now() < until;)
         CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
     CHECK_EQ(asked, 1);
@@ -130,27 +132,27 @@ static bool lost_in_20_ms(struct cr_world *world, int fd, uint64_t token)
 
 static int audit_again_and_again(void *arg)
 {
-    struct coir_sched *sched = cr_sched_here;
+    static struct cr_world_ops ops;
+    struct cr_identity *audit = &inside_io()->identity;
     (void)arg;
     pair = fds_pipe(O_NONBLOCK);
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
     fds_start(&waiter, 1);
-    struct cr_world real = sched->world;
-    sched->world.now = told_now;
-    sched->world.lost = lost_in_20_ms;
-    sched->audit = (struct cr_audit){0};
+    const struct cr_world_ops *real = inside_replace_ops(&ops);
+    ops.now = told_now;
+    ops.lost = lost_in_20_ms;
+    *audit = (struct cr_identity){0};
     for (int i = 0; i < 4; i++) {
-        sched->audit.needed = true;
-        uint64_t due = cr_audit_turn(sched);
+        audit->needed = true;
+        uint64_t due = cr_identity_turn(inside_io());
         CHECK_EQ(due - told_time, i == 0 ? COIR_SEC(1) : COIR_SEC(2));
         told_time = due - 1;
-        CHECK_EQ(cr_audit_turn(sched), due);
+        CHECK_EQ(cr_identity_turn(inside_io()), due);
         told_time = due;
-        CHECK_EQ(cr_audit_turn(sched), UINT64_MAX);
+        CHECK_EQ(cr_identity_turn(inside_io()), UINT64_MAX);
         CHECK_EQ(told_time, due + COIR_MS(20));
     }
-    sched->world.now = real.now;
-    sched->world.lost = real.lost;
+    inside_restore_ops(real);
     return coir_close(pair.in);
 }
 
@@ -168,7 +170,7 @@ static int wait_for_it(void *arg)
 /* Closes a number that the audit under way has passed, and which nobody asks about again soon. */
 static int close_behind(void *arg)
 {
-    const struct cr_audit *audit = &cr_sched_here->audit;
+    const struct cr_identity *audit = &inside_io()->identity;
     while (!audit->sweeping || audit->next <= *(size_t *)arg)
         coir_yield();
     return close((int)*(size_t *)arg);

@@ -69,7 +69,7 @@ static int not_open(void *arg)
             printf("%s of %d\n", ROWS[row].name, numbers[i]);
             CHECK_EQ(ROWS[row].call(numbers[i]), -EBADF);
         }
-    CHECK(cr_sched_here->fds.pages_count == 0);
+    CHECK(inside_io()->fds.table.pages_count == 0);
     return 0;
 }
 

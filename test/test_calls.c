@@ -386,7 +386,7 @@ static int adopt_again(void *arg)
     fds_until_parked(fiber);
     CHECK_EQ(coir_adopt(link.server), 0); /* nothing has happened to it */
     CHECK_EQ(coir_yield(), 0);
-    CHECK(fds_fiber(fiber)->wait);
+    CHECK(inside_fiber(fiber)->wait);
     if (!told)
         CHECK_EQ(coir_cancel(fiber), 0);
     CHECK_EQ(dup2(pipe.in, link.server), link.server);

@@ -1,7 +1,7 @@
 /* How runs end: with all fibers done, in a deadlock, stopped by the freeing of the scheduler; and
  * schedulers in pieces and in threads. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -398,6 +398,6 @@ TEST(test_an_unknown_world_is_refused)
     CHECK_EQ(coir_sched_new(&sched, NULL), -ENOSYS);
     opts.world = COIR_WORLD_POLL;
     CHECK_EQ(coir_sched_new(&sched, &opts), 0);
-    CHECK_STR(cr_sched_here->world.name, "poll");
+    CHECK_STR(inside_world()->name, "poll");
     coir_sched_free(sched);
 }

@@ -8,7 +8,10 @@
 #include <coir_net.h>
 
 static struct {
-    struct cr_world real;
+    const struct cr_world_ops *real;
+    struct cr_world_ops ops;
+    const struct cr_levels_ops *real_levels;
+    struct cr_levels_ops levels_ops;
     int attach, adopt, wait, watch, levels, unlink; /* errors of the next ones, 0: none */
     int asked;
 } injected;
@@ -24,48 +27,47 @@ static int inject(int *error)
 static int odd_attach(struct cr_world *world, int fd, uint64_t token)
 {
     int error = inject(&injected.attach);
-    return error ? error : injected.real.attach(world, fd, token);
+    return error ? error : injected.real->attach(world, fd, token);
 }
 
 static int odd_adopt(struct cr_world *world, int fd)
 {
     int error = inject(&injected.adopt);
-    return error ? error : injected.real.adopt(world, fd);
+    return error ? error : injected.real->adopt(world, fd);
 }
 
-static int odd_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+static int odd_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
+                    bool *more)
 {
     int error = inject(&injected.wait);
-    return error ? error : injected.real.wait(world, events, most, until);
+    return error ? error : injected.real->wait(world, events, max, until, more);
 }
 
-static int odd_watch(struct cr_world *world, int fd, int place, uint64_t token, int old, int mask)
+static int odd_watch(struct cr_levels *levels, int fd, int index, uint64_t token, int old, int mask)
 {
     int error = mask ? inject(&injected.watch) : 0;
-    return error ? error : injected.real.watch(world, fd, place, token, old, mask);
+    return error ? error : injected.real_levels->watch(levels, fd, index, token, old, mask);
 }
 
-static int odd_levels(struct cr_world *world, struct cr_level *levels, int most, uint64_t until)
+static int odd_levels(struct cr_levels *levels, struct cr_level *got, int max, uint64_t until)
 {
     int error = inject(&injected.levels);
-    return error ? error : injected.real.levels(world, levels, most, until);
+    return error ? error : injected.real_levels->wait(levels, got, max, until);
 }
 
-static int64_t odd_call(struct cr_world *world, const struct cr_call *call, uint64_t token)
+static int64_t odd_start(struct cr_world *world, struct cr_op *op)
 {
-    int error = call->kind == CR_CALL_UNLINK ? inject(&injected.unlink) : 0;
-    return error ? error : injected.real.call(world, call, token);
+    int error = op->kind == CR_OP_UNLINK ? inject(&injected.unlink) : 0;
+    return error ? error : injected.real->start(world, op);
 }
 
-static void make_odd(struct cr_world *world)
+static void make_odd(void)
 {
-    injected.real = *world;
-    world->attach = odd_attach;
-    world->adopt = odd_adopt;
-    world->wait = odd_wait;
-    world->watch = odd_watch;
-    world->levels = odd_levels;
-    world->call = odd_call;
+    injected.real = inside_replace_ops(&injected.ops);
+    injected.ops.attach = odd_attach;
+    injected.ops.adopt = odd_adopt;
+    injected.ops.wait = odd_wait;
+    injected.ops.start = odd_start;
 }
 
 /* ---- what registers ---- */
@@ -128,7 +130,7 @@ static const int ATTACH_ERRORS[] = {EBADF, EMFILE, ENFILE, ENOMEM, ENOSPC, ELOOP
 static int each_attach(void *arg)
 {
     (void)arg;
-    make_odd(&cr_sched_here->world);
+    make_odd();
     foreign = fds_pipe(0);
     socket_pair = fds_unix(SOCK_STREAM);
     CHECK_EQ(call_wait_fd(), -ETIMEDOUT); /* the world's own descriptor is open after that */
@@ -141,7 +143,7 @@ static int each_attach(void *arg)
             CHECK_EQ(ROWS[i].call(), -ATTACH_ERRORS[j]);
             CHECK_EQ(injected.attach, 0);
             CHECK_EQ(fds_open(), before);
-            CHECK_EQ(cr_sched_here->world.waiting, 0);
+            CHECK_EQ(cr_sched_here->outside, 0);
             CHECK_EQ(ROWS[i].call(), ROWS[i].result);
             CHECK_EQ(fds_open(), before);
             CHECK(coir_close(own[0]) == 0 && coir_close(own[1]) == 0);
@@ -163,7 +165,7 @@ static int each_adopt(void *arg)
 {
     static const int ERRORS[] = {EBADF, ENOMEM, EINVAL, EPERM};
     (void)arg;
-    make_odd(&cr_sched_here->world);
+    make_odd();
     for (int i = 0; i < 4; i++) {
         socket_pair = fds_unix(SOCK_STREAM);
         injected.adopt = ERRORS[i];
@@ -190,7 +192,7 @@ TEST(test_each_error_of_waiting_ends_the_run_and_the_next_one_goes_on)
     foreign = fds_pipe(0);
     struct fds_waiter waiter = {.fd = foreign.in, .mask = COIR_IN};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    make_odd(&sched->world);
+    make_odd();
     CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     for (int i = 0; i < 4; i++) {
@@ -208,10 +210,15 @@ TEST(test_each_error_of_waiting_ends_the_run_and_the_next_one_goes_on)
 
 /* ---- the event loop ---- */
 
-/* Its world comes first in it. */
-static struct cr_world *world_of(coir_loop *loop)
+/* What it watches comes first in it. */
+static void make_loop_odd(coir_loop *loop)
 {
-    return &((struct cr_interests *)(void *)loop)->world;
+    struct cr_levels *levels = ((struct cr_interests *)(void *)loop)->levels;
+    injected.real_levels = levels->ops;
+    injected.levels_ops = *levels->ops;
+    injected.levels_ops.watch = odd_watch;
+    injected.levels_ops.wait = odd_levels;
+    levels->ops = &injected.levels_ops;
 }
 
 /* proves: P3, P11 */
@@ -220,7 +227,7 @@ TEST(test_each_error_of_watching_is_told_and_changes_nothing)
     static const int ERRORS[] = {EBADF, EMFILE, ENFILE, ENOMEM, ENOSPC, ELOOP, EINVAL};
     coir_loop *loop;
     while (loops_next(&loop)) {
-        make_odd(world_of(loop));
+        make_loop_odd(loop);
         foreign = fds_unix(SOCK_STREAM);
         CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
         for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++) {
@@ -248,7 +255,7 @@ TEST(test_each_error_of_looking_is_told_and_the_next_wait_goes_on)
     static const int ERRORS[] = {ENOMEM, EINVAL, EBADF, EFAULT};
     coir_loop *loop;
     while (loops_next(&loop)) {
-        make_odd(world_of(loop));
+        make_loop_odd(loop);
         foreign = fds_pipe(0);
         fds_put(foreign.out, "x");
         CHECK_EQ(coir_loop_add_read(loop, foreign.in, WORD(0)), 0);
@@ -267,7 +274,7 @@ TEST(test_each_error_of_hearing_the_bell_is_told_and_no_wake_is_lost)
     static const int ERRORS[] = {EMFILE, ENFILE, ENOMEM, ENOSPC};
     coir_loop *loop;
     while (loops_next(&loop)) {
-        make_odd(world_of(loop));
+        make_loop_odd(loop);
         CHECK_EQ(coir_loop_wake(loop), 0);
         for (int i = 0; i < 4; i++) {
             injected.watch = ERRORS[i];
@@ -288,7 +295,7 @@ static int each_unlink(void *arg)
     char text[64];
     (void)arg;
     snprintf(text, sizeof text, "/tmp/coir_test_%d.sock", (int)getpid());
-    make_odd(&cr_sched_here->world);
+    make_odd();
     int fd = coir_net_listen(text, NULL), before = fds_open();
     CHECK(fd >= 0);
     CHECK_EQ(coir_close(fd), 0);

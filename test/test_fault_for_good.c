@@ -168,7 +168,7 @@ static int wait_without_descriptors(void *arg)
         CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(10)), expected);
         if (expected == -EMFILE)
             CHECK_EQ(coir_adopt(pipe.in), -EMFILE);
-        CHECK_EQ(cr_sched_here->world.waiting, 0);
+        CHECK_EQ(cr_sched_here->outside, 0);
     }
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CHECK_EQ(coir_adopt(pipe.in), 0);

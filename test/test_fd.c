@@ -13,7 +13,7 @@ static int many_on_one(void *arg)
     for (int i = 0; i < COUNT; i++)
         readers[i] = (struct fds_waiter){.fd = pipe.in, .mask = COIR_IN};
     fds_start(readers, COUNT);
-    CHECK_EQ(cr_sched_here->world.waiting, COUNT);
+    CHECK_EQ(cr_sched_here->outside, COUNT);
     fds_put(pipe.out, "x");
     for (int i = 0; i < COUNT; i++)
         CHECK_EQ(run_join(readers[i].fiber), COIR_IN);
@@ -79,8 +79,8 @@ static int mixed_masks(void *arg)
     for (int i = 0; i < 6; i++)
         if (masks[i] & COIR_IN)
             CHECK_EQ(run_join(waiters[i].fiber), COIR_IN);
-    CHECK_EQ(cr_sched_here->world.waiting, 2);
-    CHECK(fds_fiber(waiters[1].fiber)->wait && fds_fiber(waiters[3].fiber)->wait);
+    CHECK_EQ(cr_sched_here->outside, 2);
+    CHECK(inside_fiber(waiters[1].fiber)->wait && inside_fiber(waiters[3].fiber)->wait);
     fds_drain(pair.out);
     CHECK_EQ(run_join(waiters[1].fiber), COIR_OUT);
     CHECK_EQ(run_join(waiters[3].fiber), COIR_OUT);
@@ -187,9 +187,11 @@ TEST(test_fd_a_file_and_a_directory_are_always_ready)
 /* A file that epoll refuses, but whose read says once that it would have to wait. */
 static int refusals;
 
-static int64_t read_later(struct cr_world *world, int fd, void *buf, size_t size, uint64_t token)
+static int64_t read_later(struct cr_world *world, struct cr_op *op)
 {
-    return refusals-- > 0 ? -EAGAIN : fds_real.read(world, fd, buf, size, token);
+    if (op->kind == CR_OP_READ && refusals-- > 0)
+        return -EAGAIN;
+    return fds_real->start(world, op);
 }
 
 static int read_file(void *arg)
@@ -208,8 +210,7 @@ static int unpollable_later(void *arg)
             CHECK_EQ(coir_adopt(file), 0);
         CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
         fds_count();
-        cr_sched_here->world.read = read_later;
-        fds_world_changed();
+        fds_ops.start = read_later;
         refusals = 1;
         coir_fiber reader = run_spawn(read_file, &file);
         for (int i = 0; i < 1000 && refusals >= 0; i++)
@@ -255,7 +256,7 @@ static int not_open(void *arg)
         CHECK_EQ(coir_close(fd), -EBADF);
         fds_check_nothing_left(fd < 0 ? 0 : fd);
     }
-    CHECK(cr_sched_here->fds.pages_count <= 1); /* no memory for what is not there */
+    CHECK(inside_io()->fds.table.pages_count <= 1); /* no memory for what is not there */
     return 0;
 }
 

@@ -141,11 +141,11 @@ static int adopt_in_vain(void *arg)
     (void)arg;
     struct fds_pair pipe = fds_pipe(0);
     fds_count();
-    cr_sched_here->world.adopt = adopt_fails;
+    fds_ops.adopt = adopt_fails;
     CHECK_EQ(coir_adopt(pipe.in), -ENOMEM);
     fds_check_nothing_left(pipe.in);
     CHECK_EQ(fds_calls.attach, fds_calls.detach);
-    cr_sched_here->world.adopt = fds_real.adopt;
+    fds_ops.adopt = fds_real->adopt;
     CHECK_EQ(coir_adopt(pipe.in), 0);
     CHECK_EQ(coir_close(pipe.in), 0);
     close(pipe.out);
@@ -421,9 +421,9 @@ static int large_number(void *arg)
         CHECK_EQ(coir_read(number, &(char){0}, 1, COIR_NEVER), 1);
         CHECK_EQ(coir_close(number), 0);
     }
-    size_t pages = pages_of(&cr_sched_here->fds);
+    size_t pages = pages_of(&inside_io()->fds.table);
     CHECK(pages <= 21); /* one for each number that was used, at most */
-    printf("numbers up to %d, %zu pages of %zu\n", fd, pages, cr_sched_here->fds.pages_count);
+    printf("numbers up to %d, %zu pages of %zu\n", fd, pages, inside_io()->fds.table.pages_count);
     fds_close(pipe);
     return 0;
 }
@@ -438,13 +438,13 @@ TEST(test_foreign_or_owned_numbers_may_be_as_large_as_the_system_lets_them)
 /* The table alone, because few systems give out such numbers. proves: D11 */
 TEST(test_foreign_numbers_near_a_billion_cost_one_page)
 {
-    struct cr_table fds = {0};
+    struct cr_fds fds = {0};
     struct cr_fd *entry = cr_fd_make(&fds, 1000 * 1000 * 1000);
     CHECK(entry && entry == cr_fd_find(&fds, 1000 * 1000 * 1000));
     CHECK(!cr_fd_find(&fds, 1000 * 1000 * 1000 - 1));
     CHECK(!cr_fd_find(&fds, 7) && !cr_fd_find(&fds, INT32_MAX));
-    CHECK_EQ(pages_of(&fds), 1);
+    CHECK_EQ(pages_of(&fds.table), 1);
     CHECK(cr_fd_make(&fds, 7) && cr_fd_find(&fds, 1000 * 1000 * 1000) == entry);
-    CHECK(fds.pages_count * sizeof *fds.pages < 4 * 1024 * 1024);
-    cr_table_fini(&fds);
+    CHECK(fds.table.pages_count * sizeof *fds.table.pages < 4 * 1024 * 1024);
+    cr_fd_fini(&fds);
 }

@@ -336,7 +336,7 @@ TEST(test_kqueue_world_waits_longer_than_the_kernel_lets_it)
 
 static int name_of_world(void *arg)
 {
-    *(const char **)arg = cr_sched_here->world.name;
+    *(const char **)arg = inside_world()->name;
     return 0;
 }
 

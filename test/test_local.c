@@ -1,6 +1,6 @@
 /* Local values: set, inherited, destroyed. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 static void destroy_text(void *value)
 {

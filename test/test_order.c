@@ -1,7 +1,7 @@
 /* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs
  * on the virtual clock, where times are exact. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include <coir_io.h>
 
@@ -46,7 +46,7 @@ static int numbers(void *arg)
     struct coir_stats stats;
     for (int i = 1; i <= 3; i++) {
         coir_fiber fiber = run_spawn(note, "x");
-        CHECK_EQ(cr_sched_here->slots.at[fiber.slot].fiber->number, i);
+        CHECK_EQ(cr_sched_here->slots.at[fiber.slot].fiber->key, (uint64_t)i);
     }
     coir_stats(&stats);
     CHECK_EQ(stats.spawned, 4);
@@ -57,7 +57,7 @@ static int numbers(void *arg)
     coir_stats(&stats);
     CHECK_EQ(stats.ended, 3);
     CHECK_EQ(stats.ready, 0);
-    return cr_sched_self->number == 0 ? 0 : 1;
+    return cr_fiber_number(cr_sched_self) == 0 ? 0 : 1;
 }
 
 /* proves: O1 */
@@ -299,7 +299,7 @@ static int timers_then_fds(void *arg)
     coir_yield();
     CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
     uint64_t deadline = coir_now() + 1000000;
-    while (cr_sched_here->world.is_virtual ? false : coir_now() < deadline)
+    while (inside_world()->is_virtual ? false : coir_now() < deadline)
         continue;
     return coir_sleep(10) == 0 ? 0 : 1;
 }

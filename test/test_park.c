@@ -1,6 +1,6 @@
 /* Parking and waking, handles, joins. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 static int park(void *arg)
 {

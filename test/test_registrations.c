@@ -55,7 +55,7 @@ static int back_from_dup(void *arg)
     struct fds_pair pair = fds_pipe(O_NONBLOCK);
     int same = dup(pair.in);
     run_spawn(close_raw, &pair.in);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -EBADF);
     CHECK_EQ(dup2(same, pair.in), pair.in);
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
     fds_put(pair.out, "x");
@@ -79,7 +79,7 @@ static int adopted_over(void *arg)
     CHECK_EQ(dup2(next.in, pair.in), pair.in);
     CHECK_EQ(coir_adopt(pair.in), 0);
     CHECK_EQ(run_join(w.fiber), -EBADF);
-    CHECK(cr_fd_find(&cr_sched_here->fds, pair.in)->owned);
+    CHECK(inside_fd(pair.in)->owned);
     return arg ? 1 : 0;
 }
 
@@ -96,7 +96,7 @@ static int ghost(void *arg)
     struct fds_pair pair = fds_pipe(O_NONBLOCK), next = fds_pipe(O_NONBLOCK);
     int same = dup(pair.in);
     run_spawn(close_raw, &pair.in);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -EBADF);
     CHECK_EQ(dup2(next.in, pair.in), pair.in);
     struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_MS(5))};
     fds_start(&w, 1);

@@ -204,7 +204,7 @@ static void do_wait(struct actor *self, struct channel *channel, int side)
 static void do_to_another(void)
 {
     struct actor *another = &actors[rnd(FIBERS)];
-    if (!fds_fiber(another->fiber))
+    if (!inside_fiber(another->fiber))
         return;
     if (rnd(4) == 0) {
         CHECK_EQ(coir_cancel(another->fiber), 0);
@@ -273,7 +273,7 @@ static int play(void *arg)
         fibers[i] = run_spawn(act_in_turn, &actors[i]);
     for (int i = 0; i < FIBERS; i++)
         CHECK_EQ(run_join(fibers[i]), 0);
-    CHECK_EQ(cr_sched_here->world.waiting, 0);
+    CHECK_EQ(cr_sched_here->outside, 0);
     for (int i = 0; i < 2 * CHANNELS; i++)
         CHECK_EQ(coir_close(channels[i / 2].fds[i % 2]), 0);
     return 0;

@@ -275,7 +275,7 @@ static int adopt_late(void *arg)
     else
         put_and_end(tcp);
     CHECK(run_join(in.fiber) & COIR_IN);
-    CHECK(fds_fiber(out) && fds_fiber(out)->wait);
+    CHECK(inside_fiber(out) && inside_fiber(out)->wait);
     CHECK_EQ(coir_adopt(tcp.in), 0);
     uint64_t until = coir_after(COIR_SEC(1));
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), 3);

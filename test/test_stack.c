@@ -1,6 +1,6 @@
 /* Stacks: how large, how guarded, how reused, how given back. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>

@@ -3,7 +3,7 @@
  * at 2; of two things at one instant, both happen at 5. */
 #include "fds.h"
 
-#include "../src/core/scope.h"
+#include "inside.h"
 
 #include <limits.h>
 
@@ -207,12 +207,12 @@ static void check_call_left_nothing(void)
 {
     struct cr_fiber *self = cr_sched_self;
     CHECK(!self->wait && self->timer.deadline_ns == UINT64_MAX);
-    CHECK_EQ(self->sched->world.waiting, 0);
+    CHECK_EQ(self->sched->outside, 0);
     for (int i = 0; i < 2; i++)
-        CHECK(!fds_fiber(targets[i]) || cr_list_empty(&fds_fiber(targets[i])->joiners));
+        CHECK(!inside_fiber(targets[i]) || cr_list_empty(&inside_fiber(targets[i])->joiners));
     for (int i = 0; has_fd() && i < 2; i++) {
-        struct cr_fd *entry = cr_fd_find(&self->sched->fds, i ? channel.in : channel.out);
-        CHECK(!entry || (cr_list_empty(&entry->waiters) && cr_list_empty(&entry->operations)));
+        struct cr_fd *entry = inside_fd(i ? channel.in : channel.out);
+        CHECK(!entry || !inside_fd_is_waited_for(entry));
         CHECK(!entry || entry->attached <= entry->owned);
     }
 }
@@ -267,7 +267,7 @@ static void check_nothing_left(struct coir_sched *sched)
     CHECK_EQ(sched->timers.count, 0);
     CHECK_EQ(sched->timers.room, sched->timers.capacity);
     CHECK_EQ(sched->shields, 0);
-    CHECK_EQ(sched->world.waiting, 0);
+    CHECK_EQ(sched->outside, 0);
     struct coir_stats stats;
     coir_stats(&stats);
     CHECK(stats.spawned == stats.ended && stats.parked == 0 && stats.parked_fd == 0);

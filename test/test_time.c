@@ -1,6 +1,6 @@
 /* Both clocks: deadlines, sleeps, and what moves a virtual clock. */
 #include "run.h"
-#include "../src/core/sched.h"
+#include "inside.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -274,6 +274,12 @@ TEST(test_a_deadline_that_has_passed_lets_others_run_and_never_turns_the_clock_b
     CHECK_STR(run_log, "other main");
 }
 
+static uint64_t almost_never(struct cr_world *world)
+{
+    (void)world;
+    return COIR_NEVER - 3;
+}
+
 static int bad_lengths(void *arg)
 {
     (void)arg;
@@ -282,7 +288,9 @@ static int bad_lengths(void *arg)
     CHECK_EQ(coir_sleep(10), 0);
     CHECK_EQ(coir_after(-5), 10);
     CHECK_EQ(coir_after(INT64_MAX), (uint64_t)INT64_MAX + 10);
-    cr_sched_here->world.virtual_now_ns = COIR_NEVER - 3;
+    static struct cr_world_ops ops;
+    inside_replace_ops(&ops);
+    ops.now = almost_never;
     CHECK(coir_after(2) == COIR_NEVER - 1);
     CHECK(coir_after(3) == COIR_NEVER);
     CHECK(coir_after(1000) == COIR_NEVER);
@@ -323,20 +331,22 @@ TEST(test_signals_neither_end_nor_prolong_a_wait)
     run_monotonic(sleep_through_signals, NULL);
 }
 
-static int (*real_wait)(struct cr_world *, struct cr_event *, int, uint64_t);
+static const struct cr_world_ops *real;
+static struct cr_world_ops ops;
 static int waits;
 
-static int counted_wait(struct cr_world *world, struct cr_event *events, int most, uint64_t until)
+static int counted_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
+                        bool *more)
 {
     waits++;
-    return real_wait(world, events, most, until);
+    return real->wait(world, events, max, until, more);
 }
 
 static int idle(void *arg)
 {
     (void)arg;
-    real_wait = cr_sched_here->world.wait;
-    cr_sched_here->world.wait = counted_wait;
+    real = inside_replace_ops(&ops);
+    ops.wait = counted_wait;
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(COIR_MS(30))), -ETIMEDOUT);
     return waits == 1 ? 0 : 1;

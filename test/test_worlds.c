@@ -9,15 +9,15 @@
 
 #include <sys/eventfd.h>
 
-static int (*const INITS[])(struct cr_world *world) = {
-    cr_epoll_init,
-    cr_poll_init,
+static int (*const MAKE[])(struct cr_world **world) = {
+    cr_epoll_make,
+    cr_poll_make,
 #ifdef COIR_KQUEUE
-    cr_kqueue_init,
+    cr_kqueue_make,
 #endif
 };
 
-enum { WORLDS = sizeof INITS / sizeof *INITS };
+enum { WORLDS = sizeof MAKE / sizeof *MAKE };
 enum { SLOTS = 20, OPERATIONS = 1000, SCRIPTS = 300, BYTES_MOST = 70000 };
 
 struct slot {
@@ -31,7 +31,7 @@ struct slot {
 struct script {
     uint64_t seed, random;
     int step;
-    struct cr_world worlds[WORLDS];
+    struct cr_world *worlds[WORLDS];
     struct slot slots[SLOTS];
     long waits, events;
 };
@@ -53,8 +53,8 @@ static void check_same(const struct script *s, const char *what, int slot,
         if (answers[w] == answers[0])
             continue;
         fprintf(stderr, "seed %llu, step %d, slot %d, %s: %s %lld, %s %lld\n",
-                (unsigned long long)s->seed, s->step, slot, what, s->worlds[0].name,
-                (long long)answers[0], s->worlds[w].name, (long long)answers[w]);
+                (unsigned long long)s->seed, s->step, slot, what, s->worlds[0]->name,
+                (long long)answers[0], s->worlds[w]->name, (long long)answers[w]);
         CHECK(!"the worlds tell the same");
     }
 }
@@ -127,7 +127,7 @@ static void op_dup(struct script *s, int i)
 
 static uint64_t token_of(const struct script *s, int i)
 {
-    return (uint64_t)s->slots[i].generation << 32 | (uint64_t)i << 1 | 1;
+    return cr_token_of_fd(s->slots[i].generation, i);
 }
 
 /* From the first so many worlds. */
@@ -135,7 +135,7 @@ static void detach_from(struct script *s, int i, int worlds)
 {
     struct slot *slot = &s->slots[i];
     for (int w = 0; w < worlds; w++)
-        s->worlds[w].detach(&s->worlds[w], slot->fd[w], slot->place[w]);
+        s->worlds[w]->ops->detach(s->worlds[w], slot->fd[w], slot->place[w]);
     slot->generation++;
 }
 
@@ -146,9 +146,9 @@ static void op_attach(struct script *s, int i)
     if (slot->attached)
         return;
     for (int w = 0; w < WORLDS; w++) {
-        struct cr_world *world = &s->worlds[w];
-        slot->place[w] = world->attach(world, slot->fd[w], token_of(s, i));
-        if (slot->place[w] == -EPERM && world->ready(world, slot->fd[w], COIR_OUT) & COIR_ERR) {
+        struct cr_world *world = s->worlds[w];
+        slot->place[w] = world->ops->attach(world, slot->fd[w], token_of(s, i));
+        if (slot->place[w] == -EPERM && world->ops->ready(world, slot->fd[w], COIR_OUT) & COIR_ERR) {
             detach_from(s, i, w);
             return;
         }
@@ -172,7 +172,7 @@ static void op_close(struct script *s, int i)
 {
     op_detach(s, i);
     for (int w = 0; w < WORLDS; w++)
-        CHECK_EQ(s->worlds[w].close(&s->worlds[w], s->slots[i].fd[w]), 0);
+        CHECK_EQ(close(s->slots[i].fd[w]), 0);
     s->slots[i].open = false;
 }
 
@@ -183,13 +183,13 @@ static void op_arm(struct script *s, int i)
     int mask = (int)pick(s, 3) + 1;
     int64_t ready[WORLDS];
     for (int w = 0; w < WORLDS; w++)
-        ready[w] = s->worlds[w].ready(&s->worlds[w], slot->fd[w], mask);
+        ready[w] = s->worlds[w]->ops->ready(s->worlds[w], slot->fd[w], mask);
     check_same(s, "ready", i, ready);
     if (ready[0] != 0)
         return;
     CHECK(slot->attached);
     for (int w = 0; w < WORLDS; w++)
-        cr_world_arm(&s->worlds[w], slot->fd[w], slot->place[w], mask);
+        cr_world_arm(s->worlds[w], slot->fd[w], slot->place[w], mask);
     slot->armed |= mask;
 }
 
@@ -197,8 +197,10 @@ static void op_read(struct script *s, int i)
 {
     size_t size = 1 + pick(s, BYTES_MOST);
     int64_t got[WORLDS];
-    for (int w = 0; w < WORLDS; w++)
-        got[w] = s->worlds[w].read(&s->worlds[w], s->slots[i].fd[w], buffer, size, 0);
+    for (int w = 0; w < WORLDS; w++) {
+        struct cr_op op = {.kind = CR_OP_READ, .fd = s->slots[i].fd[w], .read = {buffer, size}};
+        got[w] = s->worlds[w]->ops->start(s->worlds[w], &op);
+    }
     check_same(s, "read", i, got);
 }
 
@@ -208,9 +210,15 @@ static void op_write(struct script *s, int i)
     int64_t put[WORLDS];
     memset(buffer, 0, 8); /* what a counter is raised by */
     buffer[0] = 1;
-    int kind = s->slots[i].socket ? CR_FD_SOCKET : 0;
-    for (int w = 0; w < WORLDS; w++)
-        put[w] = s->worlds[w].write(&s->worlds[w], s->slots[i].fd[w], buffer, size, kind, 0);
+    for (int w = 0; w < WORLDS; w++) {
+        struct cr_op op = {
+            .kind = CR_OP_WRITE,
+            .fd = s->slots[i].fd[w],
+            .is_socket = s->slots[i].socket,
+            .write = {buffer, size},
+        };
+        put[w] = s->worlds[w]->ops->start(s->worlds[w], &op);
+    }
     check_same(s, "write", i, put);
 }
 
@@ -227,11 +235,13 @@ static void op_shutdown(struct script *s, int i)
 static void take_in(struct script *s, int w, int most)
 {
     struct cr_event events[SLOTS];
+    struct cr_world *world = s->worlds[w];
+    bool more;
     int count;
-    for (int batches = 0; (count = s->worlds[w].wait(&s->worlds[w], events, most, 0)) > 0;) {
+    for (int batches = 0; (count = world->ops->wait(world, events, most, 0, &more)) > 0;) {
         CHECK(batches++ < 1000);
         for (int e = 0; e < count; e++) {
-            int i = (int)((uint32_t)events[e].token >> 1);
+            int i = cr_token_fd(events[e].token);
             CHECK(i < SLOTS && s->slots[i].attached && events[e].token == token_of(s, i));
             s->slots[i].told[w] |= (int)events[e].value;
         }
@@ -318,7 +328,7 @@ static void play(uint64_t seed, long *waits, long *events)
     s.seed = seed;
     s.random = seed * 0x9E3779B97F4A7C15u;
     for (int w = 0; w < WORLDS; w++)
-        CHECK_EQ(INITS[w](&s.worlds[w]), 0);
+        CHECK_EQ(MAKE[w](&s.worlds[w]), 0);
     int before = fds_open();
     for (s.step = 0; s.step < OPERATIONS; s.step++)
         step(&s);
@@ -328,7 +338,7 @@ static void play(uint64_t seed, long *waits, long *events)
             op_close(&s, i);
     op_wait(&s);
     for (int w = 0; w < WORLDS; w++)
-        s.worlds[w].fini(&s.worlds[w]);
+        s.worlds[w]->ops->close(s.worlds[w]);
     CHECK_EQ(fds_open(), before);
     *waits += s.waits;
     *events += s.events;
@@ -358,16 +368,17 @@ static void many_at_once(struct cr_world *world)
     int told[COUNT] = {0}, places[COUNT], left = COUNT;
     for (int i = 0; i < COUNT; i++) {
         pipes[i] = fds_pipe(0);
-        places[i] = world->attach(world, pipes[i].in, (uint64_t)i << 1 | 1);
+        places[i] = world->ops->attach(world, pipes[i].in, cr_token_of_fd(0, i));
         CHECK(places[i] >= 0);
         cr_world_arm(world, pipes[i].in, places[i], COIR_IN);
         fds_put(pipes[i].out, "x");
     }
     for (int batches = 0; left > 0 && batches < COUNT; batches++) {
-        int count = world->wait(world, events, BATCH, 0);
+        bool more = false;
+        int count = world->ops->wait(world, events, BATCH, 0, &more);
         CHECK(count > 0 && count <= BATCH);
         for (int e = 0; e < count; e++) {
-            int i = (int)(events[e].token >> 1);
+            int i = cr_token_fd(events[e].token);
             left -= told[i]++ == 0;
             CHECK_EQ(read(pipes[i].in, &(char){0}, 1), 1);
             cr_world_arm(world, pipes[i].in, places[i], COIR_IN);
@@ -383,10 +394,10 @@ static void many_at_once(struct cr_world *world)
 TEST(test_worlds_tell_of_everyone_though_a_batch_is_small)
 {
     for (int w = 0; w < WORLDS; w++) {
-        struct cr_world world;
-        CHECK_EQ(INITS[w](&world), 0);
-        many_at_once(&world);
-        world.fini(&world);
+        struct cr_world *world;
+        CHECK_EQ(MAKE[w](&world), 0);
+        many_at_once(world);
+        world->ops->close(world);
     }
 }
 
@@ -395,13 +406,15 @@ TEST(test_worlds_open_nothing_before_the_first_attach)
 {
     int before = fds_open();
     for (int w = 0; w < WORLDS; w++) {
-        struct cr_world world;
+        struct cr_world *world;
         struct cr_event event;
-        CHECK_EQ(INITS[w](&world), 0);
-        CHECK_EQ(world.wait(&world, &event, 1, 0), 0);
-        CHECK_EQ(world.wait(&world, &event, 1, cr_posix_now(&world) + 1000), 0);
+        bool more;
+        CHECK_EQ(MAKE[w](&world), 0);
+        CHECK_EQ(world->ops->wait(world, &event, 1, 0, &more), 0);
+        uint64_t soon = world->ops->now(world) + 1000;
+        CHECK_EQ(world->ops->wait(world, &event, 1, soon, &more), 0);
         CHECK_EQ(fds_open(), before);
-        world.fini(&world);
+        world->ops->close(world);
         CHECK_EQ(fds_open(), before);
     }
 }

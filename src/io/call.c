@@ -286,12 +286,16 @@ static int call_may_try(struct cr_call *call)
     return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
 }
 
-/* A FIFO that no writer has opened yet reads as if at its end. */
-static bool call_is_before_writers(const struct cr_call *call)
+/* What a read that got nothing means: 0, the end of file; but a FIFO that no writer has opened yet
+ * reads as if at its end: -EAGAIN; or an error. */
+static int64_t call_judge_end(struct cr_call *call)
 {
     struct cr_world *world = call_io(call)->world;
-    return call->mask == COIR_IN && call->entry->owned && call->entry->kind & CR_FD_FIFO &&
-           !call_has_no_bytes(call) && world->ops->ready(world, call->op.fd, COIR_IN) == 0;
+    if (call->mask != COIR_IN || !call->entry->owned || !(call->entry->kind & CR_FD_FIFO) ||
+        call_has_no_bytes(call))
+        return 0;
+    int ready = world->ops->ready(world, call->op.fd, COIR_IN);
+    return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
 }
 
 /* A connect that goes on in the kernel is asked about from then on. What was reported of the socket
@@ -329,8 +333,8 @@ static int64_t call_ask(struct cr_call *call)
         return result;
     if (call->op.kind == CR_OP_CONNECT)
         result = call_note_connect(call, result);
-    if (result == 0 && call_is_before_writers(call))
-        result = -EAGAIN;
+    if (result == 0)
+        result = call_judge_end(call);
     if (result > 0 && (size_t)result < call_asked_bytes(&call->op))
         cr_fd_note_short(call_io(call), entry);
     return result;
@@ -488,6 +492,13 @@ static void call_end(struct cr_call *call)
         cr_fd_release(call_io(call), entry);
 }
 
+/* Once more past the deadline, if it is still the same file. */
+static CR_COLD int call_last_try(struct cr_call *call)
+{
+    call->until = 0;
+    return cr_identity_check(call_io(call), call->entry) ? 0 : -EBADF;
+}
+
 static int64_t call_run(struct cr_call *call)
 {
     int woken = 0;
@@ -501,10 +512,10 @@ static int64_t call_run(struct cr_call *call)
         call->fooled = (uint8_t)(call->fooled + (woken > 0 && !call->wait.again));
         woken = call_wait(call);
         if (cr_call_is_late(call->self, call->entry, call->token, woken))
-            call->until = 0;
-        else if (woken < 0)
+            woken = call_last_try(call);
+        if (woken < 0)
             return woken;
-        else if (woken > 0 && call->op.kind == CR_OP_READY && !call->wait.again)
+        if (woken > 0 && call->op.kind == CR_OP_READY && !call->wait.again)
             return (woken | (call->entry->ready & COIR_HUP)) & (call->mask | COIR_HUP | COIR_ERR);
     }
 }

@@ -78,8 +78,10 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         cr_fd_hang(entry, &wait, COIR_IN);
         int woken = cr_call_park(self, entry, &wait, &cr_call_kind, until);
         if (CR_UNLIKELY(woken < 0)) {
-            bool late = cr_call_is_late(self, entry, token, woken);
-            return late ? fast_read_slowly(fd, buf, size, 0, CR_CALLER) : woken;
+            if (!cr_call_is_late(self, entry, token, woken))
+                return woken;
+            cr_identity_reset(entry);
+            return fast_read_slowly(fd, buf, size, 0, CR_CALLER);
         }
     }
     int64_t result = cr_world_read(fd, buf, size);

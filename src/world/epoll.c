@@ -32,7 +32,8 @@ enum { NEAR_NS = 2 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
 
 struct cr_epoll {
     struct cr_world world;
-    int queue, timer; /* -1: not opened yet */
+    int queue; /* -1: not opened yet */
+    int timer; /* -1: none */
     uint64_t alarm_ns;
 };
 
@@ -46,11 +47,6 @@ static int epoll_open_queue(int *queue)
     if (*queue < 0)
         *queue = cr_os_number(epoll_create1(EPOLL_CLOEXEC));
     return *queue < 0 ? -errno : *queue;
-}
-
-static int epoll_open(struct cr_world *world)
-{
-    return epoll_open_queue(&epoll_of(world)->queue);
 }
 
 static bool epoll_owns(struct cr_world *world, int fd)
@@ -74,6 +70,31 @@ static int epoll_add(int queue, int fd, uint32_t events, uint64_t token)
 static bool epoll_remove(int queue, int fd)
 {
     return epoll_ctl(queue, EPOLL_CTL_DEL, fd, &(struct epoll_event){0}) == 0;
+}
+
+/* Without it waits have limits. */
+static void epoll_open_timer(struct cr_epoll *epoll)
+{
+    int timer = cr_os_number(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (timer < 0)
+        return;
+    if (epoll_add(epoll->queue, timer, EPOLLIN | (uint32_t)EPOLLET, CR_TOKEN_TIMER) == 0)
+        epoll->timer = timer;
+    else
+        close(timer);
+}
+
+/* Both at once, and not the timer when it is needed first: it could get the number of a file that
+ * was closed behind coir's back, and would pass for it. */
+static int epoll_open(struct cr_world *world)
+{
+    struct cr_epoll *epoll = epoll_of(world);
+    if (epoll->queue >= 0)
+        return epoll->queue;
+    int result = epoll_open_queue(&epoll->queue);
+    if (result >= 0)
+        epoll_open_timer(epoll);
+    return result;
 }
 
 static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
@@ -120,28 +141,13 @@ static int epoll_wait_until(int queue, struct epoll_event *events, int max, uint
     return ready > 0 ? epoll_wait(queue, events, max, 0) : ready;
 }
 
-static bool epoll_open_timer(struct cr_epoll *epoll)
-{
-    if (epoll->timer >= 0)
-        return true;
-    int timer = cr_os_number(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (timer < 0)
-        return false;
-    if (epoll_add(epoll->queue, timer, EPOLLIN | (uint32_t)EPOLLET, CR_TOKEN_TIMER) < 0) {
-        close(timer);
-        return false;
-    }
-    epoll->timer = timer;
-    return true;
-}
-
 /* Whether a wait without a limit ends at a deadline, or before. */
 static bool epoll_set_alarm(struct cr_epoll *epoll, uint64_t until)
 {
     if (CR_LIKELY(epoll->alarm_ns <= until))
         return true;
     uint64_t now = cr_posix_now(NULL);
-    if (until < now + NEAR_NS || !epoll_open_timer(epoll))
+    if (epoll->timer < 0 || until < now + NEAR_NS)
         return false;
     struct itimerspec alarm = {.it_value = {.tv_sec = (time_t)(until / SECOND_NS),
                                             .tv_nsec = (long)(until % SECOND_NS)}};
