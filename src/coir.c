@@ -40,6 +40,8 @@
 /* 4: fibers that wait for the world: calls on descriptors */
 #include "io/fd.c"
 #include "io/identity.c"
+#include "io/try.c"
+#include "io/wait.c"
 #include "io/call.c"
 #include "io/fast.c"
 #include "io/calls.c"

@@ -356,9 +356,7 @@ static int closed_while_a_dup_lives(void *arg)
     fds_put(old.out, "old");
     CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
     struct cr_event event;
-    struct cr_world *world = inside_world();
-    bool more;
-    while (world->ops->wait(world, &event, 1, 0, &more) > 0)
+    while (inside_world()->ops->wait(inside_world(), &event, 1, 0, &(bool){false}) > 0)
         CHECK(event.token == inside_fd(number)->token || event.token == CR_TOKEN_TIMER);
     w.until = coir_after(COIR_SEC(5));
     fds_start(&w, 1);

@@ -148,7 +148,8 @@ static void op_attach(struct script *s, int i)
     for (int w = 0; w < WORLDS; w++) {
         struct cr_world *world = s->worlds[w];
         slot->place[w] = world->ops->attach(world, slot->fd[w], token_of(s, i));
-        if (slot->place[w] == -EPERM && world->ops->ready(world, slot->fd[w], COIR_OUT) & COIR_ERR) {
+        bool is_broken = world->ops->ready(world, slot->fd[w], COIR_OUT) & COIR_ERR;
+        if (slot->place[w] == -EPERM && is_broken) {
             detach_from(s, i, w);
             return;
         }

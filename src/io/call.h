@@ -23,6 +23,27 @@ struct cr_call {
     struct cr_fd_wait wait;
 };
 
+enum { CR_CALL_ASKED = 1 << 16 }; /* in `asked`, beside the answer */
+
+/* What a call of each kind waits for, and how it tries. */
+struct cr_call_trait {
+    uint8_t mask;
+    bool asks;   /* of a foreign descriptor the kernel is asked first, since a try might block */
+    bool always; /* is tried whatever is remembered */
+};
+
+extern CR_HIDDEN const struct cr_call_trait cr_call_traits[];
+
+CR_INLINE const struct cr_call_trait *cr_call_trait(const struct cr_call *call)
+{
+    return &cr_call_traits[call->op.kind];
+}
+
+CR_INLINE struct cr_io *cr_call_io(const struct cr_call *call)
+{
+    return cr_io_of(call->self->sched);
+}
+
 /* Makes a call as soon as it can be made: its result, or an error. Parks. */
 CR_HIDDEN int64_t cr_call_make(struct cr_call *call, const char *function, void *caller);
 
@@ -30,13 +51,29 @@ CR_HIDDEN int64_t cr_call_make(struct cr_call *call, const char *function, void 
  * under way is waited for, whatever happens. */
 CR_HIDDEN int64_t cr_call_now(struct cr_op *op, const char *function, void *caller);
 
+/* ---- try.c ---- */
+
+/* One try: a result, -EAGAIN, or another error. */
+CR_HIDDEN int64_t cr_io_try(struct cr_call *call);
+
+/* The only way into the world for a call. An operation under way is waited for. */
+CR_HIDDEN int64_t cr_io_start(struct cr_call *call);
+
 /* The end of an operation that a world said was pending. */
-CR_HIDDEN void cr_call_complete(uint64_t token, int64_t value);
+CR_HIDDEN void cr_io_complete(uint64_t token, int64_t value);
+
+/* ---- wait.c ---- */
+
+/* Waits for the next try: for what it is ready, 0 after a pause, or an error. */
+CR_HIDDEN int cr_io_wait(struct cr_call *call);
 
 /* Waits without being woken by readiness, until `until` or coir_close: -ETIMEDOUT, -EBADF or
  * -ECANCELED. */
-CR_HIDDEN int cr_call_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
-                            const struct cr_wait_kind *kind, uint64_t until);
+CR_HIDDEN int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
+                          const struct cr_wait_kind *kind, uint64_t until);
+
+/* The kind of a wait for readiness on behalf of a call. */
+extern CR_HIDDEN const struct cr_wait_kind cr_io_readiness;
 
 /* Parks in a wait that hangs on a descriptor: what it is ready for, or why not. */
 CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
@@ -57,8 +94,5 @@ CR_INLINE bool cr_call_is_late(const struct cr_fiber *self, const struct cr_fd *
 {
     return woken == -ETIMEDOUT && entry->token == token && !self->stop;
 }
-
-/* The kind of a wait for readiness on behalf of a call. */
-extern CR_HIDDEN const struct cr_wait_kind cr_call_kind;
 
 #endif

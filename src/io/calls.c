@@ -100,7 +100,8 @@ int coir_shutdown(int fd, int how)
 
 int coir_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 {
-    struct cr_op op = {.kind = CR_OP_GETSOCKOPT, .fd = fd, .option_out = {level, name, value, size}};
+    struct cr_op op = {
+        .kind = CR_OP_GETSOCKOPT, .fd = fd, .option_out = {level, name, value, size}};
     return (int)cr_call_now(&op, "coir_getsockopt", CR_CALLER);
 }
 

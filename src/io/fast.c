@@ -76,7 +76,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         struct cr_fd_wait wait;
         uint64_t token = entry->token;
         cr_fd_hang(entry, &wait, COIR_IN);
-        int woken = cr_call_park(self, entry, &wait, &cr_call_kind, until);
+        int woken = cr_call_park(self, entry, &wait, &cr_io_readiness, until);
         if (CR_UNLIKELY(woken < 0)) {
             if (!cr_call_is_late(self, entry, token, woken))
                 return woken;

@@ -40,9 +40,9 @@ struct cr_fd {
     uint64_t last[CR_FD_DIRECTIONS]; /* see identity.h */
     uint64_t token;  /* its number, and the generation, which changes with every close */
     uint32_t asides; /* calls under way whose EAGAIN does not say what others would get */
-    uint8_t ready;  /* IN, OUT: a call may succeed; SHORT; HUP, URGENT: seen since it was attached, or
-                       began to connect; either revokes SHORT */
-    uint8_t kind;   /* enum cr_fd_kind, of an owned one */
+    uint8_t ready;   /* IN, OUT: a call may succeed; SHORT; HUP, URGENT: seen since it was attached,
+                        or began to connect; either revokes SHORT */
+    uint8_t kind;    /* enum cr_fd_kind, of an owned one */
     bool owned, attached;
     struct cr_list others; /* waits that no event ends, only coir_close */
     int index;             /* in the world, while attached */

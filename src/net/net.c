@@ -121,7 +121,8 @@ static int net_unlink(coir_addr *addr)
     coir_close(fd);
     if (result != -ECONNREFUSED)
         return -EADDRINUSE;
-    struct cr_op remove = {.kind = CR_OP_UNLINK, .fd = -1, .name = {net_sockaddr(addr), addr->size}};
+    struct cr_op remove = {
+        .kind = CR_OP_UNLINK, .fd = -1, .name = {net_sockaddr(addr), addr->size}};
     result = (int)cr_call_now(&remove, "coir_net_listen", CR_CALLER);
     return result == -ENOTSOCK ? -EADDRINUSE : result == -ENOENT ? 0 : result;
 }

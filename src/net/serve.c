@@ -89,7 +89,7 @@ static int serve_wait(struct serve *serve, uint64_t until)
     if (serve->entry->token != serve->token)
         return -EBADF;
     serve->room = &wait;
-    int result = cr_call_pause(serve->acceptor, serve->entry, &wait, &ROOM, until);
+    int result = cr_io_pause(serve->acceptor, serve->entry, &wait, &ROOM, until);
     serve->room = NULL;
     return result == -ETIMEDOUT ? 0 : result;
 }

@@ -52,8 +52,8 @@ CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespe
 
 CR_HIDDEN bool cr_os_is_tcp(int fd);
 
-/* Moves a new descriptor to a number above 2, which is returned; -1 with errno, and it is closed. An
- * error (-1) is handed through. */
+/* Moves a new descriptor to a number above 2, and returns it; or -1 with errno, and closes it. An
+ * error (-1) is returned as it is. */
 CR_HIDDEN int cr_os_number(int fd);
 /* The same for both of two: 0, or -1 with errno, and both are closed. */
 CR_HIDDEN int cr_os_number_both(int fds[2]);

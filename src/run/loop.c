@@ -28,7 +28,7 @@ static void loop_dispatch(struct cr_run *run, const struct cr_event *events, int
         if (CR_LIKELY(kind == CR_TOKEN_FD))
             cr_fd_event(&run->io, events[i].token, (int)events[i].value);
         else if (kind == CR_TOKEN_OP)
-            cr_call_complete(events[i].token, events[i].value);
+            cr_io_complete(events[i].token, events[i].value);
         else if (kind == CR_TOKEN_BELL)
             cr_post_hush(run);
     }

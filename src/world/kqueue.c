@@ -196,7 +196,7 @@ static int kqueue_adopt(struct cr_world *world, int fd)
     return kind > 0 && kqueue_of(world)->no_urgent ? kind & ~CR_FD_SHORT_EMPTIES : kind;
 }
 
-static int kqueue_mask(const struct kevent *event)
+static int kqueue_mask(struct cr_world *world, const struct kevent *event)
 {
     if (event->flags & EV_ERROR)
         return COIR_IN | COIR_OUT | COIR_ERR;
@@ -206,7 +206,7 @@ static int kqueue_mask(const struct kevent *event)
             mask = FILTERS[i].mask;
     if (!(event->flags & EV_EOF))
         return mask;
-    int asked = cr_posix_ask((int)event->ident, COIR_IN | COIR_OUT);
+    int asked = world->ops->ready(world, (int)event->ident, COIR_IN | COIR_OUT);
     if (asked < 0)
         asked = COIR_IN | COIR_OUT | COIR_ERR;
     if (mask & COIR_IN)
@@ -220,14 +220,15 @@ static int kqueue_mask(const struct kevent *event)
 
 /* What both directions of a descriptor have to report mostly comes in neighbours, and is one event
  * then. */
-static int kqueue_report(const struct kevent *got, int count, struct cr_event *events)
+static int kqueue_report(struct cr_world *world, const struct kevent *got, int count,
+                         struct cr_event *events)
 {
     int told = 0;
     for (int i = 0; i < count; i++) {
         uint64_t token = kqueue_token(&got[i]);
         if (told == 0 || events[told - 1].token != token)
             events[told++] = (struct cr_event){.token = token};
-        events[told - 1].value |= kqueue_mask(&got[i]);
+        events[told - 1].value |= kqueue_mask(world, &got[i]);
     }
     return told;
 }
@@ -255,7 +256,7 @@ static int kqueue_wait(struct cr_world *world, struct cr_event *events, int max,
     if (count < 0)
         return count;
     *more = count == room && room > 0;
-    return kqueue_report(got, count, events);
+    return kqueue_report(world, got, count, events);
 }
 
 static void kqueue_close(struct cr_world *world)

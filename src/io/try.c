@@ -1,0 +1,221 @@
+/* One try of a call: whether it may be made, the world's answer, and what the answer says of the
+ * descriptor. An operation that the world has under way is waited for here, whoever began it. */
+#include "call.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+/* ---- an operation under way ---- */
+
+static void try_describe(const struct cr_wait *wait, char *text, size_t size)
+{
+    const struct cr_call *call = CR_CONTAINER(wait, struct cr_call, wait.wait);
+    snprintf(text, size, "%d", call->op.fd);
+}
+
+static const struct cr_wait_kind PENDING = {
+    .name = "an operation on descriptor ",
+    .woken = -EBUSY,
+    .expired = -ETIMEDOUT,
+    .outside = true,
+    .describe = try_describe,
+};
+
+static const struct cr_wait_kind CANCELLED = {
+    .name = "the end of a cancelled operation on descriptor ",
+    .woken = -EBUSY,
+    .firm = true,
+    .outside = true,
+    .describe = try_describe,
+};
+
+/* Of a call that is no cancellation point. */
+static const struct cr_wait_kind PENDING_FIRM = {
+    .name = "an operation on descriptor ",
+    .woken = -EBUSY,
+    .firm = true,
+    .outside = true,
+    .describe = try_describe,
+};
+
+/* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
+ * event, cancelled or not; what the operation did is reported in any case. */
+static CR_COLD int64_t try_finish(struct cr_call *call)
+{
+    struct cr_fiber *self = call->self;
+    struct cr_fd *entry = call->entry;
+    struct cr_wait *wait = &call->wait.wait;
+    int outcome = 0;
+    call->done = false;
+    if (entry) {
+        cr_list_append(&entry->others, &wait->link);
+        outcome = cr_sched_park(self, wait, &PENDING, call->until);
+        if (!call->done)
+            cr_call_io(call)->world->ops->cancel(cr_call_io(call)->world, &call->op);
+    }
+    if (!call->done) {
+        cr_list_init(&wait->link);
+        cr_sched_park_now(self, wait, entry ? &CANCELLED : &PENDING_FIRM, COIR_NEVER);
+    }
+    int64_t result = call->op.result;
+    if (result == -EAGAIN && entry && entry->token != call->token)
+        return -EBADF;
+    return result == -ECANCELED && outcome < 0 ? outcome : result;
+}
+
+void cr_io_complete(uint64_t token, int64_t value)
+{
+    struct cr_call *call = CR_CONTAINER((struct cr_op *)(uintptr_t)token, struct cr_call, op);
+    struct cr_fiber *fiber = call->self;
+    call->op.result = value;
+    call->done = true;
+    if (fiber->wait == &call->wait.wait)
+        cr_sched_wake(fiber, 0);
+}
+
+/* The only way into the world for a call. */
+int64_t cr_io_start(struct cr_call *call)
+{
+    struct cr_world *world = cr_call_io(call)->world;
+    int64_t result = world->ops->start(world, &call->op);
+    return CR_LIKELY(result != CR_PENDING) ? result : try_finish(call);
+}
+
+/* ---- a try ---- */
+
+static bool try_vector_is_empty(const struct iovec *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].iov_len > 0)
+            return false;
+    return true;
+}
+
+/* Nothing to move, or no valid place to move it: over at once, also where nothing can be read or
+ * written. A message may be empty, and still is one. */
+static bool try_has_no_bytes(const struct cr_call *call)
+{
+    const struct cr_op *op = &call->op;
+    switch (op->kind) {
+    case CR_OP_READ:
+    case CR_OP_WRITE:
+        return op->read.size == 0;
+    case CR_OP_READV:
+    case CR_OP_WRITEV:
+        return !op->vector.parts || op->vector.count <= 0 || op->vector.count > IOV_MAX ||
+               try_vector_is_empty(op->vector.parts, (size_t)op->vector.count);
+    case CR_OP_RECV:
+        return op->recv.size == 0 && op->recv.flags == 0;
+    case CR_OP_SEND:
+        return op->send.size == 0;
+    case CR_OP_RECVMSG:
+    case CR_OP_SENDMSG: {
+        const struct msghdr *message = op->sendmsg.message;
+        return !message || (op->sendmsg.flags == 0 && message->msg_controllen == 0 &&
+                            (size_t)message->msg_iovlen <= IOV_MAX &&
+                            try_vector_is_empty(message->msg_iov, (size_t)message->msg_iovlen));
+    }
+    default:
+        return false;
+    }
+}
+
+/* Whether what has no bytes has no message either. */
+static bool try_is_stream(const struct cr_call *call)
+{
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof type;
+    struct cr_op ask = {
+        .kind = CR_OP_GETSOCKOPT,
+        .at_once = true,
+        .fd = call->op.fd,
+        .option_out = {SOL_SOCKET, SO_TYPE, &type, &size},
+    };
+    struct cr_world *world = cr_call_io(call)->world;
+    return world->ops->start(world, &ask) < 0 || type == SOCK_STREAM;
+}
+
+/* Whether a try may be made: 0; -EAGAIN: it would be in vain, or might block; or another error. */
+static int try_may(struct cr_call *call)
+{
+    const struct cr_fd *entry = call->entry;
+    if (entry->owned) {
+        bool may = entry->ready & call->mask || call->until == 0 || cr_call_trait(call)->always ||
+                   call->by_pauses;
+        return may || try_has_no_bytes(call) ? 0 : -EAGAIN;
+    }
+    if (!cr_call_trait(call)->asks || try_has_no_bytes(call))
+        return 0;
+    struct cr_world *world = cr_call_io(call)->world;
+    int ready = call->asked & ~CR_CALL_ASKED;
+    if (!(call->asked & CR_CALL_ASKED))
+        ready = world->ops->ready(world, call->op.fd, call->mask);
+    call->asked = 0;
+    return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
+}
+
+/* What a read that got nothing means: 0, the end of file; but a FIFO that no writer has opened yet
+ * reads as if at its end: -EAGAIN; or an error. */
+static int64_t try_judge_end(struct cr_call *call)
+{
+    struct cr_world *world = cr_call_io(call)->world;
+    if (call->mask != COIR_IN || !call->entry->owned || !(call->entry->kind & CR_FD_FIFO) ||
+        try_has_no_bytes(call))
+        return 0;
+    int ready = world->ops->ready(world, call->op.fd, COIR_IN);
+    return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
+}
+
+/* A connect that goes on in the kernel is asked about from then on. What was reported of the socket
+ * before is over; but a stream that began earlier says 0 when it is connected, and may have
+ * reported its end since. */
+static int64_t try_note_connect(struct cr_call *call, int64_t result)
+{
+    struct cr_fd *entry = call->entry;
+    bool goes_on = result == -EINPROGRESS || result == -EALREADY;
+    if (result == -EINPROGRESS || (result == 0 && !(entry->kind & CR_FD_SHORT_EMPTIES)))
+        cr_fd_connect(entry);
+    if (goes_on)
+        call->op.kind = CR_OP_CONNECTED;
+    else if (result == -EAGAIN)
+        call->by_pauses = true; /* the peer's queue is full, and readiness does not report it */
+    return goes_on ? -EAGAIN : result;
+}
+
+/* How many bytes a read asked for; 0 where a short one proves nothing. */
+static size_t try_asked_bytes(const struct cr_op *op)
+{
+    if (op->kind == CR_OP_READ)
+        return op->read.size;
+    return op->kind == CR_OP_RECV && op->recv.flags == 0 && !op->recv.addr ? op->recv.size : 0;
+}
+
+/* Asks the world, and corrects what is remembered by its answer. */
+static int64_t try_ask(struct cr_call *call)
+{
+    struct cr_fd *entry = call->entry;
+    call->op.foreign = !entry->owned;
+    call->op.is_socket = entry->owned && entry->kind & CR_FD_SOCKET;
+    int64_t result = cr_io_start(call);
+    if (entry->token != call->token)
+        return result;
+    if (call->op.kind == CR_OP_CONNECT)
+        result = try_note_connect(call, result);
+    if (result == 0)
+        result = try_judge_end(call);
+    if (result > 0 && (size_t)result < try_asked_bytes(&call->op))
+        cr_fd_note_short(cr_call_io(call), entry);
+    return result;
+}
+
+int64_t cr_io_try(struct cr_call *call)
+{
+    int64_t result = try_may(call);
+    if (result == 0)
+        result = try_ask(call);
+    if (result != -EAGAIN)
+        return result;
+    if (!call->aside && call->entry->token == call->token)
+        cr_fd_unready(cr_call_io(call), call->entry, call->mask);
+    return try_has_no_bytes(call) && try_is_stream(call) ? 0 : -EAGAIN;
+}
