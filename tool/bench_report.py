@@ -8,6 +8,7 @@ import subprocess
 import textwrap
 
 NOISY_SPREAD = 0.5
+INSTRUCTIONS, WITH_LTO = "instructions", "with LTO" # columns of the tables
 
 # What coir promises itself: its figure is at most LIMIT times the lowest of these peers', or at
 # most LIMIT where there are none.
@@ -49,7 +50,8 @@ def number(value):
 
 
 def show(results, peers):
-    print(f"{'':15}{'ns':>10}{'spread':>8}{'instructions':>14}{'bytes':>7}{'cpu ms':>8}"
+    print(f"{'':15}{'ns':>10}{'spread':>8}{'instructions':>14}{'with LTO':>10}{'bytes':>7}"
+          f"{'cpu ms':>8}"
           "   peers, each with its spread and ours / theirs")
     labels = {peer.name: peer.label for peer in peers}
     for result in results.values():
@@ -57,7 +59,8 @@ def show(results, peers):
         beside = [f"{labels[peer]} {number(theirs[figure])} {theirs['spread']:.0%} "
                   f"{result['ratio'][peer]:.2f}" for peer, theirs in result["peers"].items()]
         print(f"{result['name']:15}{result['ns']:10.2f}{result['spread']:8.0%}"
-              + (f"{result['instructions']:14.1f}" if "instructions" in result else " " * 14)
+              + (f"{result['instructions']:14.1f}{result['with_lto']:10.1f}"
+                 if "instructions" in result else " " * 24)
               + (f"{result['bytes']:7.0f}" if "bytes" in result else " " * 7)
               + (f"{result['cpu_ms']:8.0f}" if "cpu_ms" in result else " " * 8)
               + ("   " + "; ".join(beside) if beside else ""))
@@ -109,10 +112,10 @@ def compare(results, earlier):
         if not old:
             print(f"{name}: not in the earlier file")
             continue
-        if new.get("instructions", 0) > old.get("instructions", float("inf")) + 0.5:
-            print(f"MORE INSTRUCTIONS {name}: {old['instructions']:.1f} -> "
-                  f"{new['instructions']:.1f}")
-            status = 1
+        for key in ("instructions", "with_lto"):
+            if new.get(key, 0) > old.get(key, float("inf")) + 0.5:
+                print(f"MORE INSTRUCTIONS {name}, {key}: {old[key]:.1f} -> {new[key]:.1f}")
+                status = 1
         if new.get("bytes", 0) > 1.02 * old.get("bytes", float("inf")):
             print(f"larger: {name}: {old['bytes']:.0f} -> {new['bytes']:.0f} bytes")
         figure = figure_of(name)
@@ -138,17 +141,17 @@ def cell(result, name):
 
 
 def table(results, peers, spreads):
-    rows = [["", "coir", "instructions", *(peer.label for peer in peers)]]
+    rows = [["", "coir", INSTRUCTIONS, WITH_LTO, *(peer.label for peer in peers)]]
     rows.append(["---"] + ["--:"] * (len(rows[0]) - 1))
     for name, result in results.items():
-        row = [name, cell(result, name),
-               f"{result['instructions']:.0f}" if "instructions" in result else ""]
+        row = [name, cell(result, name), *(f"{result[key]:.0f}" if key in result else ""
+                                           for key in ("instructions", "with_lto"))]
         row += [cell(result["peers"].get(peer.name), name) for peer in peers]
         if spreads:
             if name.startswith("parked"): # the bytes are shown, and they do not spread
                 rows.append(row)
                 continue
-            figures = [result, None, *(result["peers"].get(peer.name) for peer in peers)]
+            figures = [result, None, None, *(result["peers"].get(peer.name) for peer in peers)]
             for i, figure in enumerate(figures):
                 row[i + 1] += f" ±{figure['spread'] / 2:.0%}" if figure else ""
         rows.append(row)
@@ -164,6 +167,43 @@ def replace_section(path, text, mark="tool/bench --readme"):
         raise SystemExit(f"tool/bench: {path} has no section between the markers")
     with open(path, "w", encoding="utf-8") as file:
         file.write(after)
+
+
+def set_cells(path, mark, column, after, cells):
+    """Puts text into the cells {name of the row: text} of one column of the table between the
+    markers; the column is added behind another one if it is not there."""
+    with open(path, encoding="utf-8") as file:
+        section = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", file.read(), re.S)[1]
+    lines = section.splitlines(keepends=True)
+    rows = {i: line.strip().strip("|").split("|") for i, line in enumerate(lines)
+            if line.startswith("|")}
+    header = [name.strip() for name in next(iter(rows.values()))]
+    if column not in header:
+        at = header.index(after) + 1
+        header.insert(at, column)
+        for row in rows.values():
+            row.insert(at, "--:" if row[0].strip() == "---" else "")
+        next(iter(rows.values()))[at] = column
+    for i, row in rows.items():
+        name = row[0].strip()
+        if name in cells:
+            row[header.index(column)] = cells[name]
+        lines[i] = "| " + " | ".join(cell.strip() for cell in row) + " |\n"
+    replace_section(path, "".join(lines), mark)
+
+
+def write_counts(counts, of_servers, root):
+    """Only the instructions, in the tables of an earlier --readme. `of_servers`: label -> count."""
+    for path in (os.path.join(root, "README.md"), os.path.join(root, "bench", "README.md")):
+        for column, key, after in ((INSTRUCTIONS, "instructions", "coir"),
+                                   (WITH_LTO, "with_lto", INSTRUCTIONS)):
+            set_cells(path, "tool/bench --readme", column, after,
+                      {name: f"{result[key]:.0f}" for name, result in counts.items()})
+        after = ""
+        for label, value in of_servers.items():
+            set_cells(path, "tool/bench --readme, servers", label, after,
+                      {INSTRUCTIONS: f"{value:.0f}"})
+            after = label
 
 
 def paragraph(text):

@@ -28,7 +28,7 @@ HTTP = {"http_50": (50, 1)}  # connections, seconds
 TURNS = 4 # of each server in a run
 COUNTS = 5 # of system calls, each in a run of its own
 NAMES = [*ECHO, *HTTP]
-COUNTED = ("coir", "bare", "libuv", "libevent") # valgrind cannot follow State Threads
+COUNTED = ("coir", "coir_lto", "bare", "libuv", "libevent") # valgrind cannot follow State Threads
 CALLGRIND_REQUESTS = (5_000, 25_000)
 ANSWER = "hello, world\n"
 
@@ -41,13 +41,14 @@ INSTRUCTIONS_LIMIT = 280
 
 
 class Server(Peer):
-    """One server. What coir's is built of is the library of the preset release."""
+    """One server. What coir's is built of is the library of the preset release, or lto."""
 
     def __init__(self, label, source, compiler, libraries=(), header=None, package=None,
-                 benches=()):
+                 benches=(), name=None):
         super().__init__(label, source, compiler, libraries, header, package)
         self.source_path = os.path.join(ROOT, "bench", "server", source)
         self.benches = set(benches)
+        self.name = name or self.name
         self.program = os.path.join(BUILD, "server", self.name)
 
     def build(self):
@@ -94,8 +95,14 @@ class Nginx(Server):
         return ["nginx", "-p", self.folder_of_run, "-c", config]
 
 
-LIBRARY = [f"-I{ROOT}/include", os.path.join(ROOT, "build", "release", "libcoir.a"), "-lpthread"]
+def library(preset):
+    return [f"-I{ROOT}/include", os.path.join(ROOT, "build", preset, "libcoir.a"), "-lpthread"]
+
+
+LIBRARY = library("release")
 COIR = Server("coir", "coir.c", C, LIBRARY, benches=ECHO)
+COIR_LTO = Server("coir with LTO", "coir.c", [*C, "-O3", "-flto"], library("lto"), benches=ECHO,
+                  name="coir_lto")
 COIR_HTTP = Server("coir", "http.c", C, [*LIBRARY, "-lhttp_parser"], "http_parser.h",
                    "libhttp-parser-dev", benches=HTTP)
 COIR_HTTP.source_path = os.path.join(ROOT, "example", "server", "http.c")
@@ -261,12 +268,23 @@ def instructions(server, name="echo_50"):
     return (totals[1] - totals[0]) / (CALLGRIND_REQUESTS[1] - CALLGRIND_REQUESTS[0])
 
 
+def count():
+    """Label -> instructions of a request to coir's echo servers."""
+    counts = {}
+    for server in (COIR, COIR_LTO):
+        reason = LOAD.build() or server.build()
+        if reason:
+            raise SystemExit(f"tool/bench: {reason}")
+        counts[server.label] = instructions(server)
+    return counts
+
+
 # ---- all of them
 
 def build(wanted):
     """The servers that can be built, ours first, and a line for each of the others."""
     built, lines = [], []
-    for server in (LOAD, COIR, COIR_HTTP, *PEERS):
+    for server in (LOAD, COIR, COIR_LTO, COIR_HTTP, *PEERS):
         if server is not LOAD and not server.benches & set(wanted):
             continue
         reason = server.missing() or server.build()
