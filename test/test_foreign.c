@@ -366,7 +366,7 @@ static int count_own(void *arg)
     CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, COIR_NEVER), 1);
     CHECK_EQ(fds_open(), before + 2);
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1)), -ETIMEDOUT);
-    CHECK(fds_open() <= before + 3);
+    CHECK_EQ(fds_open(), before + 2 + inside_own_count());
     for (int fd = 0; fd < NUMBERS; fd++) {
         int flags = fcntl(fd, F_GETFD);
         if (flags >= 0 && !was_open[fd] && fd != pipe.in && fd != pipe.out)

@@ -103,6 +103,7 @@ static CR_NOINLINE int wait_park_both(struct cr_call *call)
     cr_group_init(&pair.group, call->self, wait_any);
     for (int i = 0; i < CR_FD_DIRECTIONS; i++) {
         cr_group_join(&pair.group, &pair.waits[i].wait);
+        pair.waits[i].again = false;
         cr_fd_hang_armed(io, call->entry, &pair.waits[i], 1 << i);
     }
     int woken = cr_sched_park_now(call->self, &pair.group.park, &WAIT_FD_BOTH, call->until);
