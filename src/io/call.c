@@ -14,10 +14,10 @@
 
 /* What a call of each kind waits for, and how it tries. */
 const struct cr_call_trait cr_call_traits[CR_OP_READY + 1] = {
-    [CR_OP_READ] = {COIR_IN, .asks = true},
-    [CR_OP_WRITE] = {COIR_OUT, .asks = true},
-    [CR_OP_READV] = {COIR_IN, .asks = true},
-    [CR_OP_WRITEV] = {COIR_OUT, .asks = true},
+    [CR_OP_READ] = {COIR_IN},
+    [CR_OP_WRITE] = {COIR_OUT},
+    [CR_OP_READV] = {COIR_IN},
+    [CR_OP_WRITEV] = {COIR_OUT},
     [CR_OP_RECV] = {COIR_IN},
     [CR_OP_SEND] = {COIR_OUT},
     [CR_OP_RECVMSG] = {COIR_IN},
@@ -38,7 +38,6 @@ static CR_COLD int call_enter(struct cr_call *call)
     if (ready < 0)
         return ready;
     call->entry = cr_fd_make(&io->fds, call->op.fd);
-    call->asked = ready | CR_CALL_ASKED;
     return call->entry ? 0 : -ENOMEM;
 }
 

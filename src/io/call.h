@@ -16,19 +16,15 @@ struct cr_call {
     uint8_t mask;    /* the directions it waits for */
     uint8_t fooled;  /* how often in a row readiness was reported and disproved */
     uint8_t pause_ms; /* the last back-off */
-    int asked;       /* what the kernel has said of readiness already; 0: nothing */
     uint64_t token;  /* the entry's, when the call found it */
     struct cr_fiber *self;
     struct cr_fd *entry;
     struct cr_fd_wait wait;
 };
 
-enum { CR_CALL_ASKED = 1 << 16 }; /* in `asked`, beside the answer */
-
 /* What a call of each kind waits for, and how it tries. */
 struct cr_call_trait {
     uint8_t mask;
-    bool asks;   /* of a foreign descriptor the kernel is asked first, since a try might block */
     bool always; /* is tried whatever is remembered */
 };
 

@@ -135,23 +135,13 @@ static bool try_is_stream(const struct cr_call *call)
     return world->ops->start(world, &ask) < 0 || type == SOCK_STREAM;
 }
 
-/* Whether a try may be made: 0; -EAGAIN: it would be in vain, or might block; or another error. */
-static int try_may(struct cr_call *call)
+/* Whether a try would be in vain, by what is remembered. Of a foreign descriptor nothing is. */
+static bool try_is_in_vain(const struct cr_call *call)
 {
     const struct cr_fd *entry = call->entry;
-    if (entry->owned) {
-        bool may = entry->ready & call->mask || call->until == 0 || cr_call_trait(call)->always ||
-                   call->by_pauses;
-        return may || try_has_no_bytes(call) ? 0 : -EAGAIN;
-    }
-    if (!cr_call_trait(call)->asks || try_has_no_bytes(call))
-        return 0;
-    struct cr_world *world = cr_call_io(call)->world;
-    int ready = call->asked & ~CR_CALL_ASKED;
-    if (!(call->asked & CR_CALL_ASKED))
-        ready = world->ops->ready(world, call->op.fd, call->mask);
-    call->asked = 0;
-    return ready > 0 ? 0 : ready < 0 ? ready : -EAGAIN;
+    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 ||
+               cr_call_trait(call)->always || call->by_pauses;
+    return !may && !try_has_no_bytes(call);
 }
 
 /* What a read that got nothing means: 0, the end of file; but a FIFO that no writer has opened yet
@@ -210,9 +200,7 @@ static int64_t try_ask(struct cr_call *call)
 
 int64_t cr_io_try(struct cr_call *call)
 {
-    int64_t result = try_may(call);
-    if (result == 0)
-        result = try_ask(call);
+    int64_t result = try_is_in_vain(call) ? -EAGAIN : try_ask(call);
     if (result != -EAGAIN)
         return result;
     if (!call->aside && call->entry->token == call->token)

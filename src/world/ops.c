@@ -1,7 +1,7 @@
 /* All operations, for every world over a POSIX kernel: one function for each kind, made again when
  * a signal interrupts it. None waits, whatever the flags of the descriptor, but accept and connect
- * on one that was not adopted: what sends and receives is told not to wait, and what reads and
- * writes the caller has asked about first. */
+ * on one that was not adopted: a socket is told not to wait by a flag of the call, and about
+ * anything else that is foreign the kernel is asked first. */
 #include "../os/os.h"
 #include "posix.h"
 
@@ -25,9 +25,31 @@ static int64_t ops_fail(int error)
 
 /* ---- data ---- */
 
+/* Whether what is no socket is ready, so that to read or write it does not wait: 0, or -1. To move
+ * no bytes never does. */
+static int64_t ops_ask(const struct cr_op *op, int mask, bool no_bytes)
+{
+    int ready = no_bytes ? mask : cr_posix_ask(op->fd, mask);
+    return ready > 0 ? 0 : ops_fail(ready < 0 ? -ready : EAGAIN);
+}
+
+static bool ops_is_settled(int64_t result)
+{
+    return result >= 0 || errno != ENOTSOCK;
+}
+
 static int64_t ops_read(const struct cr_op *op)
 {
-    return read(op->fd, op->read.buf, op->read.size);
+    void *buf = op->read.buf;
+    size_t size = op->read.size;
+    if (op->foreign && size > 0) {
+        int64_t got = recv(op->fd, buf, size, MSG_DONTWAIT);
+        if (ops_is_settled(got))
+            return got;
+        if (ops_ask(op, COIR_IN, false) < 0)
+            return -1;
+    }
+    return read(op->fd, buf, size);
 }
 
 /* Whether a write to what is no socket could wait. */
@@ -37,25 +59,55 @@ static bool ops_may_block(const struct cr_op *op)
     return flags >= 0 && !(flags & O_NONBLOCK);
 }
 
-/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. A
- * socket can be asked not to wait. */
+/* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. */
 static int64_t ops_write(const struct cr_op *op)
 {
     size_t size = op->write.size;
     if (op->is_socket)
         return send(op->fd, op->write.buf, size, MSG_NOSIGNAL);
     if (op->foreign) {
-        ssize_t sent = send(op->fd, op->write.buf, size, SEND_FLAGS);
-        if (sent >= 0 || errno != ENOTSOCK)
+        int64_t sent = send(op->fd, op->write.buf, size, SEND_FLAGS);
+        if (ops_is_settled(sent))
             return sent;
+        if (ops_ask(op, COIR_OUT, size == 0) < 0)
+            return -1;
     }
     if (size > PIPE_BUF && ops_may_block(op))
         size = PIPE_BUF;
     return write(op->fd, op->write.buf, size);
 }
 
+static bool ops_is_valid(const struct cr_op *op)
+{
+    return op->vector.parts && op->vector.count > 0 && op->vector.count <= IOV_MAX;
+}
+
+static bool ops_is_empty(const struct cr_op *op)
+{
+    for (int i = 0; i < op->vector.count; i++)
+        if (op->vector.parts[i].iov_len > 0)
+            return false;
+    return true;
+}
+
+static struct msghdr ops_message(const struct cr_op *op)
+{
+    return (struct msghdr){
+        .msg_iov = (struct iovec *)(uintptr_t)op->vector.parts,
+        .msg_iovlen = (__typeof__(((struct msghdr *)0)->msg_iovlen))op->vector.count,
+    };
+}
+
 static int64_t ops_readv(const struct cr_op *op)
 {
+    if (op->foreign && ops_is_valid(op) && !ops_is_empty(op)) {
+        struct msghdr message = ops_message(op);
+        int64_t got = recvmsg(op->fd, &message, MSG_DONTWAIT);
+        if (ops_is_settled(got))
+            return got;
+        if (ops_ask(op, COIR_IN, false) < 0)
+            return -1;
+    }
     return readv(op->fd, op->vector.parts, op->vector.count);
 }
 
@@ -72,18 +124,17 @@ static int64_t ops_write_part(const struct cr_op *op)
 
 static int64_t ops_writev(const struct cr_op *op)
 {
-    const struct iovec *parts = op->vector.parts;
-    int count = op->vector.count;
-    if (!parts || count <= 0 || count > IOV_MAX)
-        return writev(op->fd, parts, count);
-    if (op->is_socket || op->foreign) {
-        struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
-                                 .msg_iovlen = (__typeof__(message.msg_iovlen))count};
-        ssize_t sent = sendmsg(op->fd, &message, SEND_FLAGS);
-        if (sent >= 0 || errno != ENOTSOCK)
+    if ((op->is_socket || op->foreign) && ops_is_valid(op)) {
+        struct msghdr message = ops_message(op);
+        int64_t sent = sendmsg(op->fd, &message, SEND_FLAGS);
+        if (ops_is_settled(sent))
             return sent;
+        if (ops_ask(op, COIR_OUT, ops_is_empty(op)) < 0)
+            return -1;
+        if (ops_may_block(op))
+            return ops_write_part(op);
     }
-    return ops_may_block(op) ? ops_write_part(op) : writev(op->fd, parts, count);
+    return writev(op->fd, op->vector.parts, op->vector.count);
 }
 
 static int64_t ops_recv(const struct cr_op *op)
@@ -141,8 +192,8 @@ static int64_t ops_connect(const struct cr_op *op)
     return result < 0 && errno == EINTR ? ops_fail(EINPROGRESS) : result;
 }
 
-/* Linux remembers that an attempt has failed until it is asked again: without this the next connect
- * would say ECONNABORTED, and begin nothing. */
+/* Linux remembers an attempt until it is asked again. Without this the next connect would say
+ * ECONNABORTED, and begin nothing, after one that failed; and 0 after one that did not. */
 static void ops_disconnect(int fd)
 {
     connect(fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
@@ -163,8 +214,10 @@ static int64_t ops_connected(const struct cr_op *op)
         return ops_fail(error);
     }
     size = sizeof peer;
-    int result = getpeername(op->fd, (struct sockaddr *)&peer, &size);
-    return result < 0 && errno == ENOTCONN ? ops_fail(ECONNABORTED) : result;
+    if (getpeername(op->fd, (struct sockaddr *)&peer, &size) < 0)
+        return errno == ENOTCONN ? ops_fail(ECONNABORTED) : -1;
+    connect(op->fd, op->name.addr, op->name.size);
+    return 0;
 }
 
 static int64_t ops_ready(const struct cr_op *op)

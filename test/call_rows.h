@@ -1,0 +1,223 @@
+/* Every call that waits for a descriptor, as a row of a table; and places where it has to wait until a
+ * peer does something. Include it before any other header. */
+#ifndef TEST_CALL_ROWS_H
+#define TEST_CALL_ROWS_H
+
+#include "fds.h"
+
+#include <coir_io.h>
+#include <sys/un.h>
+
+/* What it waits for: a byte to read, room to write, a connection, room in a listener's queue. */
+enum what { A_BYTE, ROOM, A_CONNECTION, A_PLACE };
+
+struct place {
+    enum what what;
+    int fd;   /* that of the call */
+    int peer; /* by which it becomes possible */
+    struct sockaddr_un name;
+    int filler; /* fills the queue of a listener */
+};
+
+struct row {
+    const char *name;
+    enum what what;
+    enum cr_op_kind kind;
+    bool moves_bytes; /* so it can be asked to move none */
+    int64_t expected;
+    int64_t (*call)(const struct place *place, size_t size, uint64_t until);
+};
+
+static char buffer[4];
+
+static int64_t call_read(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_read(place->fd, buffer, size, until);
+}
+
+static int64_t call_read_full(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_read_full(place->fd, buffer, size, until);
+}
+
+static int64_t call_readv(const struct place *place, size_t size, uint64_t until)
+{
+    struct iovec parts[2] = {{buffer, 0}, {buffer, size}};
+    return coir_readv(place->fd, parts, 2, until);
+}
+
+static int64_t call_recv(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_recv(place->fd, buffer, size, 0, until);
+}
+
+static int64_t call_recvfrom(const struct place *place, size_t size, uint64_t until)
+{
+    struct sockaddr_storage from;
+    socklen_t from_size = sizeof from;
+    return coir_recvfrom(place->fd, buffer, size, 0, (struct sockaddr *)&from, &from_size, until);
+}
+
+static int64_t call_recvmsg(const struct place *place, size_t size, uint64_t until)
+{
+    struct iovec part = {buffer, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    return coir_recvmsg(place->fd, &message, 0, until);
+}
+
+static int64_t call_write(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_write(place->fd, buffer, size, until);
+}
+
+static int64_t call_write_full(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_write_full(place->fd, buffer, size, until);
+}
+
+static int64_t call_writev(const struct place *place, size_t size, uint64_t until)
+{
+    struct iovec parts[2] = {{buffer, 0}, {buffer, size}};
+    return coir_writev(place->fd, parts, 2, until);
+}
+
+static int64_t call_send(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_send(place->fd, buffer, size, 0, until);
+}
+
+static int64_t call_sendto(const struct place *place, size_t size, uint64_t until)
+{
+    return coir_sendto(place->fd, buffer, size, 0, NULL, 0, until);
+}
+
+static int64_t call_sendmsg(const struct place *place, size_t size, uint64_t until)
+{
+    struct iovec part = {buffer, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    return coir_sendmsg(place->fd, &message, 0, until);
+}
+
+static int64_t call_accept(const struct place *place, size_t size, uint64_t until)
+{
+    (void)size;
+    int fd = coir_accept(place->fd, NULL, NULL, until);
+    return fd < 0 ? fd : coir_close(fd);
+}
+
+static int64_t call_connect(const struct place *place, size_t size, uint64_t until)
+{
+    const struct sockaddr *name = (const struct sockaddr *)&place->name;
+    (void)size;
+    return coir_connect(place->fd, name, sizeof place->name, until);
+}
+
+static int64_t call_wait_in(const struct place *place, size_t size, uint64_t until)
+{
+    (void)size;
+    return coir_wait_fd(place->fd, COIR_IN, until);
+}
+
+static int64_t call_wait_out(const struct place *place, size_t size, uint64_t until)
+{
+    (void)size;
+    return coir_wait_fd(place->fd, COIR_OUT, until);
+}
+
+/* Of a socket that is full as well, so that both directions have to be waited for. */
+static int64_t call_wait_both(const struct place *place, size_t size, uint64_t until)
+{
+    (void)size;
+    return coir_wait_fd(place->fd, COIR_IN | COIR_OUT, until);
+}
+
+static const struct row ROWS[] = {
+    {"read", A_BYTE, CR_OP_READ, true, 1, call_read},
+    {"read_full", A_BYTE, CR_OP_READ, true, 1, call_read_full},
+    {"readv", A_BYTE, CR_OP_READV, true, 1, call_readv},
+    {"recv", A_BYTE, CR_OP_RECV, true, 1, call_recv},
+    {"recvfrom", A_BYTE, CR_OP_RECV, true, 1, call_recvfrom},
+    {"recvmsg", A_BYTE, CR_OP_RECVMSG, true, 1, call_recvmsg},
+    {"write", ROOM, CR_OP_WRITE, true, 1, call_write},
+    {"write_full", ROOM, CR_OP_WRITE, true, 1, call_write_full},
+    {"writev", ROOM, CR_OP_WRITEV, true, 1, call_writev},
+    {"send", ROOM, CR_OP_SEND, true, 1, call_send},
+    {"sendto", ROOM, CR_OP_SEND, true, 1, call_sendto},
+    {"sendmsg", ROOM, CR_OP_SENDMSG, true, 1, call_sendmsg},
+    {"accept", A_CONNECTION, CR_OP_ACCEPT, false, 0, call_accept},
+    {"connect", A_PLACE, CR_OP_CONNECT, false, 0, call_connect},
+    {"wait_fd in", A_BYTE, CR_OP_READY, false, COIR_IN, call_wait_in},
+    {"wait_fd out", ROOM, CR_OP_READY, false, COIR_OUT, call_wait_out},
+    {"wait_fd both", ROOM, CR_OP_READY, false, COIR_OUT, call_wait_both},
+};
+
+enum { ROWS_COUNT = sizeof ROWS / sizeof *ROWS };
+
+/* ---- places ---- */
+
+static int unix_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+/* A listener, and what fills its queue. */
+static void make_listener(struct place *place)
+{
+    static int number;
+    place->name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(place->name.sun_path, sizeof place->name.sun_path, "/tmp/coir_table_%d_%d",
+             (int)getpid(), number++);
+    place->peer = unix_socket();
+    CHECK_EQ(bind(place->peer, (struct sockaddr *)&place->name, sizeof place->name), 0);
+    CHECK_EQ(listen(place->peer, 0), 0);
+}
+
+static struct place make_place(enum what what)
+{
+    struct place place = {.what = what, .filler = -1};
+    if (what == A_BYTE || what == ROOM) {
+        struct fds_pair pair = fds_unix(SOCK_STREAM);
+        place.fd = pair.in;
+        place.peer = pair.out;
+    } else {
+        make_listener(&place);
+        place.fd = place.filler = unix_socket();
+    }
+    if (what == ROOM)
+        fds_fill(place.fd);
+    if (what == A_CONNECTION) {
+        place.fd = place.peer;
+        place.peer = place.filler;
+        place.filler = -1;
+    } else if (what == A_PLACE) {
+        CHECK_EQ(connect(place.filler, (struct sockaddr *)&place.name, sizeof place.name), 0);
+        place.fd = unix_socket();
+    }
+    return place;
+}
+
+static void make_possible(const struct place *place)
+{
+    if (place->what == A_BYTE)
+        fds_put(place->peer, "x");
+    else if (place->what == ROOM)
+        fds_drain(place->peer);
+    else if (place->what == A_CONNECTION)
+        CHECK_EQ(connect(place->peer, (struct sockaddr *)&place->name, sizeof place->name), 0);
+    else
+        close(accept(place->peer, NULL, NULL));
+}
+
+static void end_place(const struct place *place)
+{
+    CHECK_EQ(coir_close(place->fd), 0);
+    close(place->peer);
+    if (place->filler >= 0)
+        close(place->filler);
+    if (place->what == A_CONNECTION || place->what == A_PLACE)
+        unlink(place->name.sun_path);
+}
+
+#endif
