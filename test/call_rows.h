@@ -1,5 +1,5 @@
-/* Every call that waits for a descriptor, as a row of a table; and places where it has to wait until a
- * peer does something. Include it before any other header. */
+/* Every call that waits for a descriptor, as a row of a table; and places where it has to wait
+ * until a peer does something. Include it before any other header. */
 #ifndef TEST_CALL_ROWS_H
 #define TEST_CALL_ROWS_H
 
