@@ -1,13 +1,11 @@
 /* Calls on descriptors of which the kernel says odd things: readiness that stays and is not so,
- * ends that are none, attempts that failed; and numbers that are coir's own. */
+ * ends that are none, attempts that failed. */
 #include "fds.h"
 
 #include <coir_io.h>
-#include <coir_loop.h>
 #include <coir_net.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 static int64_t processor_us(void)
 {
@@ -80,6 +78,37 @@ TEST(test_regress_reader_of_a_datagram_socket_that_is_shut_spins)
         run_monotonic(shut_datagrams, &(bool){owned});
         run_virtual(shut_datagrams, &(bool){owned});
     }
+}
+
+/* A file that cannot be polled, and says all the same that it would have to wait. */
+static const struct cr_world_ops *real;
+static struct cr_world_ops ops;
+
+static int64_t never_reads(struct cr_world *world, struct cr_op *op)
+{
+    return op->kind == CR_OP_READ ? -EAGAIN : real->start(world, op);
+}
+
+static int file_that_waits(void *arg)
+{
+    bool owned = *(bool *)arg;
+    int fd = fds_file();
+    if (owned)
+        CHECK_EQ(coir_adopt(fd), 0);
+    real = inside_replace_ops(&ops);
+    ops.start = never_reads;
+    int64_t before = processor_us();
+    CHECK_EQ(coir_read(fd, &(char){0}, 1, coir_after(COIR_MS(300))), -ETIMEDOUT);
+    CHECK(processor_us() - before < 10000);
+    inside_restore_ops(real);
+    return coir_close(fd);
+}
+
+/* proves: T7, D3 */
+TEST(test_reader_of_a_file_that_cannot_be_polled_and_would_wait_does_not_spin)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_monotonic(file_that_waits, &(bool){owned});
 }
 
 /* ---- an end that is none ---- */
@@ -240,136 +269,4 @@ TEST(test_messages_without_bytes_are_messages)
 {
     for (int owned = 0; owned < 2; owned++)
         run_monotonic(empty_messages, &(bool){owned});
-}
-
-/* ---- numbers ---- */
-
-static int64_t any_call(int which, int fd)
-{
-    static char byte;
-    struct sockaddr_in name = {.sin_family = AF_INET};
-    struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    socklen_t size = sizeof name;
-    struct sockaddr *addr = (struct sockaddr *)&name;
-    switch (which) {
-    case 0: return coir_read(fd, &byte, 1, 0);
-    case 1: return coir_write(fd, &byte, 1, 0);
-    case 2: return coir_readv(fd, &part, 1, 0);
-    case 3: return coir_writev(fd, &part, 1, 0);
-    case 4: return coir_recv(fd, &byte, 1, 0, 0);
-    case 5: return coir_send(fd, &byte, 1, 0, 0);
-    case 6: return coir_recvmsg(fd, &message, 0, 0);
-    case 7: return coir_sendmsg(fd, &message, 0, 0);
-    case 8: return coir_accept(fd, NULL, NULL, 0);
-    case 9: return coir_connect(fd, addr, size, 0);
-    case 10: return coir_wait_fd(fd, COIR_IN, 0);
-    case 11: return coir_adopt(fd);
-    case 12: return coir_dup(fd);
-    case 13: return coir_bind(fd, addr, size);
-    case 14: return coir_listen(fd, 1);
-    case 15: return coir_shutdown(fd, SHUT_RD);
-    case 16: return coir_getsockopt(fd, SOL_SOCKET, SO_TYPE, &size, &size);
-    case 17: return coir_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &size, sizeof size);
-    case 18: return coir_getsockname(fd, addr, &size);
-    case 19: return coir_getpeername(fd, addr, &size);
-    case 20: return coir_close(fd);
-    default: return 1;
-    }
-}
-
-static int own_numbers(void *arg)
-{
-    coir_mailbox box;
-    bool was_open[256], any = false;
-    for (int fd = 0; fd < 256; fd++)
-        was_open[fd] = fcntl(fd, F_GETFD) >= 0;
-    CHECK_EQ(coir_mailbox_open(&box), 0);
-    for (int fd = 0; fd < 256; fd++)
-        for (int which = 0; !was_open[fd] && fcntl(fd, F_GETFD) >= 0; which++) {
-            int64_t result = any_call(which, fd);
-            if (result == 1)
-                break;
-            printf("descriptor %d, call %d\n", fd, which);
-            CHECK_EQ(result, -EBADF);
-            any = true;
-        }
-    CHECK(any);
-    CHECK_EQ(coir_mailbox_close(box), 0);
-    return arg ? 1 : 0;
-}
-
-/* proves: D10 */
-TEST(test_descriptors_that_coir_keeps_for_itself_are_not_open_for_any_call)
-{
-    run_monotonic(own_numbers, NULL);
-}
-
-/* proves: P3 */
-TEST(test_descriptors_of_an_event_loop_are_not_open_for_it)
-{
-    coir_loop *loop;
-    bool was_open[256];
-    for (int fd = 0; fd < 256; fd++)
-        was_open[fd] = fcntl(fd, F_GETFD) >= 0;
-    CHECK_EQ(coir_loop_open(&loop, COIR_WORLD_DEFAULT), 0);
-    CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
-    for (int fd = 0; fd < 256; fd++)
-        if (!was_open[fd] && fcntl(fd, F_GETFD) >= 0) {
-            CHECK_EQ(coir_loop_add_read(loop, fd, NULL), -EBADF);
-            CHECK_EQ(coir_loop_add_write(loop, fd, NULL), -EBADF);
-            CHECK_EQ(coir_loop_del_read(loop, fd), -EBADF);
-            CHECK_EQ(coir_loop_del_write(loop, fd), -EBADF);
-        }
-    coir_loop_close(loop);
-}
-
-static int makes_all(void *arg)
-{
-    coir_mailbox box;
-    struct sockaddr_in there;
-    int made[8], count = 6;
-    CHECK_EQ(coir_pipe(made), 0);
-    CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, made + 2), 0);
-    made[4] = coir_socket(AF_INET, SOCK_STREAM, 0);
-    made[5] = coir_dup(made[0]);
-    int listener = fds_listen(&there, 1), client = fds_connect(&there);
-    made[count++] = coir_accept(listener, NULL, NULL, coir_after(COIR_SEC(5)));
-    CHECK_EQ(coir_mailbox_open(&box), 0);
-    for (int i = 0; i < count; i++)
-        CHECK(made[i] > 2);
-    for (int fd = 0; fd < 3; fd++)
-        CHECK(fcntl(fd, F_GETFD) < 0 || fd == listener || fd == client);
-    CHECK_EQ(coir_mailbox_close(box), 0);
-    return arg ? 1 : 0;
-}
-
-/* proves: D10 */
-TEST(test_regress_socket_of_coirs_gets_the_number_of_standard_error)
-{
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
-        for (int fd = 0; fd < 3; fd++)
-            close(fd);
-        int result = -1;
-        _exit(coir_run(makes_all, NULL, NULL, &result) != 0 || result != 0);
-    }
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
-
-static int adopts_first(void *arg)
-{
-    CHECK_EQ(coir_adopt(*(int *)arg), -EBADF);
-    CHECK_EQ(coir_adopt(*(int *)arg), -EBADF);
-    return 0;
-}
-
-/* proves: D17 */
-TEST(test_adopting_a_closed_number_is_ebadf_though_it_is_the_first_call)
-{
-    int fd = dup(0);
-    close(fd);
-    run_monotonic(adopts_first, &fd);
 }

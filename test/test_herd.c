@@ -1,6 +1,6 @@
 /* Many fibers that wait for one descriptor: an event wakes one of them, and whoever leaves passes
- * on what is still ready. So none sleeps beside something to read, and a byte costs the same however
- * many wait. */
+ * on what is still ready. So none sleeps beside something to read, and a byte costs the same, how
+ * many of them there may be. */
 #include "fds.h"
 
 #include <coir_io.h>
@@ -189,6 +189,107 @@ TEST(test_herd_leaves_nobody_asleep_beside_something_to_read)
             run_virtual(random_readers, &(bool){owned});
         }
 }
+
+/* The first waits in the fast path of a read, and leaves a byte. */
+static int leaves_a_byte(void *arg)
+{
+    char byte;
+    struct reader *r = arg;
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(1)), -ETIMEDOUT);
+    r->got = (int)coir_read(pair.in, &byte, 1, COIR_NEVER);
+    r->over = true;
+    return 0;
+}
+
+static int fast_beside_slow(void *arg)
+{
+    coir_fiber fibers[2];
+    pair = fds_unix(SOCK_STREAM);
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    for (int i = 0; i < 2; i++) {
+        readers[i] = (struct reader){.what = READS};
+        fibers[i] = run_spawn(i ? reads_its_way : leaves_a_byte, &readers[i]);
+        CHECK_EQ(coir_sleep(10), 0);
+    }
+    fds_put(pair.out, "xy");
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(coir_join(fibers[i], NULL, coir_after(COIR_SEC(1))), 0);
+        CHECK_EQ(readers[i].got, 1);
+    }
+    close(pair.out);
+    CHECK_EQ(coir_close(pair.in), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D1 */
+TEST(test_herd_is_passed_on_by_a_read_that_took_the_fast_path)
+{
+    run_virtual(fast_beside_slow, NULL);
+}
+
+#ifdef MSG_ERRQUEUE
+/* Asks for what is not there, beside data that it does not want. */
+static int wants_errors(void *arg)
+{
+    char byte;
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct reader *r = arg;
+    r->got = (int)coir_recvmsg(pair.in, &message, MSG_ERRQUEUE, coir_after(COIR_MS(5)));
+    return 0;
+}
+
+static int asides(void *arg)
+{
+    bool owned = *(bool *)arg;
+    coir_fiber first, second;
+    char byte;
+    pair = fds_tcp();
+    if (owned)
+        CHECK_EQ(coir_adopt(pair.in), 0);
+    /* One that is there first is woken by the event, and does not keep it from others. */
+    readers[0] = (struct reader){0};
+    readers[1] = (struct reader){.what = READS};
+    first = run_spawn(wants_errors, &readers[0]);
+    CHECK_EQ(coir_sleep(10), 0);
+    second = run_spawn(reads_its_way, &readers[1]);
+    CHECK_EQ(coir_sleep(10), 0);
+    fds_put(pair.out, "x");
+    CHECK_EQ(coir_join(second, NULL, coir_after(COIR_MS(1))), 0);
+    CHECK_EQ(readers[1].got, 1);
+    CHECK_EQ(run_join(first), 0);
+    CHECK_EQ(readers[0].got, -ETIMEDOUT);
+    /* What a reader leaves is passed on past it. */
+    coir_fiber fibers[3];
+    for (int i = 0; i < 3; i++) {
+        readers[i] = (struct reader){.what = READS};
+        fibers[i] = run_spawn(i == 1 ? wants_errors : reads_its_way, &readers[i]);
+        CHECK_EQ(coir_sleep(10), 0);
+    }
+    fds_put(pair.out, "xy");
+    for (int i = 0; i < 3; i += 2)
+        CHECK_EQ(coir_join(fibers[i], NULL, coir_after(COIR_MS(1))), 0);
+    CHECK_EQ(run_join(fibers[1]), 0);
+    /* Its EAGAIN says nothing of what is there. */
+    fds_put(pair.out, "x");
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_NEVER), COIR_IN);
+    first = run_spawn(wants_errors, &readers[0]);
+    CHECK_EQ(coir_sleep(10), 0);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(1))), 1);
+    CHECK_EQ(run_join(first), 0);
+    fds_check_nothing_left(pair.in);
+    close(pair.out);
+    return coir_close(pair.in);
+}
+
+/* proves: D1 */
+TEST(test_herd_is_not_held_up_by_one_that_asks_for_something_else)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_virtual(asides, &(bool){owned});
+}
+#endif
 
 static int adopt_while_others_wait(void *arg)
 {

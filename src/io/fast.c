@@ -37,6 +37,14 @@ static CR_NOINLINE ssize_t fast_read_slowly(int fd, void *buf, size_t size, uint
     return (ssize_t)cr_call_make(&call, "coir_read", caller);
 }
 
+/* Once more past the deadline, if it is still the same file. */
+static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t size, void *caller)
+{
+    if (!cr_identity_check(cr_io_of(cr_sched_here), entry))
+        return -EBADF;
+    return fast_read_slowly(cr_fd_number(entry), buf, size, 0, caller);
+}
+
 static CR_NOINLINE ssize_t fast_write_slowly(int fd, const void *buf, size_t size, uint64_t until,
                                              const char *function, void *caller)
 {
@@ -78,10 +86,8 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
         cr_fd_hang(entry, &wait, COIR_IN);
         int woken = cr_call_park(self, entry, &wait, &cr_io_readiness, until);
         if (CR_UNLIKELY(woken < 0)) {
-            if (!cr_call_is_late(self, entry, token, woken))
-                return woken;
-            cr_identity_reset(entry);
-            return fast_read_slowly(fd, buf, size, 0, CR_CALLER);
+            bool late = cr_call_is_late(self, entry, token, woken);
+            return late ? fast_read_late(entry, buf, size, CR_CALLER) : woken;
         }
     }
     int64_t result = cr_world_read(fd, buf, size);
