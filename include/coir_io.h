@@ -89,7 +89,8 @@ COIR_API ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, u
 
 /* As readv(2) and writev(2): the count, or an error. */
 COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until);
-/* See coir_readv. Into a descriptor that is neither coir's own nor a socket, one part at a time. */
+/* See coir_readv. Into a blocking descriptor that is neither coir's own nor a socket, one part at
+ * a time. */
 COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until);
 
 /* Reads or writes all of `size` bytes. Returns `size`; less after an end of file, an error, a stop
