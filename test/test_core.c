@@ -4,8 +4,9 @@
 #include "../src/core/ends.h"
 #include "../src/core/scope.h"
 
-#include "coir.h"
 #include "test.h"
+
+#include <coir.h>
 
 static struct coir_sched sched;
 static uint64_t clock_ns;

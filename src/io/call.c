@@ -12,21 +12,24 @@
 
 #include "../debug/debug.h"
 
-/* What a call of each kind waits for, and how it tries. */
-const struct cr_call_trait cr_call_traits[CR_OP_READY + 1] = {
-    [CR_OP_READ] = {COIR_IN},
-    [CR_OP_WRITE] = {COIR_OUT},
-    [CR_OP_READV] = {COIR_IN},
-    [CR_OP_WRITEV] = {COIR_OUT},
-    [CR_OP_RECV] = {COIR_IN},
-    [CR_OP_SEND] = {COIR_OUT},
-    [CR_OP_RECVMSG] = {COIR_IN},
-    [CR_OP_SENDMSG] = {COIR_OUT},
-    [CR_OP_ACCEPT] = {COIR_IN},
-    [CR_OP_CONNECT] = {COIR_OUT, .always = true},
-    [CR_OP_CONNECTED] = {COIR_OUT, .always = true},
-    [CR_OP_READY] = {0, .always = true}, /* its own mask */
-};
+/* The directions that a call waits for. */
+static uint8_t call_mask(const struct cr_op *op)
+{
+    static const uint8_t MASKS[CR_OP_READY] = {
+        [CR_OP_READ] = COIR_IN,
+        [CR_OP_WRITE] = COIR_OUT,
+        [CR_OP_READV] = COIR_IN,
+        [CR_OP_WRITEV] = COIR_OUT,
+        [CR_OP_RECV] = COIR_IN,
+        [CR_OP_SEND] = COIR_OUT,
+        [CR_OP_RECVMSG] = COIR_IN,
+        [CR_OP_SENDMSG] = COIR_OUT,
+        [CR_OP_ACCEPT] = COIR_IN,
+        [CR_OP_CONNECT] = COIR_OUT,
+        [CR_OP_CONNECTED] = COIR_OUT,
+    };
+    return op->kind == CR_OP_READY ? (uint8_t)op->mask : MASKS[op->kind];
+}
 
 /* ---- begin ---- */
 
@@ -131,9 +134,7 @@ int64_t cr_call_make(struct cr_call *call, const char *function, void *caller)
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber(function, caller);
     call->self = self;
-    call->mask = cr_call_trait(call)->mask;
-    if (call->op.kind == CR_OP_READY)
-        call->mask = (uint8_t)call->op.mask;
+    call->mask = call_mask(&call->op);
     int64_t result = call_begin(call);
     if (CR_UNLIKELY(result < 0))
         return result;

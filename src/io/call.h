@@ -22,19 +22,6 @@ struct cr_call {
     struct cr_fd_wait wait;
 };
 
-/* What a call of each kind waits for, and how it tries. */
-struct cr_call_trait {
-    uint8_t mask;
-    bool always; /* is tried whatever is remembered */
-};
-
-extern CR_HIDDEN const struct cr_call_trait cr_call_traits[];
-
-CR_INLINE const struct cr_call_trait *cr_call_trait(const struct cr_call *call)
-{
-    return &cr_call_traits[call->op.kind];
-}
-
 CR_INLINE struct cr_io *cr_call_io(const struct cr_call *call)
 {
     return cr_io_of(call->self->sched);

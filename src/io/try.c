@@ -139,8 +139,9 @@ static bool try_is_stream(const struct cr_call *call)
 static bool try_is_in_vain(const struct cr_call *call)
 {
     const struct cr_fd *entry = call->entry;
-    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 ||
-               cr_call_trait(call)->always || call->by_pauses;
+    bool is_told = call->op.kind < CR_OP_CONNECT; /* of the others the kernel knows more */
+    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told ||
+               call->by_pauses;
     return !may && !try_has_no_bytes(call);
 }
 
