@@ -41,8 +41,8 @@ static inline struct cr_fiber *inside_fiber(coir_fiber handle)
 static inline int inside_own_count(void)
 {
     int count = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        count += inside_world()->ops->owns(inside_world(), fd);
+    while (inside_world()->ops->own(inside_world(), count) >= 0)
+        count++;
     return count;
 }
 

@@ -95,7 +95,7 @@ static void call_end(struct cr_call *call)
     if (entry->token != call->token)
         return;
     entry->asides -= call->aside;
-    cr_fd_pass_on(entry, call->mask);
+    cr_fd_pass_on(entry, call->woken);
     if (call->holds)
         cr_fd_release(cr_call_io(call), entry);
 }
@@ -105,6 +105,14 @@ static CR_COLD int call_last_try(struct cr_call *call)
 {
     call->until = 0;
     return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
+}
+
+/* Whether the event that ended the wait of coir_wait_fd tells all. It may be left by another fiber;
+ * and a hang-up that was reported before may hold or be over (a socket is hung up until it
+ * connects or listens), which the kernel knows. */
+static bool call_may_answer(struct cr_call *call, int woken)
+{
+    return woken & call->mask && !call->wait.again && !(call->entry->ready & ~woken & COIR_HUP);
 }
 
 static int64_t call_run(struct cr_call *call)
@@ -119,12 +127,14 @@ static int64_t call_run(struct cr_call *call)
             return -ETIMEDOUT;
         call->fooled = (uint8_t)(call->fooled + (woken > 0 && !call->wait.again));
         woken = cr_io_wait(call);
+        if (woken > 0)
+            call->woken |= (uint8_t)(woken & call->mask);
         if (cr_call_is_late(call->self, call->entry, call->token, woken))
             woken = call_last_try(call);
         if (woken < 0)
             return woken;
-        if (woken > 0 && call->op.kind == CR_OP_READY && !call->wait.again)
-            return (woken | (call->entry->ready & COIR_HUP)) & (call->mask | COIR_HUP | COIR_ERR);
+        if (call->op.kind == CR_OP_READY && call_may_answer(call, woken))
+            return woken & (call->mask | COIR_HUP | COIR_ERR);
     }
 }
 

@@ -56,15 +56,17 @@ static CR_NOINLINE ssize_t fast_write_slowly(int fd, const void *buf, size_t siz
     return (ssize_t)cr_call_make(&call, function, caller);
 }
 
-/* After a first try that moved nothing. Returns whether to go the way of all calls, where the call
- * counts anew: the result is neither the end nor an error. */
-CR_INLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry, int mask,
-                                 int64_t result)
+/* After a read that moved nothing. Returns whether to go the way of all calls, where the call counts
+ * anew: the result is neither the end nor an error. There it may be refused, so what is ready is
+ * left to the next waiter. */
+static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry,
+                                          int64_t result)
 {
     if (result != -EAGAIN && result != -EINTR && !(result == 0 && entry->kind & CR_FD_FIFO))
         return false;
     if (result == -EAGAIN)
-        entry->ready &= (uint8_t)~mask;
+        entry->ready &= (uint8_t)~COIR_IN;
+    cr_fd_pass_on(entry, COIR_IN);
     sched->budget++;
     return true;
 }
@@ -92,7 +94,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     }
     int64_t result = cr_world_read(fd, buf, size);
     if (CR_UNLIKELY(result <= 0)) {
-        if (fast_is_undecided(sched, entry, COIR_IN, result))
+        if (fast_is_undecided(sched, entry, result))
             return fast_read_slowly(fd, buf, size, until, CR_CALLER);
     } else {
         sched->progress = true;

@@ -45,7 +45,10 @@ struct cr_fd *cr_fd_make(struct cr_fds *fds, int fd)
 bool cr_io_is_own(struct cr_io *io, int fd)
 {
     const struct cr_fd *entry = cr_fd_find(&io->fds, fd);
-    return (entry && entry->is_own) || (fd >= 0 && io->world->ops->owns(io->world, fd));
+    int own = 0;
+    for (int i = 0; own >= 0 && own != fd; i++)
+        own = io->world->ops->own(io->world, i);
+    return (entry && entry->is_own) || (fd > 0 && own == fd);
 }
 
 /* ---- ownership ---- */
@@ -150,11 +153,27 @@ int coir_adopt(int fd)
 
 /* ---- waiting ---- */
 
+/* The world may have opened descriptors of its own, at numbers of files that were closed behind
+ * coir's back. */
+static void fd_forget_own(struct cr_io *io)
+{
+    int own = 0;
+    for (int i = 0; own >= 0; i++) {
+        own = io->world->ops->own(io->world, i);
+        struct cr_fd *entry = own >= 0 ? cr_fd_find(&io->fds, own) : NULL;
+        if (entry)
+            cr_fd_forget(io, entry);
+    }
+}
+
 int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
 {
     if (entry->attached)
         return 0;
+    bool opens = io->world->ops->own(io->world, 0) < 0;
     int index = io->world->ops->attach(io->world, cr_fd_number(entry), entry->token);
+    if (opens)
+        fd_forget_own(io);
     if (index < 0)
         return index;
     entry->index = index;
@@ -187,7 +206,7 @@ static void fd_end_ring(struct cr_list *ring, int mask)
 
 void cr_fd_wake_all(struct cr_fd *entry, int mask)
 {
-    if (mask & COIR_IN)
+    if (mask & (COIR_IN | CR_URGENT))
         fd_end_ring(&entry->waiters[CR_FD_IN], mask);
     if (mask & COIR_OUT)
         fd_end_ring(&entry->waiters[CR_FD_OUT], mask);

@@ -5,6 +5,13 @@
 #include <limits.h>
 #include <stdio.h>
 
+#ifndef MSG_ERRQUEUE
+#define MSG_ERRQUEUE 0
+#endif
+
+/* With these a call of no bytes still asks for something. */
+enum { FLAGS_OF_MORE = MSG_OOB | MSG_ERRQUEUE };
+
 /* ---- an operation under way ---- */
 
 static void try_describe(const struct cr_wait *wait, char *text, size_t size)
@@ -105,13 +112,13 @@ static bool try_has_no_bytes(const struct cr_call *call)
         return !op->vector.parts || op->vector.count <= 0 || op->vector.count > IOV_MAX ||
                try_vector_is_empty(op->vector.parts, (size_t)op->vector.count);
     case CR_OP_RECV:
-        return op->recv.size == 0 && op->recv.flags == 0;
+        return op->recv.size == 0 && !(op->recv.flags & FLAGS_OF_MORE);
     case CR_OP_SEND:
-        return op->send.size == 0;
+        return op->send.size == 0 && !(op->send.flags & FLAGS_OF_MORE);
     case CR_OP_RECVMSG:
     case CR_OP_SENDMSG: {
         const struct msghdr *message = op->sendmsg.message;
-        return !message || (op->sendmsg.flags == 0 && message->msg_controllen == 0 &&
+        return !message || (!(op->sendmsg.flags & FLAGS_OF_MORE) && message->msg_controllen == 0 &&
                             (size_t)message->msg_iovlen <= IOV_MAX &&
                             try_vector_is_empty(message->msg_iov, (size_t)message->msg_iovlen));
     }
@@ -135,13 +142,13 @@ static bool try_is_stream(const struct cr_call *call)
     return world->ops->start(world, &ask) < 0 || type == SOCK_STREAM;
 }
 
-/* Whether a try would be in vain, by what is remembered. Of a foreign descriptor nothing is. */
+/* Whether a try would be in vain, by what is remembered. Only of reads it is: there may be room for
+ * a smaller write than the last, or for one that poll says nothing of. */
 static bool try_is_in_vain(const struct cr_call *call)
 {
     const struct cr_fd *entry = call->entry;
-    bool is_told = call->op.kind < CR_OP_CONNECT; /* of the others the kernel knows more */
-    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told ||
-               call->by_pauses;
+    bool is_told = call->mask == COIR_IN && call->op.kind != CR_OP_READY && !call->aside;
+    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told;
     return !may && !try_has_no_bytes(call);
 }
 
@@ -199,12 +206,26 @@ static int64_t try_ask(struct cr_call *call)
     return result;
 }
 
+/* What an EAGAIN says of the descriptor. A call that asks for something else than others, or knows
+ * less of it than the last read (poll, with a low-water mark), is an aside from then on. */
+static void try_note_unready(struct cr_call *call)
+{
+    struct cr_fd *entry = call->entry;
+    if (call->op.kind == CR_OP_READY && !call->aside && entry->owned &&
+        entry->ready & call->mask) {
+        call->aside = true;
+        entry->asides++;
+    }
+    if (!call->aside && !call->by_pauses)
+        cr_fd_unready(cr_call_io(call), entry, call->mask);
+}
+
 int64_t cr_io_try(struct cr_call *call)
 {
     int64_t result = try_is_in_vain(call) ? -EAGAIN : try_ask(call);
     if (result != -EAGAIN)
         return result;
-    if (!call->aside && call->entry->token == call->token)
-        cr_fd_unready(cr_call_io(call), call->entry, call->mask);
+    if (call->entry->token == call->token)
+        try_note_unready(call);
     return try_has_no_bytes(call) && try_is_stream(call) ? 0 : -EAGAIN;
 }

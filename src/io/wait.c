@@ -65,7 +65,7 @@ static int wait_back_off(struct cr_call *call)
     bool is_last = next >= call->until;
     int woken = cr_io_pause(call->self, call->entry, &call->wait, &BACK_OFF,
                               is_last ? call->until : next);
-    return woken == -ETIMEDOUT && !is_last ? 0 : woken;
+    return woken == -ETIMEDOUT && !is_last && coir_now() >= next ? 0 : woken;
 }
 
 struct wait_pair {
@@ -148,7 +148,10 @@ static int wait_attach(struct cr_call *call)
         return 0;
     int attached = cr_fd_hold(io, call->entry);
     call->holds = attached == 0;
-    call->token = call->entry->token;
+    if (call->token != call->entry->token) { /* another file's by now, which knows nothing of it */
+        call->token = call->entry->token;
+        call->entry->asides += call->aside;
+    }
     return attached;
 }
 

@@ -20,9 +20,9 @@ static int below_open(struct cr_world *world)
     return cr_below(world)->ops->open(cr_below(world));
 }
 
-static bool below_owns(struct cr_world *world, int fd)
+static int below_own(struct cr_world *world, int i)
 {
-    return cr_below(world)->ops->owns(cr_below(world), fd);
+    return cr_below(world)->ops->own(cr_below(world), i);
 }
 
 static int below_attach(struct cr_world *world, int fd, uint64_t token)
@@ -75,7 +75,7 @@ const struct cr_world_ops cr_below_ops = {
     .now = below_now,
     .wait = below_wait,
     .open = below_open,
-    .owns = below_owns,
+    .own = below_own,
     .attach = below_attach,
     .detach = below_detach,
     .arm = below_arm,

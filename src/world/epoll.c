@@ -49,9 +49,9 @@ static int epoll_open_queue(int *queue)
     return *queue < 0 ? -errno : *queue;
 }
 
-static bool epoll_owns(struct cr_world *world, int fd)
+static int epoll_own(struct cr_world *world, int i)
 {
-    return fd == epoll_of(world)->queue || fd == epoll_of(world)->timer;
+    return i == 0 ? epoll_of(world)->queue : i == 1 ? epoll_of(world)->timer : -1;
 }
 
 enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
@@ -212,7 +212,7 @@ int cr_epoll_make(struct cr_world **world)
         .now = cr_posix_now,
         .wait = epoll_wait_events,
         .open = epoll_open,
-        .owns = epoll_owns,
+        .own = epoll_own,
         .attach = epoll_attach,
         .detach = epoll_detach,
         .lost = epoll_lost,

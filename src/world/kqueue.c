@@ -87,9 +87,9 @@ static int kqueue_open(struct cr_world *world)
     return kqueue_open_queue(&kqueue_of(world)->queue);
 }
 
-static bool kqueue_owns(struct cr_world *world, int fd)
+static int kqueue_own(struct cr_world *world, int i)
 {
-    return fd == kqueue_of(world)->queue;
+    return i == 0 ? kqueue_of(world)->queue : -1;
 }
 
 /* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
@@ -272,7 +272,7 @@ int cr_kqueue_make(struct cr_world **world)
         .now = cr_posix_now,
         .wait = kqueue_wait,
         .open = kqueue_open,
-        .owns = kqueue_owns,
+        .own = kqueue_own,
         .attach = kqueue_attach,
         .detach = kqueue_detach,
         .lost = kqueue_lost,

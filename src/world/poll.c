@@ -98,11 +98,11 @@ static int poll_open(struct cr_world *world)
     return -ENOSYS;
 }
 
-static bool poll_owns(struct cr_world *world, int fd)
+static int poll_own(struct cr_world *world, int i)
 {
     (void)world;
-    (void)fd;
-    return false;
+    (void)i;
+    return -1;
 }
 
 static int poll_attach(struct cr_world *world, int fd, uint64_t token)
@@ -186,7 +186,7 @@ int cr_poll_make(struct cr_world **world)
         .now = cr_posix_now,
         .wait = poll_wait_events,
         .open = poll_open,
-        .owns = poll_owns,
+        .own = poll_own,
         .attach = poll_attach,
         .detach = poll_detach,
         .arm = poll_arm,

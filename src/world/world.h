@@ -87,8 +87,8 @@ struct cr_world_ops {
 
     /* The descriptor that is readable while wait() would find an event; -ENOSYS: there is none. */
     int (*open)(struct cr_world *world);
-    /* Whether a number is one of the world's own descriptors. */
-    bool (*owns)(struct cr_world *world, int fd);
+    /* The world's own descriptors, i = 0, 1 …; < 0: there is none, not yet, or no more. */
+    int (*own)(struct cr_world *world, int i);
     /* Returns the world's own index of the registration (>= 0), -EPERM for what cannot be polled,
      * or another error. */
     int (*attach)(struct cr_world *world, int fd, uint64_t token);
