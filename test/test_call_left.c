@@ -1,0 +1,346 @@
+/* What one call leaves behind for the next: what it has learned must not keep another one from what
+ * could be done at once, nor from its wake. */
+#include "fds.h"
+
+#include <coir_io.h>
+#include <coir_net.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static struct fds_pair pair;
+static int64_t results[2];
+
+static int reads(void *arg)
+{
+    int64_t *result = arg;
+    char byte;
+    coir_read(pair.in, &byte, 1, 0); /* so that the next one may take the fast path */
+    *result = coir_read(pair.in, &byte, 1, coir_after(COIR_SEC(2)));
+    return 0;
+}
+
+/* ---- for others that wait ---- */
+
+static int cancelled_at_the_end(void *arg)
+{
+    char path[64];
+    coir_fiber fibers[2];
+    snprintf(path, sizeof path, "/tmp/coir_left_%d", (int)getpid());
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    pair.in = open(path, O_RDONLY | O_NONBLOCK);
+    pair.out = open(path, O_WRONLY);
+    CHECK(pair.in >= 0 && pair.out >= 0 && unlink(path) == 0);
+    if (*(bool *)arg)
+        CHECK_EQ(coir_adopt(pair.in), 0);
+    for (int i = 0; i < 2; i++) {
+        fibers[i] = run_spawn(reads, &results[i]);
+        CHECK_EQ(coir_sleep(10), 0);
+    }
+    close(pair.out);
+    fds_until_woken(fibers[0]);
+    CHECK_EQ(coir_cancel(fibers[0]), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(coir_join(fibers[i], NULL, coir_after(COIR_MS(1))), 0);
+    CHECK(results[0] == 0 || results[0] == -ECANCELED);
+    CHECK_EQ(results[1], 0);
+    return coir_close(pair.in);
+}
+
+/* proves: D1, D2 */
+TEST(test_regress_reader_that_is_cancelled_with_the_end_of_a_fifo_keeps_it_from_the_next)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_virtual(cancelled_at_the_end, &(bool){owned});
+}
+
+#ifdef MSG_ERRQUEUE
+static int wants_errors(void *arg)
+{
+    char byte;
+    (void)arg;
+    return (int)coir_recv(pair.in, &byte, 1, MSG_ERRQUEUE, coir_after(COIR_MS(5)));
+}
+
+/* A foreign number is another file's when a call with flags begins to wait for it. */
+static int aside_of_a_lost_file(void *arg)
+{
+    struct fds_pair next = fds_tcp();
+    char byte;
+    pair = fds_unix(SOCK_DGRAM);
+    coir_fiber old = run_spawn(reads, &results[0]);
+    CHECK_EQ(coir_sleep(10), 0);
+    CHECK_EQ(dup2(next.in, pair.in), pair.in);
+    CHECK_EQ(coir_recv(pair.in, &byte, 1, MSG_PEEK, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(run_join(old), 0);
+    CHECK_EQ(inside_fd(pair.in)->asides, 0);
+    coir_fiber aside = run_spawn(wants_errors, NULL);
+    CHECK_EQ(coir_sleep(10), 0);
+    coir_fiber reader = run_spawn(reads, &results[1]);
+    CHECK_EQ(coir_sleep(10), 0);
+    fds_put(next.out, "x");
+    CHECK_EQ(coir_join(reader, NULL, coir_after(COIR_MS(1))), 0);
+    CHECK_EQ(results[1], 1);
+    CHECK_EQ(run_join(aside), -ETIMEDOUT);
+    fds_check_nothing_left(pair.in);
+    close(pair.out);
+    fds_close(next);
+    CHECK_EQ(coir_close(pair.in), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D1, D16 */
+TEST(test_regress_call_with_flags_on_a_lost_file_is_counted_less_than_never)
+{
+    run_virtual(aside_of_a_lost_file, NULL);
+}
+#endif
+
+/* ---- what could be done at once ---- */
+
+static int sends_by_name(void *arg)
+{
+    const struct sockaddr_un *name = arg;
+    return (int)coir_sendto(pair.in, "x", 1, 0, (const struct sockaddr *)name, sizeof *name,
+                            coir_after(COIR_SEC(2)));
+}
+
+static int plain_beside_named(void *arg)
+{
+    struct sockaddr_un full = {.sun_family = AF_UNIX};
+    snprintf(full.sun_path, sizeof full.sun_path, "/tmp/coir_left_%d", (int)getpid());
+    int peer = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK_EQ(bind(peer, (struct sockaddr *)&full, sizeof full), 0);
+    pair = fds_unix(SOCK_DGRAM);
+    while (sendto(pair.in, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&full, sizeof full) > 0)
+        continue;
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    coir_fiber named = run_spawn(sends_by_name, &full);
+    CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_send(pair.in, "y", 1, 0, coir_after(COIR_SEC(1))), 1);
+    CHECK_EQ(coir_now(), begun);
+    CHECK_EQ(coir_cancel(named), 0);
+    coir_join(named, NULL, COIR_NEVER);
+    unlink(full.sun_path);
+    close(peer);
+    close(pair.out);
+    CHECK_EQ(coir_close(pair.in), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T4 */
+TEST(test_regress_full_queue_of_one_peer_keeps_what_is_for_another)
+{
+    run_virtual(plain_beside_named, NULL);
+}
+
+/* A large write finds no room where a small one does; nor does poll tell of little room. */
+static int smaller_writes(void *arg)
+{
+    uint64_t large = UINT64_MAX - 1, small = 1;
+    int counter = eventfd(0, 0);
+    char byte = 'x';
+    CHECK_EQ(coir_adopt(counter), 0);
+    CHECK_EQ(coir_write(counter, &large, sizeof large, COIR_NEVER), 8);
+    CHECK_EQ(coir_read(counter, &large, sizeof large, COIR_NEVER), 8);
+    large = UINT64_MAX - 3;
+    CHECK_EQ(coir_write(counter, &large, sizeof large, COIR_NEVER), 8);
+    large = 100;
+    CHECK_EQ(coir_write(counter, &large, sizeof large, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_write(counter, &small, sizeof small, coir_after(10)), 8);
+    CHECK_EQ(coir_close(counter), 0);
+    pair = fds_unix(SOCK_STREAM);
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    fds_fill(pair.in);
+    for (int taken = 0; taken < 4096; taken++)
+        CHECK_EQ(read(pair.out, &byte, 1), 1);
+    uint64_t begun = coir_now();
+    int ready = coir_wait_fd(pair.in, COIR_OUT, coir_after(10));
+    CHECK(ready == COIR_OUT || ready == -ETIMEDOUT);
+    begun = coir_now();
+    bool fits = send(pair.in, &byte, 1, MSG_DONTWAIT) == 1;
+    CHECK_EQ(coir_write(pair.in, &byte, 1, coir_after(10)), fits ? 1 : -ETIMEDOUT);
+    CHECK(!fits || coir_now() == begun);
+    close(pair.out);
+    CHECK_EQ(coir_close(pair.in), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T4 */
+TEST(test_regress_write_that_fits_is_not_tried_after_one_that_did_not)
+{
+    run_virtual(smaller_writes, NULL);
+}
+
+static int urgent(void *arg)
+{
+    char byte = 0;
+    pair = fds_tcp();
+    if (*(bool *)arg)
+        CHECK_EQ(coir_adopt(pair.in), 0);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(send(pair.out, "!", 1, MSG_OOB), 1);
+    CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_recv(pair.in, &byte, 1, MSG_OOB, coir_after(COIR_SEC(5))), 1);
+    CHECK(coir_now() - begun < (uint64_t)COIR_SEC(2));
+    CHECK_EQ(byte, '!');
+    close(pair.out);
+    return coir_close(pair.in);
+}
+
+/* proves: T4 */
+TEST(test_regress_urgent_byte_that_is_there_is_not_tried)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_monotonic(urgent, &(bool){owned});
+}
+
+static int nothing_with_flags(void *arg)
+{
+    struct msghdr message = {0};
+    char byte;
+    pair = fds_tcp();
+    if (*(bool *)arg)
+        CHECK_EQ(coir_adopt(pair.in) | coir_adopt(pair.out), 0);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), -ETIMEDOUT);
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_recv(pair.in, &byte, 0, MSG_PEEK, COIR_NEVER), 0);
+    CHECK_EQ(coir_recv(pair.in, &byte, 0, MSG_DONTWAIT, COIR_NEVER), 0);
+    fds_fill(pair.out);
+    CHECK_EQ(coir_send(pair.out, &byte, 0, MSG_NOSIGNAL, COIR_NEVER), 0);
+    CHECK_EQ(coir_sendmsg(pair.out, &message, MSG_NOSIGNAL, COIR_NEVER), 0);
+    CHECK_EQ(coir_now(), begun);
+    return coir_close(pair.in) | coir_close(pair.out);
+}
+
+/* proves: D17 */
+TEST(test_regress_no_bytes_with_flags_wait)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_virtual(nothing_with_flags, &(bool){owned});
+}
+
+/* ---- what is over ---- */
+
+static int waits_for_in(void *arg)
+{
+    return coir_wait_fd(*(int *)arg, COIR_IN, coir_after(COIR_SEC(5)));
+}
+
+/* A TCP socket is hung up until it listens. */
+static int listens_later(void *arg)
+{
+    struct sockaddr_in there = {.sin_family = AF_INET};
+    socklen_t size = sizeof there;
+    int listener = coir_socket(AF_INET, SOCK_STREAM, 0), result;
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(coir_bind(listener, (struct sockaddr *)&there, size), 0);
+    CHECK_EQ(coir_adopt(listener), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK(coir_wait_fd(listener, COIR_IN, coir_after(COIR_MS(20))) != 0);
+    CHECK_EQ(coir_listen(listener, 1), 0);
+    CHECK_EQ(coir_getsockname(listener, (struct sockaddr *)&there, &size), 0);
+    coir_fiber waiter = run_spawn(waits_for_in, &listener);
+    fds_until_parked(waiter);
+    int client = fds_connect(&there);
+    CHECK_EQ(coir_join(waiter, &result, COIR_NEVER), 0);
+    CHECK_EQ(result, COIR_IN);
+    close(client);
+    CHECK_EQ(coir_close(listener), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D4 */
+TEST(test_regress_hang_up_from_before_a_listen_is_reported_with_the_first_connection)
+{
+    run_monotonic(listens_later, NULL);
+}
+
+/* ---- a handler that backs off ---- */
+
+static const struct cr_world_ops *real;
+static struct cr_world_ops ops;
+static int listener_fd;
+
+static int64_t never_reads(struct cr_world *world, struct cr_op *op)
+{
+    return op->kind == CR_OP_READ ? -EAGAIN : real->start(world, op);
+}
+
+static int awaits(int fd, void *arg)
+{
+    char byte;
+    (void)arg;
+    results[0] = coir_net_await(fd, &byte, 1, COIR_NEVER);
+    return 0;
+}
+
+static int serves(void *arg)
+{
+    return coir_net_serve(listener_fd, awaits, arg,
+                          &(struct coir_serve_opts){.grace_ns = COIR_SEC(100)});
+}
+
+static int ends_beside_a_back_off(void *arg)
+{
+    struct sockaddr_in there;
+    listener_fd = fds_listen(&there, 1);
+    coir_fiber server = run_spawn(serves, NULL);
+    CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
+    real = inside_replace_ops(&ops);
+    ops.start = never_reads;
+    results[0] = -1;
+    int client = fds_connect(&there), result;
+    fds_put(client, "x"); /* ready, and never read */
+    CHECK_EQ(coir_sleep(COIR_MS(50)), 0);
+    CHECK_EQ(results[0], -1);
+    CHECK_EQ(coir_close(listener_fd), 0);
+    CHECK_EQ(coir_join(server, &result, coir_after(COIR_SEC(2))), 0);
+    CHECK_EQ(results[0], 0);
+    inside_restore_ops(real);
+    close(client);
+    return arg ? 1 : 0;
+}
+
+/* proves: N12 */
+TEST(test_regress_handler_that_backs_off_is_not_ended_by_its_server)
+{
+    run_monotonic(ends_beside_a_back_off, NULL);
+}
+
+/* ---- a number of coir's own ---- */
+
+static int own_over_owned(void *arg)
+{
+    int ends[2];
+    char bytes[8];
+    CHECK_EQ(coir_pipe(ends), 0); /* never waited for, so never registered */
+    CHECK_EQ(coir_write(ends[1], "x", 1, 0), 1);
+    CHECK_EQ(coir_read(ends[0], bytes, 1, 0), 1);
+    close(ends[0]);
+    close(ends[1]);
+    int copies[2] = {dup(0), dup(0)}, high = fcntl(copies[0], F_DUPFD, 100);
+    struct fds_pair far = fds_unix(SOCK_STREAM);
+    int in = fcntl(far.in, F_DUPFD, 101);
+    fds_close(far);
+    close(copies[0]);
+    close(copies[1]);
+    CHECK_EQ(coir_read(in, bytes, 1, coir_after(10)), 0); /* the world opens its own now */
+    for (int i = 0; i < inside_own_count(); i++) {
+        int fd = inside_world()->ops->own(inside_world(), i);
+        CHECK_EQ(coir_read(fd, bytes, sizeof bytes, 0), -EBADF);
+        CHECK_EQ(coir_write(fd, bytes, sizeof bytes, 0), -EBADF);
+        CHECK_EQ(coir_close(fd), -EBADF);
+    }
+    CHECK_EQ(coir_close(in), 0);
+    close(high);
+    return arg ? 1 : 0;
+}
+
+/* proves: D10 */
+TEST(test_regress_worlds_own_descriptor_at_an_owned_number_passes_for_it)
+{
+    run_virtual(own_over_owned, NULL);
+}
