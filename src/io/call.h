@@ -14,7 +14,7 @@ struct cr_call {
     bool holds;      /* a foreign descriptor's registration */
     bool done;       /* a pending operation is over */
     uint8_t mask;    /* the directions it waits for */
-    uint8_t woken;   /* those whose readiness woke it, which it passes on if it does not use it up */
+    uint8_t woken;   /* those whose readiness woke it: it passes on what it does not use up */
     uint8_t fooled;  /* how often in a row readiness was reported and disproved */
     uint8_t pause_ms; /* the last back-off */
     uint64_t token;  /* the entry's, when the call found it */

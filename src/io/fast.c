@@ -56,9 +56,9 @@ static CR_NOINLINE ssize_t fast_write_slowly(int fd, const void *buf, size_t siz
     return (ssize_t)cr_call_make(&call, function, caller);
 }
 
-/* After a read that moved nothing. Returns whether to go the way of all calls, where the call counts
- * anew: the result is neither the end nor an error. There it may be refused, so what is ready is
- * left to the next waiter. */
+/* After a read that moved nothing. Returns whether to go the way of all calls, where the call
+ * counts anew: the result is neither the end nor an error. There it may be refused, so what is
+ * ready is left to the next waiter. */
 static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry,
                                           int64_t result)
 {
