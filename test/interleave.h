@@ -349,7 +349,8 @@ static bool goes_wrong(const struct program *program)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(getenv("COIR_TEST_SLOW") ? 20 : 2);
+        test_limit_cpu(getenv("COIR_TEST_SLOW") ? 20 : 2);
+        alarm(60); /* for when it hangs */
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
         close(STDERR_FILENO);
         real.sched = NULL;
@@ -400,10 +401,11 @@ static void show_failure(uint64_t number)
     print_traces(&the_model.trace, &progress->trace);
 }
 
-/* Programs from `first` on until so many schedules were run. */
-static void work_through(uint64_t first, uint64_t schedules, unsigned seconds)
+/* Programs from `first` on until so many schedules were run. The limit is of processor time. */
+static void work_through(uint64_t first, uint64_t schedules, int seconds)
 {
-    alarm(seconds);
+    test_limit_cpu(seconds);
+    alarm((unsigned)(TEST_PATIENCE * seconds)); /* for when it hangs */
     for (progress->number = first; progress->schedules < schedules; progress->number++) {
         struct program program = draw_program(progress->number);
         if (!check_program(&program, &the_model))
@@ -414,7 +416,7 @@ static void work_through(uint64_t first, uint64_t schedules, unsigned seconds)
     _exit(0);
 }
 
-static void interleave(uint64_t first, uint64_t schedules, unsigned seconds)
+static void interleave(uint64_t first, uint64_t schedules, int seconds)
 {
     int status = 0;
     progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

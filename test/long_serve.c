@@ -64,7 +64,8 @@ static int storm(void *arg)
     double cpu = cpu_seconds();
     uint64_t from = coir_now();
     CHECK_EQ(coir_sleep(COIR_SEC(2)), 0);
-    cpu = (cpu_seconds() - cpu) / ((double)(coir_now() - from) / 1e9);
+    double seconds = (double)(coir_now() - from) / 1e9;
+    cpu = (cpu_seconds() - cpu) / seconds;
     int stuck = serve_calls.accepts;
     server->work_ns = 0;
     pid_t ended;
@@ -78,7 +79,7 @@ static int storm(void *arg)
            CLIENTS, ROOM, (double)(coir_now() - from) / 1e9, serve_calls.accepts, stuck,
            100 * cpu);
     CHECK(cpu < 0.1);
-    CHECK(stuck < 40);
+    CHECK(stuck < 20 * seconds);
     serve_end(server);
     return 0;
 }

@@ -81,13 +81,12 @@ static inline uint64_t loops_cpu_ns(void)
     return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
-/* A wait that finds nothing lasts to its end, and does so asleep. An emulated machine that is not
- * let run is charged for that, so there one wait of three has to show it. */
+/* A wait that finds nothing lasts to its end, and does so asleep. A virtual machine that is not let
+ * run is charged for that, so one wait of several has to show it. */
 static inline void loops_check_asleep(coir_loop *loop)
 {
     uint64_t used = UINT64_MAX;
-    int tries = getenv("COIR_TEST_SLOW") ? 3 : 1;
-    for (int i = 0; i < tries && used >= 10000000; i++) {
+    for (int i = 0; i < TEST_TRIES && used >= 10000000; i++) {
         uint64_t before = loops_cpu_ns(), until = coir_loop_after(COIR_MS(80));
         CHECK_EQ(coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until), 0);
         CHECK(coir_loop_now() >= until);

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 HELLO = b"hello, world\n"
 
@@ -19,9 +19,18 @@ class Skip(Exception):
     pass
 
 
+class Late(AssertionError):
+    """Something took too long, which a busy machine can cause: the test is tried again."""
+
+
 def check(holds, what):
     if not holds:
         raise AssertionError(what)
+
+
+def check_time(holds, what):
+    if not holds:
+        raise Late(what)
 
 
 def check_equal(a, b):
@@ -61,6 +70,14 @@ class Server:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return peer
 
+    def settle(self):
+        """Gives the server time to do what it has to do, and waits until it sleeps."""
+        asleep = 0
+        while asleep < 20:
+            time.sleep(0.01 * self.place.slow)
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+                asleep = asleep + 1 if file.read().rsplit(")", 1)[1].split()[0] == "S" else 0
+
     def term(self):
         self.process.send_signal(signal.SIGTERM)
 
@@ -71,7 +88,7 @@ class Server:
         out, err = self.process.communicate(timeout=PATIENCE_S)
         took = time.monotonic() - began
         check_equal((self.process.returncode, out, err), (0, "", ""))
-        check(least_s <= took <= most_s * self.place.slow, f"ended after {took:.2f} s")
+        check_time(least_s <= took <= most_s * self.place.slow, f"ended after {took:.2f} s")
 
     def check_refuses(self):
         """From a signal on, sooner or later connects are refused."""
@@ -109,7 +126,7 @@ class Place:
         if not os.path.exists(command[0]) and not shutil.which(command[0]):
             raise Skip(f"{command[0]} is not installed")
         done = subprocess.run([str(word) for word in command], env=self.environment, text=True,
-                              capture_output=True, timeout=60, preexec_fn=self.limit, check=False)
+                              capture_output=True, timeout=300, preexec_fn=self.limit, check=False)
         check_equal((done.returncode, done.stderr), (0, ""))
         return done.stdout
 
@@ -192,7 +209,7 @@ def among_the_bad(server, request, good):
             worst[0] = max(worst[0], time.monotonic() - began)
             worst[1] += 1
         bad.result()
-    check(worst[1] > 10 and worst[0] < 1 * server.place.slow,
-          f"{worst[1]} good calls, the slowest took {worst[0]:.2f} s")
+    check_time(worst[1] > 10 and worst[0] < 1 * server.place.slow,
+               f"{worst[1]} good calls, the slowest took {worst[0]:.2f} s")
     reset(deaf)
     return slow

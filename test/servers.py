@@ -18,9 +18,10 @@ import sys
 import threading
 import time
 
-from peers import (GET, HELLO, PATIENCE_S, Place, Server, Skip, among_the_bad, check, check_equal,
-                   check_get, fill, read_all, read_answer, read_exactly)
+from peers import (GET, HELLO, PATIENCE_S, Late, Place, Server, Skip, among_the_bad, check,
+                   check_equal, check_get, check_time, fill, read_all, read_answer, read_exactly)
 
+TRIES = 5 # of a test that finds something late: a fault makes it late each time
 ONCE = ("test_echo_serves_ten_thousand_at_once",)  # in the first place only: poll does not scale
 
 
@@ -96,7 +97,7 @@ def test_an_address_in_use_is_told(place):
 def test_chat_lines_go_to_all_others_in_order(place):
     with Server(place, "chat") as server:
         peers = [server.connect() for _ in range(5)]
-        time.sleep(0.2 * place.slow)
+        server.settle()
         for round_ in range(20):
             for who, peer in enumerate(peers):
                 peer.sendall(f"{who} says {round_}\r\n".encode())
@@ -114,7 +115,7 @@ def test_chat_lines_go_to_all_others_in_order(place):
 def test_chat_sends_a_slow_reader_away(place):
     with Server(place, "chat") as server:
         deaf, talker, listener = server.connect(), server.connect(), server.connect()
-        time.sleep(0.2 * place.slow)
+        server.settle()
         line = b"x" * 1000 + b"\n"
         slowest = 0.0
         for _ in range(12000):
@@ -122,7 +123,7 @@ def test_chat_sends_a_slow_reader_away(place):
             talker.sendall(line)
             check_equal(read_exactly(listener, len(line)), line)
             slowest = max(slowest, time.monotonic() - began)
-        check(slowest < 1 * place.slow, f"the slowest line took {slowest:.2f} s")
+        check_time(slowest < 1 * place.slow, f"the slowest line took {slowest:.2f} s")
         deaf.settimeout(PATIENCE_S)
         try:
             check(len(read_all(deaf)) < 12000 * len(line), "the slow one got all")
@@ -169,15 +170,17 @@ def test_proxy_closes_what_is_silent_in_both_directions(place):
         address = f"127.0.0.1:{target.getsockname()[1]}"
         with Server(place, "proxy", 1, before=[address]) as server, server.connect() as peer:
             up = target.accept()[0]
+            began = time.monotonic()
             for _ in range(8):
                 time.sleep(0.25)
                 up.sendall(b"x") # the other direction is silent
+                check_time(time.monotonic() - began < 0.7, "this client")
+                began = time.monotonic()
                 check_equal(read_exactly(peer, 1), b"x")
-            began = time.monotonic()
             check_equal(read_all(peer), b"")
             check_equal(read_all(up), b"")
             took = time.monotonic() - began
-            check(0.8 < took < 2 * place.slow, f"closed after {took:.2f} s")
+            check_time(0.8 < took < 2 * place.slow, f"closed after {took:.2f} s")
             up.close()
 
 
@@ -311,12 +314,12 @@ def test_http_closes_idle_connections(place):
         began = time.monotonic()
         check_equal((read_all(idle), read_all(half)), (b"", b""))
         took = time.monotonic() - began
-        check(0.8 < took < 3 * place.slow, f"closed after {took:.2f} s")
+        check_time(0.8 < took < 3 * place.slow, f"closed after {took:.2f} s")
 
 
 def test_http_stands_wrk(place):
     with Server(place, "http") as http:
-        out = place.run("wrk", "-t1", "-c50", "-d2", f"http://{http.address}/")
+        out = place.run("wrk", "-t1", "-c50", "-d2", "--timeout", "30", f"http://{http.address}/")
         check("Socket errors" not in out and "Non-2xx" not in out, out)
         return re.search(r"Requests/sec:\s*(\d+)", out).group(1) + " requests a second"
 
@@ -327,7 +330,7 @@ def test_http_answers_what_is_in_flight_and_ends(place):
         for peer in (idle, sent, busy):
             check_get(peer)
         busy.sendall(GET[:10])
-        time.sleep(0.2 * place.slow)
+        http.settle()
         http.process.send_signal(signal.SIGSTOP)
         sent.sendall(GET) # arrives before the signal is handled
         http.term()
@@ -345,7 +348,7 @@ def test_http_answers_what_is_in_flight_and_ends(place):
 def test_http_cuts_off_who_never_finishes(place):
     with Server(place, "http", 60, 1) as http, http.connect() as peer:
         peer.sendall(GET[:10])
-        time.sleep(0.2 * place.slow)
+        http.settle()
         http.term()
         http.check_refuses()
         http.end(least_s=0.5, most_s=2)
@@ -354,10 +357,9 @@ def test_http_cuts_off_who_never_finishes(place):
 
 def test_http_ends_well_under_load(place):
     """Each answer that comes is whole; after one that says it is the last there is no other."""
-    answered = []
+    answered, ended = [0] * 8, []
 
-    def ask(http):
-        count = 0
+    def ask(http, who):
         try:
             with http.connect() as peer:
                 while True:
@@ -368,34 +370,46 @@ def test_http_ends_well_under_load(place):
                     check_equal(read_exactly(peer, 4), b"TTP/")
                     status, headers, body = read_answer(peer)
                     check_equal((status, body), (200, HELLO))
-                    count += 1
+                    answered[who] += 1
                     if headers["Connection"] == "close":
                         check_equal(read_all(peer), b"")
                         break
         except (ConnectionResetError, BrokenPipeError):
             pass
-        answered.append(count)
+        ended.append(who)
 
     with Server(place, "http") as http:
-        threads = [threading.Thread(target=ask, args=(http,)) for _ in range(8)]
+        threads = [threading.Thread(target=ask, args=(http, who)) for who in range(8)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5 * place.slow)
+        until = time.monotonic() + PATIENCE_S
+        while not all(answered) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.3 * place.slow)
         http.term()
         http.end(most_s=2)
         for thread in threads:
             thread.join()
-        check(len(answered) == 8 and min(answered) > 0, f"answered: {answered}")
+        check(len(ended) == 8 and all(answered), f"answered: {answered}")
 
 
 # ---- Running them
+
+
+def try_until_in_time(test, place):
+    for _ in range(TRIES - 1):
+        try:
+            return test(place)
+        except Late:
+            pass
+    return test(place)
 
 
 def run(test, place):
     """The line that tells of a test, and its place in the totals."""
     name = f"{test.__name__} ({place.name})"
     try:
-        note = test(place)
+        note = try_until_in_time(test, place)
         return f"ok {name}" + (f": {note}" if note else ""), 0
     except Skip as reason:
         return f"skip {name}: {reason}", 2

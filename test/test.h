@@ -7,9 +7,13 @@
  *
  * A program includes this file once and gets its main: an argument selects the tests whose names
  * contain it. What a test prints is shown when it fails; the rest of a line "note: …" (not its
- * first) also when it passes. A limit other than 20 seconds: define TEST_SECONDS before the
- * include. COIR_TEST_SLOW in the environment makes limits ten times longer. A program of tests that
- * sleep mostly defines TEST_AT_ONCE, how many of them run at the same time.
+ * first) also when it passes.
+ *
+ * A test may use TEST_SECONDS of processor time, and may take TEST_PATIENCE times as long: so one
+ * that computes for ever, or hangs, is noticed, and one that runs on a busy machine is not. Define
+ * TEST_SECONDS before the include for a limit other than 20. COIR_TEST_SLOW in the environment
+ * makes limits ten times longer. A program of tests that usually sleep defines TEST_AT_ONCE, how
+ * many of them run at the same time.
  *
  * CHECK and SKIP may stand in any function, also on a small fiber stack: they format into a short
  * buffer and leave by _exit. */
@@ -34,6 +38,12 @@
 #define TEST_AT_ONCE 1
 #endif
 
+enum { TEST_PATIENCE = 6 };
+
+/* How often to try what a busy machine can make late, and what takes less than a millisecond: a
+ * fault makes it late each time. */
+enum { TEST_TRIES = 10, TEST_TRIES_SHORT = 2000 };
+
 enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77, TEST_OUTPUT_MAX = 64 * 1024 };
 
 struct test {
@@ -43,7 +53,8 @@ struct test {
     int status;         /* what it must exit with */
     const char *output; /* what it must have printed, or NULL */
     const char *fails;  /* why it is known to fail, or NULL */
-    int seconds;        /* its limit, or 0 for TEST_SECONDS */
+    int seconds;        /* of processor time, or 0 for TEST_SECONDS */
+    int patience;       /* seconds that may pass, or 0 for TEST_PATIENCE times as many */
     struct test *next;
     pid_t child;   /* 0: it does not run; -1: it could not be started */
     FILE *capture; /* what it prints */
@@ -148,13 +159,26 @@ static inline int test_limit_seconds(const struct test *t)
     return getenv("COIR_TEST_SLOW") ? 10 * seconds : seconds;
 }
 
+static inline int test_patience_seconds(const struct test *t)
+{
+    return t->patience ? t->patience : TEST_PATIENCE * test_limit_seconds(t);
+}
+
+/* In processor time, of this process and of each that it forks: then the kernel sends SIGXCPU. */
+static inline void test_limit_cpu(int seconds)
+{
+    struct rlimit limit = {(rlim_t)seconds, (rlim_t)seconds + 5};
+    setrlimit(RLIMIT_CPU, &limit);
+}
+
 __attribute__((noreturn)) static inline void test_child(const struct test *t)
 {
     for (struct test *other = test_first; other; other = other->next)
         if (other != t && other->capture)
             close(fileno(other->capture));
     setpgid(0, 0);
-    alarm((unsigned)test_limit_seconds(t) + 2); /* for when the parent was killed */
+    test_limit_cpu(test_limit_seconds(t));
+    alarm((unsigned)test_patience_seconds(t) + 2); /* for when the parent was killed */
     if (t->signal)
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     dup2(fileno(t->capture), STDOUT_FILENO);
@@ -171,7 +195,7 @@ static inline void test_look(struct test *t)
     pid_t ended = waitpid(t->child, &t->wait_status, WNOHANG);
     clock_gettime(CLOCK_MONOTONIC, &now);
     t->in_time = ended == t->child;
-    if (!t->in_time && now.tv_sec - t->began.tv_sec <= test_limit_seconds(t))
+    if (!t->in_time && now.tv_sec - t->began.tv_sec <= test_patience_seconds(t))
         return;
     kill(-t->child, SIGKILL);
     if (!t->in_time)
@@ -203,7 +227,9 @@ static inline void test_judge(const struct test *t, const char *output, char *ve
 
     *verdict = '\0';
     if (!t->in_time)
-        snprintf(verdict, size, "not done after %d s", test_limit_seconds(t));
+        snprintf(verdict, size, "not done after %d s", test_patience_seconds(t));
+    else if (sig == SIGXCPU)
+        snprintf(verdict, size, "not done after %d s of processor time", test_limit_seconds(t));
     else if (sig != t->signal && sig)
         snprintf(verdict, size, "died of signal %d, %s", sig, strsignal(sig));
     else if (sig != t->signal)

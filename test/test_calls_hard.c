@@ -250,9 +250,13 @@ static int full_datagrams(void *arg)
         continue;
     coir_fiber fiber = run_spawn(send_by_name, &sender);
     fds_until_parked(fiber);
-    clock_t before = clock();
-    CHECK_EQ(coir_sleep(COIR_MS(100)), 0);
-    CHECK(clock() - before < CLOCKS_PER_SEC / 20);
+    clock_t used = CLOCKS_PER_SEC;
+    for (int i = 0; i < TEST_TRIES && used >= CLOCKS_PER_SEC / 20; i++) {
+        clock_t before = clock();
+        CHECK_EQ(coir_sleep(COIR_MS(100)), 0);
+        used = clock() - before;
+    }
+    CHECK(used < CLOCKS_PER_SEC / 20);
     while (coir_read(receiver, &byte, 1, 0) == 1)
         continue;
     CHECK_EQ(run_join(fiber), 1);

@@ -75,6 +75,29 @@ static void body_hang(void)
         pause();
 }
 
+static void body_compute(void)
+{
+    for (volatile unsigned turns = 0;; turns++)
+        continue;
+}
+
+/* A test's own child that computes for ever is noticed by its test. */
+static void body_child_computes(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        body_compute();
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+/* More than the limit passes, of which little is its own. */
+static void body_wait(void)
+{
+    nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+}
+
 static void body_abort(void)
 {
     fputs("the last words\n", stderr);
@@ -156,9 +179,31 @@ TEST(test_harness_notices_a_crash)
 
 TEST(test_harness_notices_a_test_that_hangs)
 {
-    unsetenv("COIR_TEST_SLOW");
-    int status = harness_run((struct test){.name = "bad", .body = body_hang, .seconds = 1});
+    int status = harness_run((struct test){.name = "bad", .body = body_hang, .patience = 1});
     check_reported(status, "FAIL bad: not done after 1 s\n", "0 passed, 1 failed");
+}
+
+TEST(test_harness_notices_a_test_that_computes_for_ever)
+{
+    unsetenv("COIR_TEST_SLOW");
+    int status = harness_run((struct test){.name = "bad", .body = body_compute, .seconds = 1});
+    check_reported(status, "FAIL bad: not done after 1 s of processor time\n",
+                   "0 passed, 1 failed");
+}
+
+TEST(test_harness_notices_a_child_of_a_test_that_computes_for_ever)
+{
+    unsetenv("COIR_TEST_SLOW");
+    int status =
+        harness_run((struct test){.name = "bad", .body = body_child_computes, .seconds = 1});
+    check_reported(status, "FAIL bad: exit status 1\n", "0 passed, 1 failed");
+}
+
+TEST(test_harness_lets_a_test_wait_for_longer_than_it_may_compute)
+{
+    unsetenv("COIR_TEST_SLOW");
+    int status = harness_run((struct test){.name = "waits", .body = body_wait, .seconds = 1});
+    check_reported(status, "ok waits\n", "1 passed, 0 failed");
 }
 
 TEST(test_harness_accepts_the_expected_signal_and_text)
@@ -247,7 +292,7 @@ static void body_slow(void)
 TEST(test_harness_tells_of_tests_that_run_at_once_in_their_order)
 {
     struct test bad[] = {{.name = "first", .body = body_slow},
-                         {.name = "second", .body = body_hang, .seconds = 1},
+                         {.name = "second", .body = body_hang, .patience = 1},
                          {.name = "third", .body = body_empty},
                          {.name = "fourth", .body = body_check}};
     check_reported(harness_run_all(bad, 4), "ok first\nFAIL second: not done after 1",

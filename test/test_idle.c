@@ -168,12 +168,13 @@ static struct program {
     pid_t pid;
     long waits;
     uint64_t cpu_ns;
+    bool was_idle;
 } programs[] = {
-    {"a run", run_all, 0, 0, 0},
-    {"a run on a virtual clock", run_all_virtual, 0, 0, 0},
-    {"steps in a foreign loop", step_all, 0, 0, 0},
-    {"an event loop", wait_in_loop, 0, 0, 0},
-    {"a fiber that wakes ten times a second", run_sleeper, 0, 0, 0},
+    {.name = "a run", .body = run_all},
+    {.name = "a run on a virtual clock", .body = run_all_virtual},
+    {.name = "steps in a foreign loop", .body = step_all},
+    {.name = "an event loop", .body = wait_in_loop},
+    {.name = "a fiber that wakes ten times a second", .body = run_sleeper},
 };
 
 enum { PROGRAMS = sizeof programs / sizeof *programs };
@@ -193,21 +194,13 @@ static bool is_idle(const struct program *program)
     uint64_t cpu_ns = cpu_of(program->pid) - program->cpu_ns;
     printf("%s: %ld waits, %llu ns\n", program->name, waits, (unsigned long long)cpu_ns);
     CHECK_EQ(waitpid(program->pid, NULL, WNOHANG), 0);
-    kill(program->pid, SIGKILL);
-    waitpid(program->pid, NULL, 0);
     return waits == 0 && cpu_ns == 0;
 }
 
-/* proves: T7, D19, E9, P10 */
-TEST(test_idle_programs_make_no_system_call_after_an_audit)
+/* Watches all for a while. Returns how many have been idle, in this while or an earlier one. */
+static int watch(void)
 {
-    bool embeds = strcmp(test_world_name(), "poll") != 0; /* it has no descriptor for that */
-    if (waits_of(getpid()) < 0)
-        SKIP("the system does not tell how often a process waits");
-    for (int i = 0; i < PROGRAMS; i++)
-        if (embeds || programs[i].body != step_all)
-            start(&programs[i]);
-    poll(NULL, 0, getenv("COIR_TEST_SLOW") ? 5 * SETTLE_MS : SETTLE_MS);
+    int idle = 0;
     for (int i = 0; i < PROGRAMS; i++) {
         if (!programs[i].pid)
             continue;
@@ -215,7 +208,32 @@ TEST(test_idle_programs_make_no_system_call_after_an_audit)
         programs[i].cpu_ns = cpu_of(programs[i].pid);
     }
     poll(NULL, 0, WATCH_MS);
+    for (int i = 0; i < PROGRAMS; i++) {
+        if (programs[i].pid)
+            programs[i].was_idle |= is_idle(&programs[i]);
+        idle += programs[i].was_idle;
+    }
+    return idle;
+}
+
+/* What a program does before it is idle can take long on a busy machine, so it is watched for
+ * several whiles. One that calls as often as every three seconds is idle in none of them.
+ * proves: T7, D19, E9, P10 */
+TEST(test_idle_programs_make_no_system_call_after_an_audit)
+{
+    bool embeds = strcmp(test_world_name(), "poll") != 0; /* it has no descriptor for that */
+    int expected = embeds ? PROGRAMS - 1 : PROGRAMS - 2, idle = 0;
+    if (waits_of(getpid()) < 0)
+        SKIP("the system does not tell how often a process waits");
+    for (int i = 0; i < PROGRAMS; i++)
+        if (embeds || programs[i].body != step_all)
+            start(&programs[i]);
+    poll(NULL, 0, SETTLE_MS);
+    for (int i = 0; i < TEST_TRIES && idle < expected; i++)
+        idle = watch();
     for (int i = 0; i < PROGRAMS; i++)
         if (programs[i].pid)
-            CHECK_EQ(is_idle(&programs[i]), i < PROGRAMS - 1);
+            kill(programs[i].pid, SIGKILL);
+    CHECK_EQ(idle, expected);
+    CHECK(!programs[PROGRAMS - 1].was_idle);
 }

@@ -15,6 +15,7 @@ TEST(test_kqueue_waits_as_is_documented)
 
 #include <pthread.h>
 #include <sys/event.h>
+#include <sys/time.h>
 
 static struct kevent events[8];
 
@@ -70,12 +71,19 @@ static void on_alarm(int signal)
     (void)signal;
 }
 
+/* From now on a signal each so many microseconds (0: none): the first may come before a wait. */
+static void ring_often(int us)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval often = {{.tv_usec = us}, {.tv_usec = us}};
+    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+}
+
 TEST(test_kqueue_a_signal_ends_a_wait)
 {
     int queue = queue_make();
-    struct sigaction action = {.sa_handler = on_alarm};
-    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
-    alarm(1);
+    ring_often(300000);
     CHECK_EQ(kevent(queue, NULL, 0, events, 8, NULL), -1);
     CHECK_EQ(errno, EINTR);
 }
@@ -332,12 +340,11 @@ TEST(test_kqueue_world_waits_longer_than_the_kernel_lets_it)
 {
     struct fds_pair pipe = fds_pipe(0);
     struct cr_event told;
-    struct sigaction action = {.sa_handler = on_alarm};
-    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
     world_begin();
     CHECK_EQ(world->ops->attach(world, pipe.in, 1), 0);
-    alarm(1);
+    ring_often(300000);
     CHECK_EQ(world->ops->wait(world, &told, 1, COIR_NEVER - 1, &more), 0);
+    ring_often(0);
     fds_put(pipe.out, "x");
     CHECK_EQ(world->ops->wait(world, &told, 1, COIR_NEVER - 1, &more), 1);
 }

@@ -322,8 +322,8 @@ TEST(test_loop_waits_until_its_deadline_and_not_a_millisecond_longer)
         double least = 1000;
         CHECK(lateness(loop, 40000000) >= 0); /* with nothing added */
         CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
-        for (int i = 0; i < 20; i++) {
-            double late = lateness(loop, 300000 + (uint64_t)i * 10007);
+        for (int i = 0; i < TEST_TRIES_SHORT && (i < 20 || least >= 1); i++) {
+            double late = lateness(loop, 300000 + (uint64_t)(i % 20) * 10007);
             least = late < least ? late : least;
         }
         CHECK(least < 1);
@@ -361,10 +361,14 @@ TEST(test_loop_signal_neither_ends_nor_prolongs_a_wait)
     while (loops_next(&loop)) {
         CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
         struct itimerval often = {{.tv_usec = 5000}, {.tv_usec = 5000}};
+        double least = 1000;
         alarms = 0;
         CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
-        CHECK(lateness(loop, 100000000) < 60);
+        for (int i = 0; i < TEST_TRIES && (alarms <= 5 || least >= 60); i++) {
+            double late = lateness(loop, 100000000);
+            least = late < least ? late : least;
+        }
         CHECK_EQ(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL), 0);
-        CHECK(alarms > 5);
+        CHECK(alarms > 5 && least < 60);
     }
 }

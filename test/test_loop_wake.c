@@ -74,19 +74,23 @@ TEST(test_loop_wake_of_a_signal_handler_ends_a_wait_for_ever)
     }
 }
 
-/* A thread that wakes only after its last wake was answered: a lost one stops both for ever. */
-enum { TURNS = 100000 };
+/* A thread that wakes only after its last wake was answered: a lost one stops both for ever. On
+ * a busy machine each turn has to wait for the processor, so there are fewer. */
+enum { TURNS_LEAST = 1000, TURNS_MOST = 100000, MS_MOST = 400 };
 
 struct ping {
     coir_loop *loop;
-    atomic_int asked, answered;
+    uint64_t until;
+    atomic_int asked, answered, turns; /* turns: how many there will be, once that is known */
     bool impatient; /* does not wait for the answer */
 };
 
 static void *wake_often(void *arg)
 {
     struct ping *ping = arg;
-    for (int i = 1; i <= TURNS; i++) {
+    for (int i = 1; i <= atomic_load(&ping->turns); i++) {
+        if (i >= TURNS_LEAST && coir_loop_now() > ping->until)
+            atomic_store(&ping->turns, i);
         atomic_store(&ping->asked, i);
         CHECK_EQ(coir_loop_wake(ping->loop), 0);
         while (!ping->impatient && atomic_load(&ping->answered) < i)
@@ -97,11 +101,12 @@ static void *wake_often(void *arg)
 
 static void answer_all(coir_loop *loop, bool impatient)
 {
-    struct ping ping = {.loop = loop, .impatient = impatient};
+    struct ping ping = {.loop = loop, .until = coir_loop_after(COIR_MS(MS_MOST)),
+                        .turns = TURNS_MOST, .impatient = impatient};
     pthread_t thread;
     CHECK_EQ(coir_loop_add_wake(loop, NULL), 0);
     CHECK_EQ(pthread_create(&thread, NULL, wake_often, &ping), 0);
-    while (atomic_load(&ping.answered) < TURNS) {
+    while (atomic_load(&ping.answered) < atomic_load(&ping.turns)) {
         CHECK_EQ(coir_loop_wait(loop, loops_events, 1, COIR_NEVER), 1);
         atomic_store(&ping.answered, atomic_load(&ping.asked));
     }

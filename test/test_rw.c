@@ -293,7 +293,7 @@ static int read_before_any_wait(void *arg)
     char buf[8];
     struct sockaddr_in address;
     int listener = fds_listen(&address, 1), client = fds_connect(&address);
-    uint64_t until = coir_after(COIR_SEC(2));
+    uint64_t until = coir_after(COIR_SEC(20));
     int fd = coir_accept(listener, NULL, NULL, until);
     fds_put(client, "ab");
     CHECK_EQ(coir_read(fd, buf, sizeof buf, until), 2);

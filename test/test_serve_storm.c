@@ -107,6 +107,24 @@ TEST(test_a_storm_of_connections_is_served_with_few_descriptors)
     CHECK_EQ(fds_open(), before);
 }
 
+/* For 0.6 s the server tries now and then to accept, and uses hardly any processor time. On a busy
+ * machine the tries are fewer, and a virtual machine that is not let run is charged for that: then
+ * the answer is false. */
+static bool is_at_rest(void)
+{
+    serve_calls.accepts = serve_calls.waits = 0;
+    double cpu = cpu_seconds();
+    uint64_t from = coir_now();
+    CHECK_EQ(coir_sleep(COIR_MS(600)), 0);
+    double seconds = (double)(coir_now() - from) / 1e9;
+    cpu = (cpu_seconds() - cpu) / seconds;
+    printf("\nnote: %d accepts and %d waits in %.1f s, CPU %.2f %%\n", serve_calls.accepts,
+           serve_calls.waits, seconds, 100 * cpu);
+    CHECK(serve_calls.accepts <= 25 * seconds);
+    CHECK(serve_calls.waits <= 67 * seconds);
+    return serve_calls.accepts >= 4 && cpu < 0.1;
+}
+
 /* All descriptors are taken by handlers that wait, all clients have come, and nothing ends. */
 static int full(void *arg)
 {
@@ -114,6 +132,7 @@ static int full(void *arg)
     struct server server = {.handler = echo_one, .gate = fds_pipe(0)};
     struct fds_pair told = fds_pipe(0);
     char byte;
+    bool at_rest = false;
     (void)arg;
     serve_begin(&server);
     pid_t clients = fork_clients(&server, CLIENTS, told.out);
@@ -123,15 +142,9 @@ static int full(void *arg)
         CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(coir_sleep(COIR_MS(50)), 0);
     serve_count();
-    double cpu = cpu_seconds();
-    uint64_t from = coir_now();
-    CHECK_EQ(coir_sleep(COIR_MS(600)), 0);
-    cpu = (cpu_seconds() - cpu) / ((double)(coir_now() - from) / 1e9);
-    printf("\nnote: %d accepts and %d waits in 0.6 s, CPU %.2f %%\n", serve_calls.accepts,
-           serve_calls.waits, 100 * cpu);
-    CHECK(serve_calls.accepts >= 4 && serve_calls.accepts <= 15);
-    CHECK(serve_calls.waits <= 40);
-    CHECK(cpu < 0.1);
+    for (int i = 0; i < TEST_TRIES && !at_rest; i++)
+        at_rest = is_at_rest();
+    CHECK(at_rest);
     fds_put(server.gate.out, "x");
     CHECK_EQ(wait_for(clients), 0);
     CHECK_EQ(server.begun, CLIENTS);
@@ -148,28 +161,40 @@ TEST(test_a_server_that_can_accept_nothing_is_at_rest)
     run_monotonic(full, NULL);
 }
 
+/* After accepts have failed until the pause is at its longest, a connection is closed: how long it
+ * takes until the next one, which has waited, is served. */
+static uint64_t serve_instead(const struct server *server, int *fd)
+{
+    int begun = server->begun;
+    serve_calls.fail = EMFILE;
+    serve_calls.fail_times = 1000;
+    int next = serve_dial(server);
+    CHECK_EQ(coir_sleep(COIR_MS(350)), 0);
+    serve_calls.fail_times = 0;
+    uint64_t from = coir_now();
+    CHECK_EQ(coir_close(*fd), 0);
+    while (server->begun == begun)
+        CHECK_EQ(coir_yield(), 0);
+    *fd = next;
+    return coir_now() - from;
+}
+
 /* A descriptor that becomes free is used at once, not at the next try. */
 static int early(void *arg)
 {
     struct server server = {.handler = serve_echo};
+    uint64_t took = UINT64_MAX;
     (void)arg;
     serve_begin(&server);
     int first = serve_dial(&server), second = serve_dial(&server);
     serve_ask(first);
     serve_ask(second);
     serve_count();
-    serve_calls.fail = EMFILE;
-    serve_calls.fail_times = 1000; /* until the pause is at its longest */
-    int third = serve_dial(&server);
-    CHECK_EQ(coir_sleep(COIR_MS(350)), 0);
-    serve_calls.fail_times = 0;
-    uint64_t from = coir_now();
-    CHECK_EQ(coir_close(second), 0);
-    while (server.begun < 3)
-        CHECK_EQ(coir_yield(), 0);
-    CHECK(coir_now() - from < (uint64_t)COIR_MS(40) || getenv("COIR_TEST_SLOW"));
+    for (int i = 0; i < TEST_TRIES && took >= (uint64_t)COIR_MS(40); i++)
+        took = serve_instead(&server, &second);
+    CHECK(took < (uint64_t)COIR_MS(40));
     CHECK_EQ(coir_close(first), 0);
-    CHECK_EQ(coir_close(third), 0);
+    CHECK_EQ(coir_close(second), 0);
     CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
     serve_end(&server);
     return 0;
@@ -213,9 +238,12 @@ static int connection_errors(void *arg)
     serve_calls.fail = EPROTO;
     serve_calls.fail_times = 1000000;
     serve_calls.accepts = 0;
+    uint64_t from = coir_now();
     int fd = serve_dial(&server);
-    CHECK_EQ(coir_sleep(COIR_MS(300)), 0);
-    CHECK(serve_calls.accepts >= 3 && serve_calls.accepts < 15);
+    for (int i = 0; i < TEST_TRIES && serve_calls.accepts < 3; i++)
+        CHECK_EQ(coir_sleep(COIR_MS(300)), 0);
+    double seconds = (double)(coir_now() - from) / 1e9;
+    CHECK(serve_calls.accepts >= 3 && serve_calls.accepts < 50 * seconds);
     serve_calls.fail_times = 0;
     serve_ask(fd);
     CHECK_EQ(coir_close(fd), 0);
@@ -362,13 +390,33 @@ static int reset(void *arg)
     return 0;
 }
 
+/* The slowest of 200 requests, one after the other. */
+static uint64_t slowest_request(int fd, coir_reader *in)
+{
+    uint64_t slowest = 0;
+    for (int request = 0; request < 200; request++) {
+        uint64_t from = coir_now();
+        CHECK_EQ(coir_write(fd, "hello\r\n", 7, COIR_NEVER), 7);
+        for (int i = 0; i < 100; i++) {
+            char expected[32], *line;
+            CHECK(coir_reader_line(in, &line, COIR_NEVER) > 0);
+            snprintf(expected, sizeof expected, "hello: answer %d", i);
+            CHECK_STR(line, expected);
+        }
+        slowest = coir_now() - from > slowest ? coir_now() - from : slowest;
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    }
+    printf("\nnote: slowest of 200 requests: %.1f ms\n", (double)slowest / 1e6);
+    return slowest;
+}
+
 static int bad_peers(void *arg)
 {
     struct server server = {.handler = answer_lines};
     coir_scope scope;
-    char memory[8192], *line;
+    char memory[8192];
     coir_reader in;
-    uint64_t slowest = 0;
+    uint64_t slowest = UINT64_MAX;
     (void)arg;
     serve_begin(&server);
     CHECK_EQ(coir_scope_open(&scope, NULL), 0);
@@ -379,20 +427,9 @@ static int bad_peers(void *arg)
     }
     int fd = serve_dial(&server);
     coir_reader_init(&in, fd, memory, sizeof memory);
-    for (int request = 0; request < 200; request++) {
-        uint64_t from = coir_now();
-        CHECK_EQ(coir_write(fd, "hello\r\n", 7, COIR_NEVER), 7);
-        for (int i = 0; i < 100; i++) {
-            char expected[32];
-            CHECK(coir_reader_line(&in, &line, COIR_NEVER) > 0);
-            snprintf(expected, sizeof expected, "hello: answer %d", i);
-            CHECK_STR(line, expected);
-        }
-        slowest = coir_now() - from > slowest ? coir_now() - from : slowest;
-        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
-    }
-    printf("\nnote: slowest of 200 requests: %.1f ms\n", (double)slowest / 1e6);
-    CHECK(slowest < (uint64_t)COIR_SEC(1) || getenv("COIR_TEST_SLOW"));
+    for (int i = 0; i < TEST_TRIES && slowest >= (uint64_t)COIR_SEC(1); i++)
+        slowest = slowest_request(fd, &in);
+    CHECK(slowest < (uint64_t)COIR_SEC(1));
     CHECK_EQ(coir_close(fd), 0);
     CHECK_EQ(coir_scope_cancel(&scope), 0);
     CHECK_EQ(coir_scope_close(&scope), -ECANCELED);

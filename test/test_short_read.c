@@ -180,7 +180,7 @@ static int read_all(void *arg)
 {
     const struct reader *reader = arg;
     char bytes[SIZE];
-    uint64_t until = coir_after(COIR_SEC(2));
+    uint64_t until = coir_after(COIR_SEC(20));
     if (reader->waits)
         CHECK(coir_wait_fd(reader->fd, COIR_IN, until) > 0);
     for (int i = 0; i < READS_MOST && reader->message->reads[i]; i++) {
@@ -266,7 +266,7 @@ static int adopt_late(void *arg)
     struct fds_pair tcp = fds_tcp();
     while (fds_fill(tcp.in) > 0)
         continue;
-    struct fds_waiter in = {.fd = tcp.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(2))};
+    struct fds_waiter in = {.fd = tcp.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(20))};
     fds_start(&in, 1);
     coir_fiber out = run_spawn(wait_out, &tcp.in);
     fds_until_parked(out);
@@ -277,7 +277,7 @@ static int adopt_late(void *arg)
     CHECK(run_join(in.fiber) & COIR_IN);
     CHECK(inside_fiber(out) && inside_fiber(out)->wait);
     CHECK_EQ(coir_adopt(tcp.in), 0);
-    uint64_t until = coir_after(COIR_SEC(1));
+    uint64_t until = coir_after(COIR_SEC(20));
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), 3);
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), urgent ? 3 : 0);
     CHECK(coir_now() < until);

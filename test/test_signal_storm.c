@@ -7,7 +7,8 @@
 enum { CLIENTS = 200, ROUNDS = 25, SIZE_MOST = 5000 };
 
 static volatile sig_atomic_t signals;
-static uint64_t ends_at;
+static uint64_t ends_at; /* or later, when so many signals have come */
+static int signals_least;
 static long long messages, connections;
 
 static void count_signal(int number)
@@ -53,7 +54,7 @@ static int talk(void *arg)
 {
     const struct server *server = arg;
     unsigned which = (unsigned)connections * 101;
-    while (coir_now() < ends_at) {
+    while (coir_now() < ends_at || signals < signals_least) {
         int fd = serve_dial(server);
         connections++;
         for (int i = 0; i < ROUNDS; i++)
@@ -85,11 +86,11 @@ TEST(test_a_storm_of_signals_harms_no_connection)
 {
     int before = fds_open();
     bool emulated = getenv("COIR_TEST_SLOW");
+    signals_least = emulated ? 10 : 1000;
     storm(emulated ? 2000 : 100);
     run_monotonic(talk_all, NULL);
     storm(0);
     CHECK_EQ(fds_open(), before);
-    CHECK(signals > (emulated ? 10 : 1000));
     printf("\nnote: %d signals during %lld messages on %lld connections\n", (int)signals, messages,
            connections);
 }

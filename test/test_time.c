@@ -199,7 +199,7 @@ static int punctual(void *arg)
 {
     (void)arg;
     uint64_t least_late = UINT64_MAX;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < TEST_TRIES_SHORT && (i < 50 || least_late >= 1000000); i++) {
         uint64_t until = coir_after(COIR_US(200));
         CHECK_EQ(coir_park(until), -ETIMEDOUT);
         uint64_t now = coir_now();
@@ -317,11 +317,16 @@ static int sleep_through_signals(void *arg)
     struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
     signal(SIGALRM, count_alarm);
     CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
-    uint64_t until = coir_after(COIR_MS(20));
-    CHECK_EQ(coir_park(until), -ETIMEDOUT);
-    uint64_t now = coir_now();
+    uint64_t least_late = UINT64_MAX;
+    for (int i = 0; i < TEST_TRIES && (alarms <= 3 || least_late >= (uint64_t)COIR_MS(500)); i++) {
+        uint64_t until = coir_after(COIR_MS(20));
+        CHECK_EQ(coir_park(until), -ETIMEDOUT);
+        uint64_t now = coir_now();
+        CHECK(now >= until);
+        least_late = now - until < least_late ? now - until : least_late;
+    }
     CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
-    CHECK(now >= until && now < until + COIR_MS(500));
+    CHECK(least_late < (uint64_t)COIR_MS(500));
     return alarms > 3 ? 0 : 1;
 }
 

@@ -4,7 +4,10 @@ the same client. A server is bench/server/<name>.{c,go}; it prints "port N" or "
 What counts is the server's processor time for one request, in microseconds: the time that passes
 is the client's as much. In a run all servers are up, each with its client, and take short turns, so
 that the machine's weather is the same for all. System calls are counted by the kernel (perf stat),
-untraced, in a run of their own; user instructions by callgrind.
+untraced, in a run of their own. User instructions are counted by callgrind, in a run whose client
+asks in rounds (load.c) and in which coir's clock stands still (still.c): so the count depends
+neither on how many requests a wait brings nor on how long they take, and is the same on a busy
+machine.
 """
 
 import contextlib
@@ -29,12 +32,13 @@ TURNS = 4 # of each server in a run
 COUNTS = 5 # of system calls, each in a run of its own
 NAMES = [*ECHO, *HTTP]
 COUNTED = ("coir", "coir_lto", "bare", "libuv", "libevent") # valgrind cannot follow State Threads
-CALLGRIND_REQUESTS = (5_000, 25_000)
+CALLGRIND_REQUESTS = (1_000, 6_000) # whole rounds
+CALLGRIND_RUNS = 3 # of which the least counts: the kernel can still bring a round in two parts
 ANSWER = "hello, world\n"
 
 # At most so many times the peer's processor time; so many system calls more than the peer; so many
 # instructions.
-TIME_LIMITS = {"echo_1": ("bare", 1.1), "echo_50": ("bare", 1.1), "echo_1000": ("bare", 1.1),
+TIME_LIMITS = {"echo_1": ("bare", 1.03), "echo_50": ("bare", 1.1), "echo_1000": ("bare", 1.1),
                "http_50": ("nginx", 0.9)}
 CALLS_LIMIT = 0.12
 INSTRUCTIONS_LIMIT = 280
@@ -50,10 +54,11 @@ class Server(Peer):
         self.benches = set(benches)
         self.name = name or self.name
         self.program = os.path.join(BUILD, "server", self.name)
+        self.counted = self # what callgrind runs
 
     def build(self):
         os.makedirs(os.path.dirname(self.program), exist_ok=True)
-        return self.compile()
+        return self.compile() or (self.counted is not self and self.counted.build()) or None
 
     def command(self, name):
         if self.name == "http":
@@ -106,6 +111,10 @@ COIR_LTO = Server("coir with LTO", "coir.c", [*C, "-O3", "-flto"], library("lto"
 COIR_HTTP = Server("coir", "http.c", C, [*LIBRARY, "-lhttp_parser"], "http_parser.h",
                    "libhttp-parser-dev", benches=HTTP)
 COIR_HTTP.source_path = os.path.join(ROOT, "example", "server", "http.c")
+for still in (COIR, COIR_LTO):
+    still.counted = Server(still.label, "coir.c", still.compiler, [
+        os.path.join(ROOT, "bench", "server", "still.c"), "-Wl,--wrap=clock_gettime",
+        *still.libraries], name=f"{still.name}_still")
 LOAD = Server("the client", "load.c", C)
 PEERS = (
     Server("bare epoll", "bare.c", C, benches=ECHO),
@@ -167,13 +176,15 @@ class Running:
 
     def __exit__(self, *error):
         self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGCONT) # a client that failed may have left it stopped
         self.errors = self.process.communicate()[1]
 
 
 class Client:
-    """The client of a run: what it costs is not counted."""
+    """The client of a run: what it costs is not counted. Given the server's process, it asks in
+    rounds."""
 
-    def __init__(self, name, port, requests=None):
+    def __init__(self, name, port, requests=None, process=None):
         self.is_http = name in HTTP
         if self.is_http:
             count, seconds = HTTP[name]
@@ -182,7 +193,8 @@ class Client:
         else:
             count, usual = ECHO[name]
             self.requests = requests or usual
-            self.command = [LOAD.program, str(port), str(count), str(self.requests)]
+            self.command = [LOAD.program, str(port), str(count), str(self.requests),
+                            *([str(process)] if process else [])]
 
     def start(self):
         return subprocess.Popen(self.command, stdin=subprocess.PIPE, text=True,
@@ -255,17 +267,20 @@ def count_calls(server, name):
 
 
 def instructions(server, name="echo_50"):
-    totals = []
-    for requests in CALLGRIND_REQUESTS:
-        prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-        with Running(server, name, prefix) as running, \
-                Client(name, running.port, requests) as client:
-            client.run()
-        found = re.search(r"Collected : (\d+)", running.errors)
-        if not found:
-            raise SystemExit(f"tool/bench: callgrind counted nothing: {running.errors}")
-        totals.append(int(found[1]))
-    return (totals[1] - totals[0]) / (CALLGRIND_REQUESTS[1] - CALLGRIND_REQUESTS[0])
+    least = [min(count_instructions(server.counted, name, requests) for _ in range(CALLGRIND_RUNS))
+             for requests in CALLGRIND_REQUESTS]
+    return (least[1] - least[0]) / (CALLGRIND_REQUESTS[1] - CALLGRIND_REQUESTS[0])
+
+
+def count_instructions(server, name, requests):
+    prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    with Running(server, name, prefix) as running, \
+            Client(name, running.port, requests, running.process.pid) as client:
+        client.run()
+    found = re.search(r"Collected : (\d+)", running.errors)
+    if not found:
+        raise SystemExit(f"tool/bench: callgrind counted nothing: {running.errors}")
+    return int(found[1])
 
 
 def count():

@@ -1,14 +1,20 @@
 /* The client of the echo servers: on each connection 64 bytes go out as soon as the last ones have
  * come back, until REQUESTS have.
  *
- *     load PORT CONNECTIONS REQUESTS
+ *     load PORT CONNECTIONS REQUESTS [SERVER]
+ *
+ * With SERVER, the server's process, it asks in rounds: it stops the server while it asks on all
+ * connections, and asks again when all have answered. So each wait of the server brings as many
+ * requests as there are connections, whatever else the machine does.
  *
  * It prints "ready" when all are connected and have been answered once. For each line that it reads
  * it runs, and prints "ns X", the time of one request. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,16 +93,59 @@ static void run(int queue, const int *fds, int count, long requests)
     fflush(stdout);
 }
 
-int main(int argc, char **argv)
+/* Waits until a process sleeps (S) or is stopped (T). */
+static void await_state(int process, char state)
 {
-    must(argc == 4, "load PORT CONNECTIONS REQUESTS");
-    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0), character;
-    int *fds = calloc((size_t)count, sizeof *fds);
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    memset(request, 'x', SIZE);
+    char path[64], text[512], *at = NULL;
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    do {
+        int fd = open(path, O_RDONLY);
+        ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        must(got > 0, path);
+        close(fd);
+        text[got] = '\0';
+        at = strrchr(text, ')'); /* the end of its name */
+        must(at && at[1] == ' ', "the state of the server");
+        if (at[2] != state)
+            nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    } while (at[2] != state);
+}
+
+/* A server that has nothing to do and sleeps is in its wait. */
+static void stop(int server)
+{
+    await_state(server, 'S');
+    must(kill(server, SIGSTOP) == 0, "stop the server");
+    await_state(server, 'T');
+}
+
+static void go_on(int server)
+{
+    must(kill(server, SIGCONT) == 0, "continue the server");
+}
+
+static void ask_together(const int *fds, int count, int server)
+{
+    stop(server);
+    for (int i = 0; i < count; i++)
+        ask(fds[i]);
+    go_on(server);
+    for (int i = 0; i < count; i++)
+        take(fds[i]);
+}
+
+static void run_in_rounds(const int *fds, int count, long requests, int server)
+{
+    double began = seconds();
+    for (long taken = 0; taken < requests; taken += count)
+        ask_together(fds, count, server);
+    printf("ns %.1f\n", (seconds() - began) * 1e9 / (double)requests);
+    fflush(stdout);
+}
+
+/* All are connected and have been answered once. */
+static void begin(int queue, int port, int *fds, int count)
+{
     for (int i = 0; i < count; i++) {
         fds[i] = connected(port);
         ask(fds[i]);
@@ -104,10 +153,38 @@ int main(int argc, char **argv)
         struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
         must(epoll_ctl(queue, EPOLL_CTL_ADD, fds[i], &event) == 0, "epoll_ctl");
     }
+}
+
+static void begin_in_rounds(int port, int *fds, int count, int server)
+{
+    stop(server);
+    for (int i = 0; i < count; i++)
+        fds[i] = connected(port);
+    go_on(server);
+    ask_together(fds, count, server);
+}
+
+int main(int argc, char **argv)
+{
+    must(argc == 4 || argc == 5, "load PORT CONNECTIONS REQUESTS [SERVER]");
+    int port = atoi(argv[1]), count = atoi(argv[2]), queue = epoll_create1(0), character;
+    int server = argc == 5 ? atoi(argv[4]) : 0;
+    int *fds = calloc((size_t)count, sizeof *fds);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    memset(request, 'x', SIZE);
+    if (server)
+        begin_in_rounds(port, fds, count, server);
+    else
+        begin(queue, port, fds, count);
     printf("ready\n");
     fflush(stdout);
     while ((character = getchar()) != EOF)
-        if (character == '\n')
+        if (character == '\n' && server)
+            run_in_rounds(fds, count, atol(argv[3]), server);
+        else if (character == '\n')
             run(queue, fds, count, atol(argv[3]));
     return 0;
 }

@@ -55,10 +55,11 @@ static int call_find(struct cr_call *call)
         int result = call->entry ? 0 : call_enter(call);
         if (result < 0)
             return result;
+        call->tried = false;
     } else {
         for (int i = 0; i < CR_FD_DIRECTIONS; i++)
             if (call->mask & 1 << i)
-                cr_identity_call(io, call->self, call->entry, i);
+                call->tried &= cr_identity_call(io, call->self, call->entry, i);
     }
     call->token = call->entry->token;
     return 0;
@@ -72,6 +73,7 @@ static CR_COLD int call_begin_rarely(struct cr_call *call)
     if (self->stop)
         return cr_sched_refuse(self);
     int found = call_find(call);
+    call->tried = false;
     cr_sched_rest(self);
     if (self->stop)
         return cr_sched_refuse(self);
@@ -120,7 +122,8 @@ static int64_t call_run(struct cr_call *call)
     int woken = 0;
     call->entry->asides += call->aside;
     for (;;) {
-        int64_t result = cr_io_try(call);
+        int64_t result = call->tried ? -EAGAIN : cr_io_try(call);
+        call->tried = false;
         if (CR_LIKELY(result != -EAGAIN))
             return result;
         if (call->until == 0)

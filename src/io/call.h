@@ -13,6 +13,7 @@ struct cr_call {
     bool by_pauses;  /* readiness does not report when to try again */
     bool holds;      /* a foreign descriptor's registration */
     bool done;       /* a pending operation is over */
+    bool tried;      /* just now, in vain (fast.c) */
     uint8_t mask;    /* the directions it waits for */
     uint8_t woken;   /* those whose readiness woke it: it passes on what it does not use up */
     uint8_t fooled;  /* how often in a row readiness was reported and disproved */

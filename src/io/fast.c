@@ -45,17 +45,6 @@ static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t
     return fast_read_slowly(cr_fd_number(entry), buf, size, 0, caller);
 }
 
-static CR_NOINLINE ssize_t fast_write_slowly(int fd, const void *buf, size_t size, uint64_t until,
-                                             const char *function, void *caller)
-{
-    fast_check(size, function, caller);
-    struct cr_call call = {
-        .op = {.kind = CR_OP_WRITE, .fd = fd, .write = {buf, size}},
-        .until = until,
-    };
-    return (ssize_t)cr_call_make(&call, function, caller);
-}
-
 /* After a read that moved nothing. Returns whether to go the way of all calls, where the call
  * counts anew: the result is neither the end nor an error. There it may be refused, so what is
  * ready is left to the next waiter. */
@@ -107,25 +96,36 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     return (ssize_t)result;
 }
 
-/* A write that the fast path may make, and its result; -EAGAIN: none was made. */
+#define FAST_NOT_TRIED INT64_MIN
+
+/* The result of a write, where the fast path may make it. What it needs afterwards is what the
+ * system call leaves in registers, so that nothing has to be saved. */
 CR_INLINE int64_t fast_write(struct cr_fiber *self, int fd, const void *buf, size_t size)
 {
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = fast_entry(self, fd, CR_FD_OUT);
     if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
                     !(entry->kind & CR_FD_SOCKET) || --sched->budget < 0))
-        return -EAGAIN;
-    int64_t result = cr_world_send(fd, buf, size);
-    if (CR_LIKELY(result > 0))
-        sched->progress = true;
-    else if (result == -EAGAIN)
-        entry->ready &= (uint8_t)~COIR_OUT;
-    return result;
+        return FAST_NOT_TRIED;
+    sched->progress = true;
+    return cr_world_send(fd, buf, size);
 }
 
-CR_INLINE bool fast_is_final(int64_t result)
+/* Goes on after a write that was not tried, or that moved nothing. */
+static CR_NOINLINE ssize_t fast_write_on(int fd, const void *buf, size_t size, uint64_t until,
+                                         int64_t result, void *caller)
 {
-    return result != -EAGAIN && result != -EINTR;
+    if (result != FAST_NOT_TRIED && result != -EAGAIN && result != -EINTR)
+        return (ssize_t)result;
+    if (result == -EAGAIN)
+        cr_fd_find(&cr_io_of(cr_sched_here)->fds, fd)->ready &= (uint8_t)~COIR_OUT;
+    fast_check(size, "coir_write", caller);
+    struct cr_call call = {
+        .op = {.kind = CR_OP_WRITE, .fd = fd, .write = {buf, size}},
+        .until = until,
+        .tried = result == -EAGAIN,
+    };
+    return (ssize_t)cr_call_make(&call, "coir_write", caller);
 }
 
 ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
@@ -134,9 +134,9 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_write", CR_CALLER);
     int64_t result = fast_write(self, fd, buf, size);
-    if (CR_LIKELY(fast_is_final(result)))
+    if (CR_LIKELY(result > 0))
         return (ssize_t)result;
-    return fast_write_slowly(fd, buf, size, until, "coir_write", CR_CALLER);
+    return fast_write_on(fd, buf, size, until, result, CR_CALLER);
 }
 
 /* The rest of a write after a first try. */
@@ -144,8 +144,9 @@ static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size,
                                            int64_t result, void *caller)
 {
     size_t done = 0;
-    if (!fast_is_final(result))
-        result = fast_write_slowly(fd, buf, size, until, "coir_write_full", caller);
+    fast_check(size, "coir_write_full", caller);
+    if (result <= 0)
+        result = fast_write_on(fd, buf, size, until, result, caller);
     while (result > 0 && (done += (size_t)result) < size)
         result = coir_write(fd, (const char *)buf + done, size - done, until);
     return done > 0 ? (ssize_t)done : (ssize_t)result;
