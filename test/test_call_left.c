@@ -222,6 +222,102 @@ TEST(test_regress_no_bytes_with_flags_wait)
         run_virtual(nothing_with_flags, &(bool){owned});
 }
 
+/* A call that readiness has fooled again and again still sees what comes. */
+static int lies; /* how often a read still says that nothing is there */
+static const struct cr_world_ops *real;
+static struct cr_world_ops ops;
+
+static int64_t lies_at_first(struct cr_world *world, struct cr_op *op)
+{
+    return op->kind == CR_OP_READ && lies-- > 0 ? -EAGAIN : real->start(world, op);
+}
+
+static int writes_later(void *arg)
+{
+    CHECK_EQ(coir_sleep(COIR_MS(100)), 0);
+    fds_drain(pair.in);
+    CHECK_EQ(coir_sleep(COIR_MS(100)), 0);
+    fds_put(pair.out, "x");
+    return arg ? 1 : 0;
+}
+
+static int fooled_for_a_while(void *arg)
+{
+    char byte;
+    pair = fds_unix(SOCK_STREAM);
+    if (*(bool *)arg)
+        CHECK_EQ(coir_adopt(pair.in), 0);
+    fds_put(pair.out, "y"); /* taken by somebody else, in the end */
+    real = inside_replace_ops(&ops);
+    ops.start = lies_at_first;
+    lies = 1000000;
+    coir_fiber writer = run_spawn(writes_later, NULL);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(150))), -ETIMEDOUT);
+    lies = 0;
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_SEC(5))), 1);
+    CHECK(coir_now() - begun < (uint64_t)COIR_SEC(1));
+    CHECK_EQ(run_join(writer), 0);
+    /* and within one call, where there are no edges to wait for */
+    fds_put(pair.out, "y");
+    lies = inside_world()->edges ? 0 : 6;
+    begun = coir_now();
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_SEC(5))), 1);
+    CHECK(coir_now() - begun < (uint64_t)COIR_SEC(1));
+    inside_restore_ops(real);
+    close(pair.out);
+    return coir_close(pair.in);
+}
+
+/* proves: D1, D12 */
+TEST(test_regress_call_that_was_fooled_asks_no_more)
+{
+    for (int owned = 0; owned < 2; owned++)
+        run_monotonic(fooled_for_a_while, &(bool){owned});
+}
+
+static int puts_another_there(void *arg)
+{
+    int *fds = arg;
+    CHECK_EQ(dup2(fds[1], fds[0]), fds[0]);
+    return 0;
+}
+
+/* To a short name (shorter than a sockaddr), whose queue is full; and the number is another file's
+ * when a pause is over. */
+static int pauses(void *arg)
+{
+    struct sockaddr_un full = {.sun_family = AF_UNIX, .sun_path = ""};
+    struct fds_pair next = fds_unix(SOCK_DGRAM);
+    snprintf(full.sun_path + 1, sizeof full.sun_path - 1, "left%d", (int)getpid() % 1000);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+                                 strlen(full.sun_path + 1));
+    int peer = socket(AF_UNIX, SOCK_DGRAM, 0), fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK_EQ(bind(peer, (struct sockaddr *)&full, size), 0);
+    CHECK_EQ(coir_adopt(fd), 0);
+    while (sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&full, size) > 0)
+        continue;
+    uint64_t begun = coir_now();
+    CHECK_EQ(coir_sendto(fd, "x", 1, 0, (struct sockaddr *)&full, size, coir_after(COIR_MS(50))),
+             -ETIMEDOUT);
+    CHECK_EQ(coir_now() - begun, COIR_MS(50));
+    int fds[2] = {fd, next.in};
+    run_spawn(puts_another_there, fds);
+    int64_t result = coir_sendto(fd, "x", 1, 0, (struct sockaddr *)&full, size,
+                                 coir_after(COIR_MS(50)));
+    CHECK(result == -EBADF || strcmp(test_world_name(), "poll") == 0);
+    close(peer);
+    fds_close(next);
+    CHECK_EQ(coir_close(fd), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: T7, D20 */
+TEST(test_regress_short_name_of_a_unix_socket_is_sent_to_again_and_again)
+{
+    run_virtual(pauses, NULL);
+}
+
 /* ---- what is over ---- */
 
 static int waits_for_in(void *arg)
@@ -260,8 +356,6 @@ TEST(test_regress_hang_up_from_before_a_listen_is_reported_with_the_first_connec
 
 /* ---- a handler that backs off ---- */
 
-static const struct cr_world_ops *real;
-static struct cr_world_ops ops;
 static int listener_fd;
 
 static int64_t never_reads(struct cr_world *world, struct cr_op *op)

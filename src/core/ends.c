@@ -84,7 +84,6 @@ struct ends {
     enum ends_enough until;
     size_t count, alive;
     int error; /* of the last that failed */
-    const coir_fiber *handles;
     struct cr_join *joins; /* one for each handle */
     struct cr_join few[JOINS_FEW];
 };
@@ -121,18 +120,17 @@ static bool ends_enough(struct cr_group *group, struct cr_wait *member)
            (ends->until == ENDS_SUCCESS && result >= 0);
 }
 
-static struct cr_slot *ends_slot(const struct ends *ends, size_t i)
+static struct cr_slot *ends_slot(coir_fiber handle)
 {
-    coir_fiber handle = ends->handles[i];
     struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle);
     return handle.generation == UINT32_MAX ? NULL : slot;
 }
 
-static void ends_add(struct ends *ends, size_t i)
+static void ends_add(struct ends *ends, size_t i, coir_fiber handle)
 {
     struct cr_join *join = &ends->joins[i];
-    struct cr_slot *slot = ends_slot(ends, i);
-    *join = (struct cr_join){.target = ends->handles[i]};
+    struct cr_slot *slot = ends_slot(handle);
+    *join = (struct cr_join){.target = handle};
     if (slot && slot->fiber) {
         cr_group_join(&ends->group, &join->wait);
         cr_list_append(&slot->fiber->joiners, &join->wait.link);
@@ -151,7 +149,6 @@ static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count
 {
     cr_group_init(&ends->group, cr_sched_self, ends_enough);
     ends->until = until;
-    ends->handles = handles;
     ends->count = count;
     ends->alive = 0;
     ends->error = 0;
@@ -159,7 +156,7 @@ static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count
     if (count > INT_MAX || (count == 0 && until != ENDS_ALL))
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
-        struct cr_slot *slot = ends_slot(ends, i);
+        struct cr_slot *slot = ends_slot(handles[i]);
         if (!slot && until != ENDS_SUCCESS)
             return -ESRCH;
         if (slot && slot->fiber == cr_sched_self)
@@ -170,7 +167,7 @@ static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count
     if (!ends->joins)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
-        ends_add(ends, i);
+        ends_add(ends, i, handles[i]);
     return 0;
 }
 
@@ -186,8 +183,8 @@ static void ends_finish(struct ends *ends)
 /* Takes the result, unless somebody has joined the fiber meanwhile. */
 static void ends_take(struct ends *ends, size_t i)
 {
-    if (ends_slot(ends, i))
-        cr_slot_release(&cr_sched_here->slots, ends->handles[i].slot);
+    if (ends_slot(ends->joins[i].target))
+        cr_slot_release(&cr_sched_here->slots, ends->joins[i].target.slot);
 }
 
 /* The lowest that has ended, with success if that is what counts; `count` when there is none. */
@@ -258,7 +255,7 @@ static void race_finish_losers(struct ends *race)
 {
     for (size_t i = 0; i < race->count; i++)
         if (!race->joins[i].ended)
-            cr_scope_stop(ends_slot(race, i)->fiber);
+            cr_scope_stop(ends_slot(race->joins[i].target)->fiber);
     race->until = ENDS_ALL;
     if (race->alive > 0) {
         cr_list_init(&race->group.park.link);
@@ -278,7 +275,7 @@ int coir_race(const coir_fiber *handles, size_t count, int *result, uint64_t unt
         return outcome;
     for (size_t i = 0; i < count; i++)
         if (!race.joins[i].ended)
-            ends_slot(&race, i)->fiber->marks |= CR_MARK_RACED;
+            ends_slot(race.joins[i].target)->fiber->marks |= CR_MARK_RACED;
     outcome = ends_wait(&race, until);
     size_t winner = ends_first(&race);
     race_finish_losers(&race);

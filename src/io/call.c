@@ -128,7 +128,8 @@ static int64_t call_run(struct cr_call *call)
             return result;
         if (call->until == 0)
             return -ETIMEDOUT;
-        call->fooled = (uint8_t)(call->fooled + (woken > 0 && !call->wait.again));
+        if (woken > 0 && !call->wait.again && call->fooled < UINT8_MAX)
+            call->fooled++;
         woken = cr_io_wait(call);
         if (woken > 0)
             call->woken |= (uint8_t)(woken & call->mask);

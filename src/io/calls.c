@@ -185,13 +185,6 @@ static void calls_check(size_t size, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "the size is negative");
 }
 
-/* A socket that sends by name is always writable, so readiness does not report when a full queue
- * has room again. */
-static bool calls_by_name(const struct sockaddr *addr, socklen_t size)
-{
-    return addr && size >= sizeof *addr && addr->sa_family == AF_UNIX;
-}
-
 static ssize_t calls_recv(const struct cr_op *op, uint64_t until, const char *function,
                           void *caller)
 {
@@ -203,11 +196,7 @@ static ssize_t calls_recv(const struct cr_op *op, uint64_t until, const char *fu
 static ssize_t calls_send(const struct cr_op *op, uint64_t until, const char *function,
                           void *caller)
 {
-    struct cr_call call = {
-        .op = *op,
-        .until = until,
-        .by_pauses = calls_by_name(op->send.addr, op->send.addr_size),
-    };
+    struct cr_call call = {.op = *op, .until = until};
     calls_check(op->send.size, function, caller);
     return (ssize_t)cr_call_make(&call, function, caller);
 }
@@ -253,7 +242,6 @@ ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t u
     struct cr_call call = {
         .op = {.kind = CR_OP_SENDMSG, .fd = fd, .sendmsg = {message, flags}},
         .until = until,
-        .by_pauses = message && calls_by_name(message->msg_name, message->msg_namelen),
     };
     return (ssize_t)cr_call_make(&call, "coir_sendmsg", CR_CALLER);
 }

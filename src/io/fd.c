@@ -204,10 +204,22 @@ static void fd_end_ring(struct cr_list *ring, int mask)
         fd_end(ring, mask, again);
 }
 
+static void fd_end_urgent(struct cr_list *ring)
+{
+    for (struct cr_list *next, *link = ring->next; link != ring; link = next) {
+        struct cr_fd_wait *wait = CR_CONTAINER(link, struct cr_fd_wait, wait.link);
+        next = link->next;
+        if (wait->mask & CR_URGENT)
+            cr_sched_end(&wait->wait, COIR_IN);
+    }
+}
+
 void cr_fd_wake_all(struct cr_fd *entry, int mask)
 {
-    if (mask & (COIR_IN | CR_URGENT))
+    if (mask & COIR_IN)
         fd_end_ring(&entry->waiters[CR_FD_IN], mask);
+    else if (mask & CR_URGENT)
+        fd_end_urgent(&entry->waiters[CR_FD_IN]);
     if (mask & COIR_OUT)
         fd_end_ring(&entry->waiters[CR_FD_OUT], mask);
 }

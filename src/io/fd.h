@@ -61,7 +61,7 @@ CR_INLINE int cr_fd_number(const struct cr_fd *entry)
 struct cr_fd_wait {
     struct cr_wait wait;
     const struct cr_fd *entry;
-    uint8_t mask;
+    uint8_t mask; /* a direction; CR_URGENT, too, of an aside that waits for urgent data */
     bool again; /* the event that ended it had ended another wait before */
 };
 

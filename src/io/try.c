@@ -148,7 +148,8 @@ static bool try_is_in_vain(const struct cr_call *call)
 {
     const struct cr_fd *entry = call->entry;
     bool is_told = call->mask == COIR_IN && call->op.kind != CR_OP_READY && !call->aside;
-    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told;
+    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told ||
+               call->pause_ms > 0;
     return !may && !try_has_no_bytes(call);
 }
 
@@ -206,8 +207,15 @@ static int64_t try_ask(struct cr_call *call)
     return result;
 }
 
-/* What an EAGAIN says of the descriptor. A call that asks for something else than others, or knows
- * less of it than the last read (poll, with a low-water mark), is an aside from then on. */
+static bool try_is_by_name(const struct cr_op *op)
+{
+    return (op->kind == CR_OP_SEND && op->send.addr) ||
+           (op->kind == CR_OP_SENDMSG && op->sendmsg.message && op->sendmsg.message->msg_name);
+}
+
+/* What an EAGAIN says of the descriptor. A socket that sends by name may be writable all the time,
+ * and no readiness report when the queue of the named one has room again. Poll may know less than
+ * the last read or write did (of a low-water mark): then coir_wait_fd is an aside. */
 static void try_note_unready(struct cr_call *call)
 {
     struct cr_fd *entry = call->entry;
@@ -216,6 +224,9 @@ static void try_note_unready(struct cr_call *call)
         call->aside = true;
         entry->asides++;
     }
+    struct cr_world *world = cr_call_io(call)->world;
+    if (try_is_by_name(&call->op))
+        call->by_pauses = world->ops->ready(world, call->op.fd, COIR_OUT) > 0;
     if (!call->aside && !call->by_pauses)
         cr_fd_unready(cr_call_io(call), entry, call->mask);
 }

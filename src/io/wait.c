@@ -4,12 +4,14 @@
 
 #include <stdio.h>
 
-enum { PAUSE_MAX_MS = 16, FOOLED_MAX = 2 };
+/* How often in a row readiness may be disproved before it is distrusted. Each edge is a new one,
+ * but a try may make one itself. */
+enum { PAUSE_MAX_MS = 16, FOOLED_MAX = 2, FOOLED_MAX_BY_EDGES = 32 };
 
 static void wait_describe(const struct cr_wait *wait, char *text, size_t size)
 {
     const struct cr_fd_wait *fd_wait = CR_CONTAINER(wait, struct cr_fd_wait, wait);
-    const char *what = fd_wait->mask == COIR_IN ? "readable" : "writable";
+    const char *what = fd_wait->mask & COIR_IN ? "readable" : "writable";
     snprintf(text, size, "%d to be %s", cr_fd_number(fd_wait->entry), what);
 }
 
@@ -64,8 +66,10 @@ static int wait_back_off(struct cr_call *call)
     uint64_t next = coir_after(COIR_MS(call->pause_ms));
     bool is_last = next >= call->until;
     int woken = cr_io_pause(call->self, call->entry, &call->wait, &BACK_OFF,
-                              is_last ? call->until : next);
-    return woken == -ETIMEDOUT && !is_last && coir_now() >= next ? 0 : woken;
+                            is_last ? call->until : next);
+    if (woken != -ETIMEDOUT || is_last || coir_now() < next)
+        return woken;
+    return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
 }
 
 struct wait_pair {
@@ -122,7 +126,9 @@ static int wait_park(struct cr_call *call)
     const struct cr_wait_kind *kind = call->op.kind == CR_OP_READY ? &WAIT_FD : &cr_io_readiness;
     if (call->mask == (COIR_IN | COIR_OUT))
         return wait_park_both(call);
+    bool wants_urgent = call->op.kind == CR_OP_RECV && call->op.recv.flags & MSG_OOB;
     cr_fd_hang_armed(cr_call_io(call), call->entry, &call->wait, call->mask);
+    call->wait.mask |= wants_urgent ? CR_URGENT : 0;
     return cr_call_park(call->self, call->entry, &call->wait, kind, call->until);
 }
 
@@ -155,18 +161,27 @@ static int wait_attach(struct cr_call *call)
     return attached;
 }
 
-/* Waits for readiness: for what, 0 after a pause, or an error. Readiness that was disproved again
- * and again is not asked for without a pause; an edge is new each time. */
+/* Whether readiness was disproved again and again, and is still reported. */
+static bool wait_is_fooled(struct cr_call *call)
+{
+    const struct cr_world *world = cr_call_io(call)->world;
+    if (CR_LIKELY(call->fooled < (world->edges ? FOOLED_MAX_BY_EDGES : FOOLED_MAX)))
+        return false;
+    if (world->ops->ready(cr_call_io(call)->world, call->op.fd, call->mask) != 0)
+        return true;
+    call->fooled = call->pause_ms = 0;
+    return false;
+}
+
 int cr_io_wait(struct cr_call *call)
 {
     if (call->self->stop)
         return cr_sched_refuse(call->self);
-    bool fooled = call->fooled >= FOOLED_MAX;
-    if (call->by_pauses || (fooled && !cr_call_io(call)->world->edges))
+    if (call->by_pauses || wait_is_fooled(call))
         return wait_back_off(call);
     int attached = wait_attach(call);
     if (attached == -EPERM)
-        return fooled ? wait_back_off(call) : wait_rest(call);
+        return call->fooled >= FOOLED_MAX ? wait_back_off(call) : wait_rest(call);
     if (attached < 0)
         return attached;
     return wait_park(call);

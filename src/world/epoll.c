@@ -97,6 +97,17 @@ static int epoll_open(struct cr_world *world)
     return result;
 }
 
+/* For a host loop that watches it: an alarm that was set by a wait would make it readable later. */
+static int epoll_open_for_host(struct cr_world *world)
+{
+    struct cr_epoll *epoll = epoll_of(world);
+    int queue = epoll_open(world);
+    if (epoll->alarm_ns != COIR_NEVER &&
+        timerfd_settime(epoll->timer, 0, &(struct itimerspec){0}, NULL) == 0)
+        epoll->alarm_ns = COIR_NEVER;
+    return queue;
+}
+
 static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
 {
     int queue = epoll_open(world);
@@ -211,7 +222,7 @@ int cr_epoll_make(struct cr_world **world)
     static const struct cr_world_ops OPS = {
         .now = cr_posix_now,
         .wait = epoll_wait_events,
-        .open = epoll_open,
+        .open = epoll_open_for_host,
         .own = epoll_own,
         .attach = epoll_attach,
         .detach = epoll_detach,

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 /* Some kernels refuse a longer wait, as EINVAL: about three years. */
-enum { BATCH_MAX = 128, WAIT_SECONDS_MAX = 100000000 };
+enum { KQUEUE_BATCH = 128, WAIT_SECONDS_MAX = 100000000 };
 
 enum { FILTER_READ, FILTER_WRITE, FILTER_URGENT, FILTERS_MOST };
 
@@ -234,7 +234,7 @@ static int kqueue_report(struct cr_world *world, const struct kevent *got, int c
 }
 
 /* How many events there are, at most `room` (0: nobody waits for any); or an error. */
-static int kqueue_collect(int queue, struct kevent got[BATCH_MAX], int room, uint64_t until)
+static int kqueue_collect(int queue, struct kevent got[KQUEUE_BATCH], int room, uint64_t until)
 {
     struct timespec left_buf, *left = cr_posix_left(until, &left_buf);
     if (left && left->tv_sec > WAIT_SECONDS_MAX)
@@ -250,8 +250,8 @@ static int kqueue_collect(int queue, struct kevent got[BATCH_MAX], int room, uin
 static int kqueue_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
                        bool *more)
 {
-    struct kevent got[BATCH_MAX];
-    int room = max < BATCH_MAX ? max : BATCH_MAX;
+    struct kevent got[KQUEUE_BATCH];
+    int room = max < KQUEUE_BATCH ? max : KQUEUE_BATCH;
     int count = kqueue_collect(kqueue_of(world)->queue, got, room, until);
     if (count < 0)
         return count;
@@ -374,8 +374,8 @@ static int kqueue_watch(struct cr_levels *levels, int fd, int index, uint64_t to
 static int kqueue_wait_levels(struct cr_levels *levels, struct cr_level *got, int max,
                               uint64_t until)
 {
-    struct kevent events[BATCH_MAX];
-    int room = max < BATCH_MAX ? max : BATCH_MAX;
+    struct kevent events[KQUEUE_BATCH];
+    int room = max < KQUEUE_BATCH ? max : KQUEUE_BATCH;
     int count = kqueue_collect(levels->queue, events, room, until);
     for (int i = 0; i < count; i++) {
         bool ends = events[i].flags & EV_EOF;
