@@ -80,11 +80,13 @@ static int call_accept(void)
     return result < 0 ? result : coir_close(result);
 }
 
+static int64_t connect_ns = COIR_SEC(10);
+
 static int call_connect(void)
 {
     int client = coir_socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr *there = (struct sockaddr *)&files.there;
-    int result = coir_connect(client, there, sizeof files.there, coir_after(COIR_MS(50)));
+    int result = coir_connect(client, there, sizeof files.there, coir_after(connect_ns));
     CHECK_EQ(coir_close(client), 0);
     int fd = result == 0 ? coir_accept(files.listener, NULL, NULL, COIR_NEVER) : -1;
     if (fd >= 0)
@@ -223,7 +225,9 @@ static int passing_errors(void *arg)
     inject(connect, EAGAIN);
     CHECK_EQ(connect->call(), 0);
     CHECK_EQ(injected.asked, 1);
-    /* Nothing is under way, as after another's error. */
+    /* Nothing is under way, as after another's error; a kqueue has nothing to report then. */
+    if (strcmp(test_world_name(), "kqueue") == 0)
+        connect_ns = COIR_MS(50);
     inject(connect, EINPROGRESS);
     CHECK_EQ(connect->call(), -ECONNABORTED);
     inject(send, EAGAIN);

@@ -1,6 +1,7 @@
 /* The harness must notice what goes wrong: each test here runs the harness on a test that is bad in
  * one way, in a process of its own, and reads what it reports. */
 #define TEST_AT_ONCE 3
+#define TEST_SECONDS 30
 #include "test.h"
 
 static char report[8192];
@@ -186,7 +187,8 @@ TEST(test_harness_notices_a_test_that_hangs)
 TEST(test_harness_notices_a_test_that_computes_for_ever)
 {
     unsetenv("COIR_TEST_SLOW");
-    int status = harness_run((struct test){.name = "bad", .body = body_compute, .seconds = 1});
+    struct test bad = {.name = "bad", .body = body_compute, .seconds = 1, .patience = 200};
+    int status = harness_run(bad);
     check_reported(status, "FAIL bad: not done after 1 s of processor time\n",
                    "0 passed, 1 failed");
 }
@@ -194,15 +196,16 @@ TEST(test_harness_notices_a_test_that_computes_for_ever)
 TEST(test_harness_notices_a_child_of_a_test_that_computes_for_ever)
 {
     unsetenv("COIR_TEST_SLOW");
-    int status =
-        harness_run((struct test){.name = "bad", .body = body_child_computes, .seconds = 1});
+    struct test bad = {.name = "bad", .body = body_child_computes, .seconds = 1, .patience = 200};
+    int status = harness_run(bad);
     check_reported(status, "FAIL bad: exit status 1\n", "0 passed, 1 failed");
 }
 
 TEST(test_harness_lets_a_test_wait_for_longer_than_it_may_compute)
 {
     unsetenv("COIR_TEST_SLOW");
-    int status = harness_run((struct test){.name = "waits", .body = body_wait, .seconds = 1});
+    struct test waits = {.name = "waits", .body = body_wait, .seconds = 1, .patience = 200};
+    int status = harness_run(waits);
     check_reported(status, "ok waits\n", "1 passed, 0 failed");
 }
 

@@ -220,9 +220,12 @@ static void on_tick(int number)
 
 static void tick_call(void *arg)
 {
+    static bool is_closed; /* the close itself calls what came meanwhile */
     cell_call(arg);
-    if (ticks.seen >= 100)
+    if (ticks.seen >= 100 && !is_closed) {
+        is_closed = true;
         close_box(NULL);
+    }
 }
 
 /* proves: X1, X4 */

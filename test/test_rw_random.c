@@ -131,8 +131,10 @@ static void check_error(const struct actor *self, const struct channel *channel,
         CHECK_EQ(result, -ETIMEDOUT);
 }
 
-/* Where the machine is slow, the kernel may put off a packet of the loopback until after the last
- * try, so that it is there when the test looks. */
+/* Where the machine is slow or busy, the kernel may put off a packet of the loopback until after the
+ * last try, so that it is there when the test looks. That happens seldom. */
+static long timeouts_tcp, late_tcp;
+
 static void do_read(struct actor *self, struct channel *channel, int side, size_t size, bool some)
 {
     static unsigned char sink[FIBERS][SIZE_MOST];
@@ -156,7 +158,9 @@ static void do_read(struct actor *self, struct channel *channel, int side, size_
     check_error(self, channel, id, got);
     if (got == -ETIMEDOUT && channel->id == id && channel->owned && !self->told) {
         CHECK_EQ(ioctl(fd, FIONREAD, &left), 0);
-        CHECK(left == 0 || (channel->tcp && getenv("COIR_TEST_SLOW")));
+        CHECK(left == 0 || channel->tcp);
+        timeouts_tcp += channel->tcp;
+        late_tcp += left != 0;
         CHECK(!way->shut || way->begin != way->end);
     }
 }
@@ -294,6 +298,8 @@ static void play_many(enum coir_clock clock, unsigned games)
         CHECK_EQ(fds_open(), open);
     }
     CHECK(moved > games * 100);
+    printf("\nnote: %ld of %ld reads of TCP timed out before a packet\n", late_tcp, timeouts_tcp);
+    CHECK(late_tcp <= 3 + timeouts_tcp / 500 || getenv("COIR_TEST_SLOW"));
     for (int i = 0; i < 2 * CHANNELS; i++)
         free(channels[i / 2].ways[i % 2].bytes);
 }
