@@ -131,8 +131,8 @@ static void check_error(const struct actor *self, const struct channel *channel,
         CHECK_EQ(result, -ETIMEDOUT);
 }
 
-/* Where the machine is slow or busy, the kernel may put off a packet of the loopback until after the
- * last try, so that it is there when the test looks. That happens seldom. */
+/* Where the machine is slow or busy, the kernel may put off a packet of the loopback until after
+ * the last try, so that it is there when the test looks. That happens seldom. */
 static long timeouts_tcp, late_tcp;
 
 static void do_read(struct actor *self, struct channel *channel, int side, size_t size, bool some)

@@ -108,8 +108,8 @@ TEST(test_a_storm_of_connections_is_served_with_few_descriptors)
 }
 
 /* The server tries now and then to accept, and uses hardly any processor time. It is as late as the
- * machine makes this fiber, which counts its own sleeps: 15 of them take at least as long as a pause
- * and a half. False: a virtual machine that was not let run was charged for that. */
+ * machine makes this fiber, which counts its own sleeps: 15 of them take at least as long as one
+ * pause and a half. False: a virtual machine that was not let run was charged for that. */
 static bool is_at_rest(void)
 {
     enum { SLEEPS = 60 };
