@@ -149,7 +149,7 @@ TEST(test_unload_leaves_no_handler_no_signal_stack_no_key_and_no_descriptor)
         CHECK(during.handlers[i] != SIG_DFL);
     CHECK(during.signal_stack);
     CHECK(during.next_key != before.next_key);
-    CHECK_EQ(during.open_fds, before.open_fds + 3);
+    CHECK_EQ(during.open_fds, before.open_fds + 4);
 }
 
 /* proves: L5 */

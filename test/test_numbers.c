@@ -181,6 +181,8 @@ static int makes_all(void *arg)
 TEST(test_regress_socket_of_coirs_gets_the_number_of_standard_error)
 {
     int status;
+    if (strcmp(test_world_name(), "kqueue") == 0)
+        SKIP("the tests' own kqueue knows one number of itself");
     pid_t child = fork();
     if (child == 0) {
         for (int fd = 0; fd < 3; fd++)
