@@ -148,6 +148,29 @@ TEST(test_virtual_clock_stands_still_while_work_is_in_another_thread)
     run_virtual(hands_work_over, NULL);
 }
 
+static struct cr_wait due_work;
+
+static int ends_the_work(void *arg)
+{
+    CHECK_EQ(coir_sleep(0), 0);
+    cr_sched_end(&due_work, 3);
+    return arg ? 1 : 0;
+}
+
+static int work_that_needs_a_fiber(void *arg)
+{
+    coir_fiber other = run_spawn(ends_the_work, arg);
+    cr_list_init(&due_work.link);
+    CHECK_EQ(cr_sched_park(cr_sched_self, &due_work, &WORK, coir_after(COIR_SEC(1))), 3);
+    return run_join(other);
+}
+
+/* proves: T1 */
+TEST(test_regress_sleep_of_nothing_hangs_beside_work_in_another_thread)
+{
+    run_virtual(work_that_needs_a_fiber, NULL);
+}
+
 /* ---- what keeps a run alive ---- */
 
 static int letters;

@@ -1,6 +1,6 @@
 /* The loop, one turn in this order:
- *   1. nothing is ready: return spare stacks to the system, unless timers are due in crowds; audit
- *      waits; find the earliest deadline
+ *   1. audit waits; where nothing is ready, return spare stacks to the system, unless timers are
+ *      due in crowds, and find the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
  *   3. all timers that are due, in order; then descriptors, as many as the turn takes in;
  *      then what was posted
@@ -36,13 +36,15 @@ static void loop_dispatch(struct cr_run *run, const struct cr_event *events, int
 
 /* ---- until when to wait ---- */
 
-/* While another thread works for a fiber, a virtual clock stands still. */
+/* While another thread works for a fiber, a virtual clock stands still. What is due already does
+ * not wait for it. */
 static uint64_t loop_deadline(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
-    if (CR_UNLIKELY(sched->holding) && run->io.world->is_virtual)
+    uint64_t deadline = cr_sched_deadline(sched);
+    if (CR_UNLIKELY(sched->holding) && run->io.world->is_virtual && deadline > sched->now(sched))
         return COIR_NEVER;
-    return cr_sched_deadline(sched);
+    return deadline;
 }
 
 /* Where timers are due in crowds (tens of thousands a second), to wake for the first of them each
@@ -238,6 +240,7 @@ int coir_sched_fd(coir_sched *sched)
     struct cr_run *run = cr_run_of(sched);
     int fd = run->io.world->ops->open(run->io.world);
     run->embedded = fd >= 0;
+    cr_fd_forget_own(&run->io);
     return fd;
 }
 
