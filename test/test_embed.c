@@ -279,3 +279,31 @@ TEST(test_regress_step_waits_while_more_is_ready_than_it_took_in)
     serve_by_edge(5, 16);
     serve_by_edge(2, 1);
 }
+
+static int is_woken_early(void *arg)
+{
+    struct fds_pair *pair = arg;
+    CHECK_EQ(coir_wait_fd(pair->in, COIR_IN, coir_after(COIR_MS(40))), COIR_IN);
+    return 0;
+}
+
+static int wakes(void *arg)
+{
+    struct fds_pair *pair = arg;
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    fds_put(pair->out, "x");
+    return 0;
+}
+
+/* proves: E9 */
+TEST(test_regress_deadline_of_a_run_makes_the_embeddings_descriptor_readable_later)
+{
+    embed(NULL);
+    struct fds_pair pair = fds_unix(SOCK_STREAM);
+    CHECK_EQ(coir_spawn(NULL, is_woken_early, &pair, NULL), 0);
+    CHECK_EQ(coir_spawn(NULL, wakes, &pair, NULL), 0);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    fds_close(pair);
+    CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 80), 0);
+    coir_sched_free(sched);
+}

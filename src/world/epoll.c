@@ -97,14 +97,18 @@ static int epoll_open(struct cr_world *world)
     return result;
 }
 
-/* For a host loop that watches it: an alarm that was set by a wait would make it readable later. */
+/* For a host loop that watches it: an alarm that was set by a wait would make it readable later, so
+ * there is none any more. */
 static int epoll_open_for_host(struct cr_world *world)
 {
     struct cr_epoll *epoll = epoll_of(world);
     int queue = epoll_open(world);
-    if (epoll->alarm_ns != COIR_NEVER &&
-        timerfd_settime(epoll->timer, 0, &(struct itimerspec){0}, NULL) == 0)
+    if (epoll->timer >= 0) {
+        epoll_remove(epoll->queue, epoll->timer);
+        close(epoll->timer);
+        epoll->timer = -1;
         epoll->alarm_ns = COIR_NEVER;
+    }
     return queue;
 }
 
