@@ -404,37 +404,47 @@ TEST(test_regress_handler_that_backs_off_is_not_ended_by_its_server)
     run_monotonic(ends_beside_a_back_off, NULL);
 }
 
-/* ---- a number of coir's own ---- */
+/* ---- what a connection costs ---- */
 
-static int own_over_owned(void *arg)
+static struct cr_world_ops counting;
+static const struct cr_world_ops *asked_of;
+static int asked;
+
+static bool counts_lost(struct cr_world *world, int fd, uint64_t token)
 {
-    int ends[2];
-    char bytes[8];
-    CHECK_EQ(coir_pipe(ends), 0); /* never waited for, so never registered */
-    CHECK_EQ(coir_write(ends[1], "x", 1, 0), 1);
-    CHECK_EQ(coir_read(ends[0], bytes, 1, 0), 1);
-    close(ends[0]);
-    close(ends[1]);
-    int copies[2] = {dup(0), dup(0)}, high = fcntl(copies[0], F_DUPFD, 100);
-    struct fds_pair far = fds_unix(SOCK_STREAM);
-    int in = fcntl(far.in, F_DUPFD, 101);
-    fds_close(far);
-    close(copies[0]);
-    close(copies[1]);
-    CHECK_EQ(coir_read(in, bytes, 1, coir_after(10)), 0); /* the world opens its own now */
-    for (int i = 0; i < inside_own_count(); i++) {
-        int fd = inside_world()->ops->own(inside_world(), i);
-        CHECK_EQ(coir_read(fd, bytes, sizeof bytes, 0), -EBADF);
-        CHECK_EQ(coir_write(fd, bytes, sizeof bytes, 0), -EBADF);
-        CHECK_EQ(coir_close(fd), -EBADF);
-    }
-    CHECK_EQ(coir_close(in), 0);
-    close(high);
-    return arg ? 1 : 0;
+    asked++;
+    return asked_of->lost(world, fd, token);
 }
 
-/* proves: D10 */
-TEST(test_regress_worlds_own_descriptor_at_an_owned_number_passes_for_it)
+static int answers_once(void *arg)
 {
-    run_virtual(own_over_owned, NULL);
+    char byte;
+    (void)arg;
+    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_write(pair.in, &byte, 1, COIR_NEVER), 1);
+    return 0;
+}
+
+static int first_answer(void *arg)
+{
+    pair = fds_unix(SOCK_STREAM);
+    CHECK_EQ(coir_adopt(pair.in), 0);
+    asked_of = inside_replace_ops(&counting), counting.lost = counts_lost;
+    coir_fiber fiber = run_spawn(answers_once, NULL);
+    fds_until_parked(fiber);
+    asked = 0;
+    fds_put(pair.out, "x");
+    CHECK_EQ(run_join(fiber), 0);
+    CHECK_EQ(asked, 0); /* but another one has to ask */
+    CHECK_EQ(coir_write(pair.in, "x", 1, COIR_NEVER), 1);
+    CHECK_EQ(asked, 1);
+    inside_restore_ops(asked_of);
+    close(pair.out);
+    return coir_close(pair.in) + (arg ? 1 : 0);
+}
+
+/* proves: D20 */
+TEST(test_regress_only_fiber_of_a_descriptor_asks_who_it_is)
+{
+    run_virtual(first_answer, NULL);
 }

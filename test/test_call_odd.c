@@ -6,6 +6,7 @@
 #include <coir_net.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 static int64_t processor_us(void)
 {
@@ -50,6 +51,77 @@ TEST(test_regress_reader_beside_an_error_queue_spins)
 {
     for (int owned = 0; owned < 2; owned++)
         run_monotonic(error_queue, &(bool){owned});
+}
+#endif
+
+#if defined(__linux__)
+static struct {
+    struct sockaddr_un names[2];
+    int socket, peers[2];
+    ssize_t sent;
+} post;
+
+static void name_peer(int i)
+{
+    post.names[i] = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(post.names[i].sun_path, sizeof post.names[i].sun_path, "/tmp/coir_odd_%d_%d",
+             (int)getpid(), i);
+    post.peers[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK_EQ(bind(post.peers[i], (struct sockaddr *)&post.names[i], sizeof post.names[i]), 0);
+}
+
+static char large[60000];
+
+static ssize_t send_to(int i, size_t size, uint64_t until)
+{
+    return coir_sendto(post.socket, large, size, 0, (struct sockaddr *)&post.names[i],
+                       sizeof post.names[i], until);
+}
+
+static int sends_to_the_full(void *arg)
+{
+    CHECK_EQ(send_to(0, 1, COIR_NEVER), -ECANCELED);
+    return arg ? 1 : 0;
+}
+
+static int sends_to_the_drained(void *arg)
+{
+    CHECK_EQ(send_to(1, sizeof large, COIR_NEVER), sizeof large);
+    return arg ? 1 : 0;
+}
+
+/* One fills its queue with messages, the other the socket's own buffer. */
+static int two_senders(void *arg)
+{
+    coir_fiber fibers[2];
+    name_peer(0);
+    name_peer(1);
+    post.socket = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK_EQ(coir_adopt(post.socket), 0);
+    while (send_to(0, 1, 0) == 1)
+        continue;
+    while (send_to(1, sizeof large, 0) > 0)
+        continue;
+    fibers[0] = run_spawn(sends_to_the_full, arg);
+    CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
+    fibers[1] = run_spawn(sends_to_the_drained, arg);
+    CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
+    while (recv(post.peers[1], large, sizeof large, MSG_DONTWAIT) > 0)
+        continue;
+    CHECK_EQ(coir_join(fibers[1], NULL, coir_after(COIR_SEC(5))), 0);
+    CHECK_EQ(coir_cancel(fibers[0]), 0);
+    CHECK_EQ(run_join(fibers[0]), 0);
+    for (int i = 0; i < 2; i++) {
+        close(post.peers[i]);
+        unlink(post.names[i].sun_path);
+    }
+    return coir_close(post.socket);
+}
+
+/* proves: D1 */
+TEST(test_regress_sender_to_a_full_peer_keeps_the_wake_from_others)
+{
+    run_monotonic(two_senders, NULL);
 }
 #endif
 

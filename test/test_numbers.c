@@ -208,3 +208,89 @@ TEST(test_adopting_a_closed_number_is_ebadf_though_it_is_the_first_call)
     close(fd);
     run_monotonic(adopts_first, &fd);
 }
+
+/* ---- a number of coir's own ---- */
+
+static int own_over_owned(void *arg)
+{
+    int ends[2];
+    char bytes[8];
+    CHECK_EQ(coir_pipe(ends), 0); /* never waited for, so never registered */
+    CHECK_EQ(coir_write(ends[1], "x", 1, 0), 1);
+    CHECK_EQ(coir_read(ends[0], bytes, 1, 0), 1);
+    close(ends[0]);
+    close(ends[1]);
+    int copies[2] = {dup(0), dup(0)}, high = fcntl(copies[0], F_DUPFD, 100);
+    struct fds_pair far = fds_unix(SOCK_STREAM);
+    int in = fcntl(far.in, F_DUPFD, 101);
+    fds_close(far);
+    close(copies[0]);
+    close(copies[1]);
+    CHECK_EQ(coir_read(in, bytes, 1, coir_after(10)), 0); /* the world opens its own now */
+    for (int i = 0; i < inside_own_count(); i++) {
+        int fd = inside_world()->ops->own(inside_world(), i);
+        CHECK_EQ(coir_read(fd, bytes, sizeof bytes, 0), -EBADF);
+        CHECK_EQ(coir_write(fd, bytes, sizeof bytes, 0), -EBADF);
+        CHECK_EQ(coir_close(fd), -EBADF);
+    }
+    CHECK_EQ(coir_close(in), 0);
+    close(high);
+    return arg ? 1 : 0;
+}
+
+/* proves: D10 */
+TEST(test_regress_worlds_own_descriptor_at_an_owned_number_passes_for_it)
+{
+    run_virtual(own_over_owned, NULL);
+}
+
+/* Two numbers of descriptors that coir knows, and that are closed behind its back. */
+static int leaves_numbers(void *arg)
+{
+    int *ends = arg;
+    char byte = 'x';
+    CHECK_EQ(coir_pipe(ends), 0);
+    CHECK_EQ(coir_write(ends[1], &byte, 1, 0), 1);
+    CHECK_EQ(coir_read(ends[0], &byte, 1, 0), 1);
+    return close(ends[0]) | close(ends[1]);
+}
+
+static int finds_them_taken(void *arg)
+{
+    char byte;
+    (void)arg;
+    for (int i = 0; i < inside_own_count(); i++) {
+        int fd = inside_world()->ops->own(inside_world(), i);
+        CHECK_EQ(coir_read(fd, &byte, 1, 0), -EBADF);
+        CHECK_EQ(coir_write(fd, &byte, 1, 0), -EBADF);
+        CHECK_EQ(coir_adopt(fd), -EBADF);
+    }
+    return 0;
+}
+
+/* proves: D10 */
+TEST(test_regress_number_taken_by_an_embedding_or_a_mailbox_passes_for_a_pipe)
+{
+    for (int by_mailbox = 0; by_mailbox < 2; by_mailbox++) {
+        int ends[2];
+        coir_sched *sched;
+        coir_mailbox box;
+        CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+        CHECK_EQ(coir_spawn(NULL, leaves_numbers, ends, NULL), 0);
+        CHECK_EQ(coir_sched_run(sched), 0);
+        if (by_mailbox)
+            CHECK_EQ(coir_mailbox_open(&box), 0);
+        else
+            coir_sched_fd(sched);
+        coir_fiber fiber;
+        CHECK_EQ(coir_spawn(&fiber, finds_them_taken, NULL, NULL), 0);
+        if (by_mailbox)
+            while (coir_join(fiber, NULL, 0) == -ETIMEDOUT)
+                CHECK(coir_sched_step(sched, 0) >= 0);
+        else
+            CHECK_EQ(coir_sched_run(sched), 0);
+        if (by_mailbox)
+            CHECK_EQ(coir_mailbox_close(box), 0);
+        coir_sched_free(sched);
+    }
+}

@@ -151,7 +151,7 @@ void cr_sched_end_member(struct cr_wait *member, int result)
     struct cr_group *group = member->group;
     cr_group_remove(member);
     member->result = result;
-    if (group->enough(group, member) && group->park.fiber->wait == &group->park)
+    if ((!group->enough || group->enough(group, member)) && group->park.fiber->wait == &group->park)
         cr_sched_wake(group->park.fiber, 0);
 }
 

@@ -1,7 +1,8 @@
 /* The one wait idea. A fiber that blocks puts a wait record on its own stack, links it into the
  * ring of what it waits for, and parks. Whoever ends the wait (the thing waited for, a deadline, a
  * wake, a cancel) takes the record off its ring, stores the result in it, and makes the fiber
- * ready. So nothing is allocated, nothing is searched, and nothing outlives the call.
+ * ready. So nothing is allocated (but by a join of more than 16 fibers), nothing is searched, and
+ * nothing outlives the call.
  *
  * A fiber that waits for several things at once has a record in the ring of each, the members of
  * a group. It parks in the group's own record:
@@ -10,7 +11,9 @@
  *     ring of a descriptor's readers -- member --+--> group: park <-- fiber->wait
  *
  * Invariant: while its fiber is parked a record is on one ring, if only on its own. A member is on
- * the ring of what it waits for until it ends or its owner takes it off; then it is on its own. */
+ * the ring of what it waits for until it ends or its owner takes it off; then it is on its own.
+ * Between the wake of its fiber and its run a member may still end, so the owner looks at the
+ * result of every one. */
 #ifndef CR_WAIT_H
 #define CR_WAIT_H
 
@@ -41,7 +44,7 @@ struct cr_wait {
 
 struct cr_group {
     struct cr_wait park; /* what the fiber is parked in, on its own ring; ends with 0 */
-    /* A member has ended: whether that is enough for the fiber to go on. */
+    /* A member has ended: whether that is enough for the fiber to go on. NULL: it is. */
     bool (*enough)(struct cr_group *group, struct cr_wait *member);
 };
 

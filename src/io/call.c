@@ -57,7 +57,7 @@ static int call_find(struct cr_call *call)
             return result;
         call->tried = false;
     } else {
-        for (int i = 0; i < CR_FD_DIRECTIONS; i++)
+        for (int i = 0; i < CR_FD_DIRECTIONS && call->entry->owned; i++)
             if (call->mask & 1 << i)
                 call->tried &= cr_identity_call(io, call->self, call->entry, i);
     }
@@ -109,9 +109,9 @@ static CR_COLD int call_last_try(struct cr_call *call)
     return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
 }
 
-/* Whether the event that ended the wait of coir_wait_fd tells all. It may be left by another fiber;
- * and a hang-up that was reported before may hold or be over (a socket is hung up until it
- * connects or listens), which the kernel knows. */
+/* Whether coir_wait_fd may return the event without asking the kernel: not if another fiber passed
+ * it on, nor if a hang-up that was reported before may be over (a socket is hung up until it
+ * connects or listens). */
 static bool call_may_answer(struct cr_call *call, int woken)
 {
     return woken & call->mask && !call->wait.again && !(call->entry->ready & ~woken & COIR_HUP);
@@ -168,8 +168,11 @@ int64_t cr_call_now(struct cr_op *op, const char *function, void *caller)
     if (CR_UNLIKELY(cr_io_is_own(io, op->fd)))
         return -EBADF;
     op->at_once = !cr_sched_self;
-    if (op->at_once)
-        return io->world->ops->start(io->world, op);
+    if (op->at_once) {
+        int64_t result = io->world->ops->start(io->world, op);
+        CR_ASSERT(result != CR_PENDING);
+        return result;
+    }
     struct cr_call call = {.op = *op, .self = cr_sched_self};
     return cr_io_start(&call);
 }

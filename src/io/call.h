@@ -13,9 +13,9 @@ struct cr_call {
     bool by_pauses;  /* readiness does not report when to try again */
     bool holds;      /* a foreign descriptor's registration */
     bool done;       /* a pending operation is over */
-    bool tried;      /* just now, in vain (fast.c) */
+    bool tried;      /* the fast path has just got EAGAIN, so the first try is left out */
     uint8_t mask;    /* the directions it waits for */
-    uint8_t woken;   /* those whose readiness woke it: it passes on what it does not use up */
+    uint8_t woken;   /* those whose event it took: at its end, what is still ready is passed on */
     uint8_t fooled;  /* how often in a row readiness was reported and disproved */
     uint8_t pause_ms; /* the last back-off */
     uint64_t token;  /* the entry's, when the call found it */
@@ -41,11 +41,14 @@ CR_HIDDEN int64_t cr_call_now(struct cr_op *op, const char *function, void *call
 /* One try: a result, -EAGAIN, or another error. */
 CR_HIDDEN int64_t cr_io_try(struct cr_call *call);
 
-/* The only way into the world for a call. An operation under way is waited for. */
+/* Starts a call's operation in the world, and waits for it if it is pending. */
 CR_HIDDEN int64_t cr_io_start(struct cr_call *call);
 
 /* The end of an operation that a world said was pending. */
 CR_HIDDEN void cr_io_complete(uint64_t token, int64_t value);
+
+/* Of a wait of a call: "NUMBER". */
+CR_HIDDEN void cr_io_describe(const struct cr_wait *wait, char *text, size_t size);
 
 /* ---- wait.c ---- */
 

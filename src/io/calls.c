@@ -185,10 +185,18 @@ static void calls_check(size_t size, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "the size is negative");
 }
 
+/* Flags with which a call asks for what others get, too. */
+enum { PLAIN_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_TRUNC | MSG_WAITALL };
+
+static bool calls_is_aside(int flags)
+{
+    return (flags & ~PLAIN_FLAGS) != 0;
+}
+
 static ssize_t calls_recv(const struct cr_op *op, uint64_t until, const char *function,
                           void *caller)
 {
-    struct cr_call call = {.op = *op, .until = until, .aside = op->recv.flags != 0};
+    struct cr_call call = {.op = *op, .until = until, .aside = calls_is_aside(op->recv.flags)};
     calls_check(op->recv.size, function, caller);
     return (ssize_t)cr_call_make(&call, function, caller);
 }
@@ -232,7 +240,7 @@ ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until)
     struct cr_call call = {
         .op = {.kind = CR_OP_RECVMSG, .fd = fd, .recvmsg = {message, flags}},
         .until = until,
-        .aside = flags != 0,
+        .aside = calls_is_aside(flags),
     };
     return (ssize_t)cr_call_make(&call, "coir_recvmsg", CR_CALLER);
 }

@@ -3,7 +3,8 @@
  * edges, by the fiber that called on it last. Whatever is unusual goes the way of all calls.
  *
  * Invariant: an entry has a fiber's key in `last` only while it is owned; the key of a cancelled
- * fiber is in no entry. */
+ * fiber is in no entry. (An entry not made yet has 0, the first fiber's: it is neither ready nor
+ * attached, and so goes the slow way, too.) */
 #include "call.h"
 
 #include "../../include/coir_io.h"
@@ -45,16 +46,16 @@ static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t
     return fast_read_slowly(cr_fd_number(entry), buf, size, 0, caller);
 }
 
-/* After a read that moved nothing. Returns whether to go the way of all calls, where the call
- * counts anew: the result is neither the end nor an error. There it may be refused, so what is
- * ready is left to the next waiter. */
+/* Whether a read that moved nothing must be made again the way of all calls: after EAGAIN, EINTR,
+ * or 0 from a FIFO. There it counts anew, and may be refused, so what is ready is left to the next
+ * waiter. */
 static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry,
                                           int64_t result)
 {
     if (result != -EAGAIN && result != -EINTR && !(result == 0 && entry->kind & CR_FD_FIFO))
         return false;
     if (result == -EAGAIN)
-        entry->ready &= (uint8_t)~COIR_IN;
+        entry->ready &= (uint8_t)~CR_READABLE;
     cr_fd_pass_on(entry, COIR_IN);
     sched->budget++;
     return true;
@@ -69,7 +70,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     struct cr_fd *entry = fast_entry(self, fd, CR_FD_IN);
     if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0 || --sched->budget < 0))
         return fast_read_slowly(fd, buf, size, until, CR_CALLER);
-    if (!(entry->ready & COIR_IN)) {
+    if (!(entry->ready & CR_READABLE)) {
         if (CR_UNLIKELY(!entry->attached))
             return fast_read_slowly(fd, buf, size, until, CR_CALLER);
         struct cr_fd_wait wait;
@@ -88,7 +89,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
     } else {
         sched->progress = true;
         if ((size_t)result < size && entry->ready & CR_SHORT) {
-            entry->ready &= (uint8_t)~COIR_IN;
+            entry->ready &= (uint8_t)~CR_READABLE;
             return (ssize_t)result;
         }
     }

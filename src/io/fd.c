@@ -107,6 +107,17 @@ void cr_fd_forget(struct cr_io *io, struct cr_fd *entry)
     fd_end_all(&entry->others);
 }
 
+void cr_fd_forget_own(struct cr_io *io)
+{
+    int own = 0;
+    for (int i = 0; own >= 0; i++) {
+        own = io->world->ops->own(io->world, i);
+        struct cr_fd *entry = own >= 0 ? cr_fd_find(&io->fds, own) : NULL;
+        if (entry)
+            cr_fd_forget(io, entry);
+    }
+}
+
 int cr_fd_enter(struct cr_io *io, int fd, int kind)
 {
     struct cr_fd *entry = cr_fd_make(&io->fds, fd);
@@ -153,19 +164,6 @@ int coir_adopt(int fd)
 
 /* ---- waiting ---- */
 
-/* The world may have opened descriptors of its own, at numbers of files that were closed behind
- * coir's back. */
-static void fd_forget_own(struct cr_io *io)
-{
-    int own = 0;
-    for (int i = 0; own >= 0; i++) {
-        own = io->world->ops->own(io->world, i);
-        struct cr_fd *entry = own >= 0 ? cr_fd_find(&io->fds, own) : NULL;
-        if (entry)
-            cr_fd_forget(io, entry);
-    }
-}
-
 int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
 {
     if (entry->attached)
@@ -173,7 +171,7 @@ int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
     bool opens = io->world->ops->own(io->world, 0) < 0;
     int index = io->world->ops->attach(io->world, cr_fd_number(entry), entry->token);
     if (opens)
-        fd_forget_own(io);
+        cr_fd_forget_own(io);
     if (index < 0)
         return index;
     entry->index = index;
@@ -209,8 +207,10 @@ static void fd_end_urgent(struct cr_list *ring)
     for (struct cr_list *next, *link = ring->next; link != ring; link = next) {
         struct cr_fd_wait *wait = CR_CONTAINER(link, struct cr_fd_wait, wait.link);
         next = link->next;
-        if (wait->mask & CR_URGENT)
-            cr_sched_end(&wait->wait, COIR_IN);
+        if (!(wait->mask & CR_URGENT))
+            continue;
+        wait->again = false;
+        cr_sched_end(&wait->wait, COIR_IN);
     }
 }
 

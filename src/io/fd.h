@@ -22,8 +22,10 @@
 #include "../core/wait.h"
 #include "../world/world.h"
 
-/* Beside COIR_IN … and CR_URGENT in `ready`: a short read proves that nothing is left. */
-enum { CR_SHORT = 32 };
+/* Beside COIR_IN … and CR_URGENT in `ready`. SHORT: a short read proves that nothing is left.
+ * DOUBT: the kernel says that it is not readable, but a read might find what is below a low-water
+ * mark. */
+enum { CR_SHORT = 32, CR_DOUBT = 128, CR_READABLE = COIR_IN | CR_DOUBT };
 
 /* Directions, as indices. */
 enum { CR_FD_IN, CR_FD_OUT, CR_FD_DIRECTIONS };
@@ -40,8 +42,8 @@ struct cr_fd {
     uint64_t last[CR_FD_DIRECTIONS]; /* see identity.h */
     uint64_t token;  /* its number, and the generation, which changes with every close */
     uint32_t asides; /* calls under way whose EAGAIN does not say what others would get */
-    uint8_t ready;   /* IN, OUT: a call may succeed; SHORT; HUP, URGENT: seen since it was attached,
-                        or began to connect; either revokes SHORT */
+    uint8_t ready;   /* IN, OUT, DOUBT: a try may succeed; SHORT; HUP, URGENT: seen since the last
+                        attach or connect, either revokes SHORT */
     uint8_t kind;    /* enum cr_fd_kind, of an owned one */
     bool owned, attached;
     struct cr_list others; /* waits that no event ends, only coir_close */

@@ -53,7 +53,7 @@ static void audit_begin(struct cr_identity *audit)
     audit->spent_ns = 0;
 }
 
-/* A hundred times as long as the last audit took, and no less than a second. */
+/* The time between audits: 100 times the last one's duration, at least 1 s. */
 static uint64_t audit_interval_ns(const struct cr_identity *audit)
 {
     uint64_t interval = INTERVAL_FACTOR * audit->spent_ns;

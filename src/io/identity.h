@@ -3,8 +3,8 @@
  * that is done about this is here:
  *
  *   - an owned entry remembers, for each direction, which fiber called on it last (`last`, its
- *     key). That fiber need not ask again; another one has the kernel asked whether the
- *     registration is still there;
+ *     key). That fiber need not ask again, nor need one that is the only one to call at all;
+ *     another one has the kernel asked whether the registration is still there;
  *   - a foreign entry is asked about by each call that begins to wait for it;
  *   - waits are audited (identity.c).
  *
@@ -42,11 +42,13 @@ CR_INLINE bool cr_identity_call(struct cr_io *io, struct cr_fiber *self, struct 
 {
     if (CR_LIKELY(entry->last[direction] == self->key))
         return true;
+    bool is_alone = entry->last[direction] == CR_IDENTITY_NOBODY &&
+                    entry->last[!direction] == self->key;
     entry->last[direction] = self->key;
-    return cr_identity_check(io, entry);
+    return is_alone || cr_identity_check(io, entry);
 }
 
-/* Does a part of an audit that is due, when nothing is ready. Returns when the loop must come back
+/* Does a part of an audit that is due. Returns when the loop must come back
  * for the next part, 0: at once; COIR_NEVER: there is none to come. */
 CR_HIDDEN uint64_t cr_identity_turn(struct cr_io *io);
 

@@ -1,5 +1,6 @@
 /* What the floor of descriptors keeps for each scheduler, around the core, and its verbs: waiting
- * for a descriptor is cut into hang, park, and leave, so that it can be one wait of several. */
+ * for a descriptor is cut into link (cr_fd_hang), park, and unlink, so that it can be one wait of
+ * several. */
 #ifndef CR_IO_H
 #define CR_IO_H
 
@@ -32,6 +33,10 @@ CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 
 /* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */
 CR_HIDDEN void cr_fd_forget(struct cr_io *io, struct cr_fd *entry);
+
+/* After the world may have opened descriptors of its own, at numbers of files that were closed
+ * behind coir's back. */
+CR_HIDDEN void cr_fd_forget_own(struct cr_io *io);
 
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */
 CR_HIDDEN int cr_fd_enter(struct cr_io *io, int fd, int kind);
@@ -83,11 +88,11 @@ CR_INLINE void fd_end(struct cr_list *ring, int mask, bool again)
 /* Ends all waits for any direction of a mask. */
 CR_HIDDEN CR_COLD void cr_fd_wake_all(struct cr_fd *entry, int mask);
 
-/* Ends the oldest wait for each direction of `ready`, or all while there are asides; another one
- * was woken for the same event. */
+/* Passes on what a woken fiber left: wakes the oldest waiter in each direction of `ready`, or all
+ * while a call is an aside. */
 CR_HIDDEN void cr_fd_wake_next(struct cr_fd *entry, int ready);
 
-/* Whoever leaves a call leaves what is ready to the next waiter. */
+/* Wakes the next waiter, if the descriptor is still ready when a fiber leaves its call. */
 CR_INLINE void cr_fd_pass_on(struct cr_fd *entry, int mask)
 {
     int ready = entry->ready & mask;
@@ -111,7 +116,7 @@ CR_INLINE void cr_fd_unready(struct cr_io *io, struct cr_fd *entry, int mask)
 CR_INLINE void cr_fd_note_short(struct cr_io *io, struct cr_fd *entry)
 {
     if (entry->ready & CR_SHORT)
-        cr_fd_unready(io, entry, COIR_IN);
+        cr_fd_unready(io, entry, CR_READABLE);
 }
 
 /* What an event says beside readiness. Returns whether the number is still open. */

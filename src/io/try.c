@@ -14,7 +14,7 @@ enum { FLAGS_OF_MORE = MSG_OOB | MSG_ERRQUEUE };
 
 /* ---- an operation under way ---- */
 
-static void try_describe(const struct cr_wait *wait, char *text, size_t size)
+void cr_io_describe(const struct cr_wait *wait, char *text, size_t size)
 {
     const struct cr_call *call = CR_CONTAINER(wait, struct cr_call, wait.wait);
     snprintf(text, size, "%d", call->op.fd);
@@ -25,7 +25,7 @@ static const struct cr_wait_kind PENDING = {
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
     .outside = true,
-    .describe = try_describe,
+    .describe = cr_io_describe,
 };
 
 static const struct cr_wait_kind CANCELLED = {
@@ -33,7 +33,7 @@ static const struct cr_wait_kind CANCELLED = {
     .woken = -EBUSY,
     .firm = true,
     .outside = true,
-    .describe = try_describe,
+    .describe = cr_io_describe,
 };
 
 /* Of a call that is no cancellation point. */
@@ -42,7 +42,7 @@ static const struct cr_wait_kind PENDING_FIRM = {
     .woken = -EBUSY,
     .firm = true,
     .outside = true,
-    .describe = try_describe,
+    .describe = cr_io_describe,
 };
 
 /* Waits for a pending operation. Its buffer is the caller's, so the call cannot return before the
@@ -70,6 +70,8 @@ static CR_COLD int64_t try_finish(struct cr_call *call)
     return result == -ECANCELED && outcome < 0 ? outcome : result;
 }
 
+_Static_assert(_Alignof(struct cr_op) >= CR_TOKEN_KINDS, "a token's lowest bits are its kind");
+
 void cr_io_complete(uint64_t token, int64_t value)
 {
     struct cr_call *call = CR_CONTAINER((struct cr_op *)(uintptr_t)token, struct cr_call, op);
@@ -80,7 +82,6 @@ void cr_io_complete(uint64_t token, int64_t value)
         cr_sched_wake(fiber, 0);
 }
 
-/* The only way into the world for a call. */
 int64_t cr_io_start(struct cr_call *call)
 {
     struct cr_world *world = cr_call_io(call)->world;
@@ -139,18 +140,20 @@ static bool try_is_stream(const struct cr_call *call)
         .option_out = {SOL_SOCKET, SO_TYPE, &type, &size},
     };
     struct cr_world *world = cr_call_io(call)->world;
-    return world->ops->start(world, &ask) < 0 || type == SOCK_STREAM;
+    int64_t result = world->ops->start(world, &ask);
+    CR_ASSERT(result != CR_PENDING);
+    return result < 0 || type == SOCK_STREAM;
 }
 
-/* Whether a try would be in vain, by what is remembered. Only of reads it is: there may be room for
- * a smaller write than the last, or for one that poll says nothing of. */
+/* Whether a try would be in vain, by what is remembered. Only a plain read's may be: a write is
+ * always tried, because a smaller one than the last may fit. */
 static bool try_is_in_vain(const struct cr_call *call)
 {
     const struct cr_fd *entry = call->entry;
-    bool is_told = call->mask == COIR_IN && call->op.kind != CR_OP_READY && !call->aside;
-    bool may = !entry->owned || entry->ready & call->mask || call->until == 0 || !is_told ||
-               call->pause_ms > 0;
-    return !may && !try_has_no_bytes(call);
+    if (call->mask != COIR_IN || call->op.kind == CR_OP_READY || call->aside)
+        return false;
+    return entry->owned && !(entry->ready & CR_READABLE) && call->until != 0 &&
+           call->pause_ms == 0 && !try_has_no_bytes(call);
 }
 
 /* What a read that got nothing means: 0, the end of file; but a FIFO that no writer has opened yet
@@ -176,8 +179,7 @@ static int64_t try_note_connect(struct cr_call *call, int64_t result)
         cr_fd_connect(entry);
     if (goes_on)
         call->op.kind = CR_OP_CONNECTED;
-    else if (result == -EAGAIN)
-        call->by_pauses = true; /* the peer's queue is full, and readiness does not report it */
+    call->by_pauses = result == -EAGAIN; /* the peer's queue is full, which no readiness reports */
     return goes_on ? -EAGAIN : result;
 }
 
@@ -213,22 +215,21 @@ static bool try_is_by_name(const struct cr_op *op)
            (op->kind == CR_OP_SENDMSG && op->sendmsg.message && op->sendmsg.message->msg_name);
 }
 
-/* What an EAGAIN says of the descriptor. A socket that sends by name may be writable all the time,
- * and no readiness report when the queue of the named one has room again. Poll may know less than
- * the last read or write did (of a low-water mark): then coir_wait_fd is an aside. */
+/* What an EAGAIN proves. Of a send by name nothing, if the socket is writable: the queue of the
+ * named one is full. Of coir_wait_fd not that a read would find nothing. */
 static void try_note_unready(struct cr_call *call)
 {
     struct cr_fd *entry = call->entry;
-    if (call->op.kind == CR_OP_READY && !call->aside && entry->owned &&
-        entry->ready & call->mask) {
-        call->aside = true;
-        entry->asides++;
-    }
     struct cr_world *world = cr_call_io(call)->world;
+    int mask = call->mask;
+    if (call->op.kind != CR_OP_READY)
+        mask |= mask & COIR_IN ? CR_DOUBT : 0;
+    else if (entry->ready & mask & COIR_IN)
+        entry->ready |= CR_DOUBT;
     if (try_is_by_name(&call->op))
         call->by_pauses = world->ops->ready(world, call->op.fd, COIR_OUT) > 0;
     if (!call->aside && !call->by_pauses)
-        cr_fd_unready(cr_call_io(call), entry, call->mask);
+        cr_fd_unready(cr_call_io(call), entry, mask);
 }
 
 int64_t cr_io_try(struct cr_call *call)

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-/* How often in a row readiness may be disproved before it is distrusted. Each edge is a new one,
- * but a try may make one itself. */
+/* How many reports in a row may prove false before a call backs off. With edges more, because the
+ * call's own tries can cause them. */
 enum { PAUSE_MAX_MS = 16, FOOLED_MAX = 2, FOOLED_MAX_BY_EDGES = 32 };
 
 static void wait_describe(const struct cr_wait *wait, char *text, size_t size)
@@ -32,17 +32,11 @@ static const struct cr_wait_kind WAIT_FD = {
     .describe = wait_describe,
 };
 
-static void wait_describe_next(const struct cr_wait *wait, char *text, size_t size)
-{
-    const struct cr_call *call = CR_CONTAINER(wait, struct cr_call, wait.wait);
-    snprintf(text, size, "%d", call->op.fd);
-}
-
 static const struct cr_wait_kind BACK_OFF = {
     .name = "its next try of descriptor ",
     .woken = -EBUSY,
     .expired = -ETIMEDOUT,
-    .describe = wait_describe_next,
+    .describe = cr_io_describe,
 };
 
 int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
@@ -61,6 +55,8 @@ int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *w
 /* Before the next try where readiness does not report when it is due: 0, or an error. */
 static int wait_back_off(struct cr_call *call)
 {
+    cr_fd_pass_on(call->entry, call->woken);
+    call->woken = 0;
     int pause_ms = call->pause_ms ? 2 * call->pause_ms : 1;
     call->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
     uint64_t next = coir_after(COIR_MS(call->pause_ms));
@@ -91,20 +87,13 @@ static const struct cr_wait_kind WAIT_FD_BOTH = {
     .describe = wait_describe_pair,
 };
 
-static bool wait_any(struct cr_group *group, struct cr_wait *member)
-{
-    (void)group;
-    (void)member;
-    return true;
-}
-
 /* Waits in both directions at once. */
 static CR_NOINLINE int wait_park_both(struct cr_call *call)
 {
     struct wait_pair pair;
     struct cr_io *io = cr_call_io(call);
     uint64_t token = call->entry->token;
-    cr_group_init(&pair.group, call->self, wait_any);
+    cr_group_init(&pair.group, call->self, NULL);
     for (int i = 0; i < CR_FD_DIRECTIONS; i++) {
         cr_group_join(&pair.group, &pair.waits[i].wait);
         pair.waits[i].again = false;
@@ -115,6 +104,7 @@ static CR_NOINLINE int wait_park_both(struct cr_call *call)
     for (int i = 0; i < CR_FD_DIRECTIONS; i++) {
         cr_group_remove(&pair.waits[i].wait);
         int result = pair.waits[i].wait.result;
+        call->woken |= (uint8_t)(result > 0 ? result & call->mask : 0);
         woken = woken < 0 ? woken : result < 0 ? result : woken | result;
         call->wait.again &= result == 0 || pair.waits[i].again;
     }

@@ -219,6 +219,7 @@ static int post_attach(struct cr_run *run, const struct cr_bell *bell)
         post_mark_own(&run->io, bell, false);
         return index;
     }
+    cr_fd_forget_own(&run->io);
     run->post.index = index;
     return 0;
 }

@@ -23,9 +23,9 @@ enum cr_op_kind {
     CR_OP_SENDMSG,
     CR_OP_ACCEPT,
     CR_OP_CONNECT,
-    CR_OP_CONNECTED, /* what has become of a connect that goes on: 0, or why it failed */
+    CR_OP_CONNECTED, /* the outcome of a connect under way: 0, or why it failed */
     CR_OP_READY,     /* what of a mask it is ready for, with HUP and ERR */
-    /* These never have to. */
+    /* These never wait. */
     CR_OP_SOCKET,
     CR_OP_SOCKETPAIR,
     CR_OP_PIPE,

@@ -3,8 +3,10 @@
  * state, and one that changes another (the virtual clock, the faults of a test) keeps a pointer to
  * that one and hands on what it does not change (below.h).
  *
- * start() never blocks. It returns a result >= 0; -EAGAIN: wait for readiness and start again;
- * another -ECODE; or CR_PENDING: the operation is under way, and its result comes as an event.
+ * start() does not block (but for accept and connect on a descriptor that was not adopted and is in
+ * blocking mode; callers adopt it first). It returns a result >= 0; -EAGAIN: wait for readiness and
+ * start again; another -ECODE; or CR_PENDING: the operation is under way, and its result comes as
+ * an event.
  * A pending operation owns its record and its buffer until that event, also after `cancel`.
  *
  * wait() opens what it needs, and so does attach(); before the first of them no descriptor is open.
@@ -30,7 +32,7 @@ enum cr_token_kind {
     CR_TOKEN_OP,    /* the address of a struct cr_op */
     CR_TOKEN_FD,    /* a descriptor */
     CR_TOKEN_BELL,  /* the bell of a mailbox, or of an event loop */
-    CR_TOKEN_TIMER, /* a world's own, of no concern to others: a deadline has come */
+    CR_TOKEN_TIMER, /* the world's own timer; the loop ignores it */
     CR_TOKEN_KINDS = 8
 };
 
@@ -80,7 +82,7 @@ struct cr_world {
 struct cr_world_ops {
     uint64_t (*now)(struct cr_world *world);
     /* Fills in at most `max` events; waits for the first, until `until` at the latest (0: not at
-     * all). With a `max` of 0 nobody waits for any. Returns how many, or an error that makes
+     * all). With a `max` of 0 only time passes. Returns how many, or an error that makes
      * waiting impossible; sets *more if there may be others. A signal ends it early: 0. */
     int (*wait)(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
                 bool *more);
