@@ -286,7 +286,7 @@ static int put_soon(void *arg)
 }
 
 /* A connection is registered by its first wait, which is not always in its first read. After each
- * read, be it short way or long, it is known that nothing is left, so that the next one makes no
+ * read, by the fast path or not, it is known that nothing is left, so that the next one makes no
  * call in vain. */
 static int read_before_any_wait(void *arg)
 {

@@ -239,7 +239,7 @@ static void do_step(struct actor *self, unsigned what, struct channel *channel, 
         coir_sleep(rnd(2000));
 }
 
-/* It does the same again and again, which takes the short way, and then something else. */
+/* It does the same again and again, which takes the fast path, and then something else. */
 static int act(void *arg)
 {
     struct actor *self = arg;

@@ -1,5 +1,4 @@
-/* The end of a fiber, as those see it who wait for it: ends.c has the calls that wait, fiber.c the
- * end itself.
+/* Waiting for a fiber to end: ends.c has the calls that wait, fiber.c the end itself.
  *
  * Invariant: a fiber's ring of joiners has a record for each call that waits for its end. */
 #ifndef CR_ENDS_H

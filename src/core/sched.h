@@ -55,8 +55,8 @@ extern CR_HIDDEN _Thread_local struct cr_fiber *cr_sched_self;
 /* Set in a forked child, until it makes a scheduler of its own. */
 extern CR_HIDDEN _Thread_local bool cr_sched_forked;
 
-/* What a call says where it finds no fiber, or no scheduler: -ECHILD in a forked child; else it is
- * a mistake of the caller's. */
+/* Report a call outside a fiber, or without a scheduler: -ECHILD in a forked child; else it is
+ * a mistake of the caller's, and stops the program. */
 CR_HIDDEN CR_COLD int cr_sched_no_fiber(const char *function, void *caller);
 CR_HIDDEN CR_COLD int cr_sched_none(const char *function, void *caller);
 

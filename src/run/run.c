@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-/* So many turns of the loop each fiber has, on average, before the next of them must have ended. */
+/* Freeing gives up when so many turns for each living fiber have passed, and none has ended. */
 enum { STOP_TURNS_EACH = 1000 };
 
 static uint64_t run_now(struct coir_sched *sched)

@@ -56,8 +56,8 @@ static int epoll_own(struct cr_world *world, int i)
 
 enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
 
-/* Of a number that was closed and is open again, by way of a dup, the file may still be registered:
- * to modify it reports its edge again. */
+/* If a number was closed and opened again by way of a dup, its file may still be registered: to
+ * modify the registration renews it, and reports its edge again. */
 static int epoll_add(int queue, int fd, uint32_t events, uint64_t token)
 {
     struct epoll_event interest = {.events = events, .data.u64 = token};

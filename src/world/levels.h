@@ -1,6 +1,5 @@
-/* Levels: readiness as coir_loop reports it, which is what is so at the moment of a wait. It is
- * a table beside the world's, because a world for fibers need not have it; epoll, kqueue and poll
- * have both. */
+/* Level-triggered readiness, for coir_loop: the state at the moment of a wait. It is a table beside
+ * the world's, because a world for fibers need not have it; epoll, kqueue and poll have both. */
 #ifndef CR_LEVELS_H
 #define CR_LEVELS_H
 

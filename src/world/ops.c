@@ -25,8 +25,8 @@ static int64_t ops_fail(int error)
 
 /* ---- data ---- */
 
-/* Whether what is no socket is ready, so that to read or write it does not wait: 0, or -1. To move
- * no bytes never does. */
+/* Whether what is no socket is ready, so that to read or write it does not wait: 0, or -1. Moving
+ * no bytes never waits. */
 static int64_t ops_ask(const struct cr_op *op, int mask, bool no_bytes)
 {
     int ready = no_bytes ? mask : cr_posix_ask(op->fd, mask);

@@ -139,8 +139,7 @@ static bool poll_is_gone(const struct pollfd *entry)
     return entry->revents & POLLNVAL && fcntl(entry->fd, F_GETFD) < 0;
 }
 
-/* What is reported is disarmed; a direction that is still armed goes on asking for the peer's
- * end. */
+/* Disarms what it reports. If a direction stays armed, it goes on asking for the peer's end. */
 static void poll_report(struct poll_set *set, size_t index, struct cr_event *event)
 {
     struct pollfd *entry = &set->entries[index];
