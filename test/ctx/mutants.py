@@ -3,7 +3,7 @@
 
 Each mutant is the port's assembly with one thing broken: a register left out, a control word never
 loaded, argument and function swapped, a call frame rule dropped. It is built into the same program
-as the port itself, and that program must fail: by its exit status, a signal or a time limit. A few
+as the port itself, and that program must fail: by its exit status, a signal or a limit of processor time. A few
 mutants change nothing that can be observed; they are marked so, and must pass.
 
 A mutation names the function it is in and must match there exactly once, so a port that is edited
@@ -14,7 +14,9 @@ import argparse
 import concurrent.futures
 import pathlib
 import re
+import resource
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 PORTS = HERE.parent.parent / "src" / "ctx"
 WARNINGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
-TIME_LIMIT_S = 5
+CPU_LIMIT_S, PATIENCE_S = 5, 120
 
 
 class Mutant:
@@ -169,6 +171,11 @@ def protection(cc):
     return {name for name in ("BTI", "PAC") if f"__ARM_FEATURE_{name}_DEFAULT" in macros}
 
 
+def limit_cpu():
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 class Builder:
     """Builds the program around a port, and runs it."""
 
@@ -209,8 +216,10 @@ class Builder:
         program = self.build(text, stem)
         try:
             result = subprocess.run(self.emulator + [str(program)], capture_output=True,
-                                    timeout=TIME_LIMIT_S)
+                                    timeout=PATIENCE_S, preexec_fn=limit_cpu)
         except subprocess.TimeoutExpired:
+            return "it hangs"
+        if result.returncode == -signal.SIGXCPU:
             return "time limit"
         if result.returncode < 0:
             return f"signal {-result.returncode}"
@@ -243,6 +252,8 @@ def main():
     parser.add_argument("--emulator", default="", help="what runs the programs, with its flags")
     parser.add_argument("--port", type=pathlib.Path, default=PORTS / "x86_64_sysv.S")
     parser.add_argument("--cfi", action="store_true", help="mutate call frame rules, run cfi.c")
+    parser.add_argument("--new", action="store_true",
+                        help="only mutants that need the compiler's branch protection")
     parser.add_argument("--only", default="", help="only mutants whose name matches")
     options = parser.parse_args()
     text = options.port.read_text()
@@ -260,7 +271,8 @@ def main():
             mutants = list({"x86_64": x86_64, "aarch64": aarch64}[builder.cpu]())
         failure = builder.failure(text, "port")
         report("FAIL" if failure else "ok", "the port itself", failure or "passes")
-        mutants = [m for m in mutants if re.search(options.only, m.name)]
+        mutants = [m for m in mutants if re.search(options.only, m.name)
+                   and (m.needs or not options.new)]
         other = [m for m in mutants if not builder.applies(m)]
         if other:
             print(f"note: {len(other)} mutants need another -mbranch-protection")

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Builds and runs all tests of the context switch: run.sh [build-directory]
+# Builds and runs all tests of the context switch: run.sh [--all] [build-directory]
+#
+# Where the compiler adds branch protection, only the mutants that concern it are tried, since the
+# others are in the build without it; --all tries all of them everywhere.
 #
 # CC names the native compiler (cc); AARCH64_CC and AARCH64_EMULATOR the second target, which is
 # skipped, with a line that says so, where they are missing. Every test prints one line that starts
@@ -14,6 +17,11 @@ AARCH64_CC=${AARCH64_CC:-aarch64-linux-gnu-gcc}
 AARCH64_EMULATOR=${AARCH64_EMULATOR:-qemu-aarch64 -cpu max}
 warnings="-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Werror"
 
+new=--new
+if [ "${1:-}" = --all ]; then
+    new=
+    shift
+fi
 if [ $# -gt 0 ]; then
     mkdir -p "$1" && build=$(cd "$1" && pwd) || exit 2
 else
@@ -113,9 +121,10 @@ gate() {
     fi
 }
 
-# port NAME CC EMULATOR CPU SOURCE PROMISE: all tests of one assembly port in one configuration.
+# port NAME CC EMULATOR CPU SOURCE PROMISE [--new]: all tests of one assembly port in one
+# configuration.
 port() {
-    local name="$1" cc="$2" emulator="$3" cpu="$4" source="$ports/$5" promise="$6"
+    local name="$1" cc="$2" emulator="$3" cpu="$4" source="$ports/$5" promise="$6" new="${7:-}"
     local object="$build/$name.o"
     if ! $cc -c "$source" -o "$object"; then
         say "FAIL $name: does not assemble"
@@ -134,18 +143,18 @@ port() {
     gate "$name-gate" "$cc" "$emulator" "fill_$cpu.S" "$object" "$@"
     if have python3; then
         step "$name-mutants" python3 "$here/mutants.py" --cc "$cc" --emulator "$emulator" \
-            --port "$source"
+            --port "$source" $new
     else
         say "skip $name-mutants: no python3"
     fi
 }
 
-# call_frames NAME CC EMULATOR CPU SOURCE
+# call_frames NAME CC EMULATOR CPU SOURCE [--new]
 call_frames() {
     gate "$1-call-frames" "$2" "$3" "fill_$4.S" "$ports/$5" "$here/cfi.c"
     if have python3; then
         step "$1-call-frame-mutants" python3 "$here/mutants.py" --cfi --cc "$2" --emulator "$3" \
-            --port "$ports/$5"
+            --port "$ports/$5" ${6:-}
     else
         say "skip $1-call-frame-mutants: no python3"
     fi
@@ -167,7 +176,7 @@ x86_64-*linux*)
     port x86_64 "$CC" "" x86_64 x86_64_sysv.S ""
     call_frames x86_64 "$CC" "" x86_64 x86_64_sysv.S
     ucontext ucontext "$CC" "" x86_64
-    port x86_64-cet "$CC -fcf-protection=full" "" x86_64 x86_64_sysv.S ""
+    port x86_64-cet "$CC -fcf-protection=full" "" x86_64 x86_64_sysv.S "" $new
     ;;
 aarch64-*linux*)
     AARCH64_CC=$CC AARCH64_EMULATOR=env
@@ -182,11 +191,11 @@ if have "$AARCH64_CC" && have "$AARCH64_EMULATOR"; then
     port aarch64 "$cc" "$AARCH64_EMULATOR" aarch64 $source ""
     call_frames aarch64 "$cc" "$AARCH64_EMULATOR" aarch64 $source
     port aarch64-standard "$cc -mbranch-protection=standard" "$AARCH64_EMULATOR" aarch64 $source \
-        "AArch64 feature: BTI, PAC"
+        "AArch64 feature: BTI, PAC" $new
     call_frames aarch64-standard "$cc -mbranch-protection=standard" "$AARCH64_EMULATOR" aarch64 \
-        $source
+        $source $new
     port aarch64-bti "$cc -mbranch-protection=bti" "$AARCH64_EMULATOR" aarch64 $source \
-        "AArch64 feature: BTI"
+        "AArch64 feature: BTI" $new
     ucontext aarch64-ucontext "$cc" "$AARCH64_EMULATOR" aarch64
 else
     say "skip aarch64: no $AARCH64_CC or no ${AARCH64_EMULATOR%% *}"
