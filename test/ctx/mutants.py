@@ -3,8 +3,8 @@
 
 Each mutant is the port's assembly with one thing broken: a register left out, a control word never
 loaded, argument and function swapped, a call frame rule dropped. It is built into the same program
-as the port itself, and that program must fail: by its exit status, a signal or a limit of processor time. A few
-mutants change nothing that can be observed; they are marked so, and must pass.
+as the port itself, and that program must fail: by its exit status, a signal or a limit of processor
+time. A few mutants change nothing that can be observed; they are marked so, and must pass.
 
 A mutation names the function it is in and must match there exactly once, so a port that is edited
 away from its mutations is reported, not passed over.
