@@ -13,7 +13,7 @@ static uint64_t schedules(void)
 #ifdef NDEBUG
     return 1100000;
 #else
-    return CR_SAN_ADDRESS ? 200000 : 300000;
+    return CR_SAN_ADDRESS ? 100000 : 300000;
 #endif
 }
 
