@@ -178,7 +178,7 @@ static int run_scope_join(void *arg)
 /* Park and wake: two fibers wake each other; one operation is a wake, a park and a switch. */
 
 static coir_fiber partner[2];
-static uint64_t park_until = COIR_NEVER;
+static coir_time park_until;
 
 static int park_flat(void *arg)
 {
@@ -274,16 +274,16 @@ static int run_park_deep_10k(void *arg)
 
 static int park_once(void *arg)
 {
-    return coir_park((uint64_t)(uintptr_t)arg);
+    return coir_park(COIR_TIME_NS((uintptr_t)arg));
 }
 
 /* Parks a crowd until spread-out far deadlines, or for ever. */
 static coir_fiber *crowd_make(long size, bool timers)
 {
     coir_fiber *crowd = calloc((size_t)size, sizeof *crowd);
-    uint64_t now = coir_now(), seed = 1;
+    uint64_t now = coir_now().ns, seed = 1;
     for (long i = 0; i < size; i++) {
-        uint64_t until = timers ? now + bench_far_ns(&seed) : COIR_NEVER;
+        uint64_t until = timers ? now + bench_far_ns(&seed) : COIR_NEVER.ns;
         crowd[i] = spawn(park_once, (void *)(uintptr_t)until, CROWD_STACK);
     }
     coir_yield();
@@ -333,10 +333,10 @@ static int run_timer_last_1m(void *arg)
 static int park_anywhere(void *arg)
 {
     coir_fiber other = partner[1 - (long)arg];
-    uint64_t now = coir_now(), seed = (uint64_t)(long)arg + 2;
+    uint64_t now = coir_now().ns, seed = (uint64_t)(long)arg + 2;
     for (long i = 0; i < turns; i++) {
         coir_wake(other);
-        coir_park(now + bench_far_ns(&seed));
+        coir_park(COIR_TIME_NS(now + bench_far_ns(&seed)));
     }
     coir_wake(other);
     return 0;

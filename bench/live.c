@@ -85,14 +85,14 @@ static int run(void *arg)
             coir_spawn(&fibers[i][0], caller, &ends[i][0], NULL) < 0 ||
             coir_spawn(&fibers[i][1], callee, &ends[i][1], NULL) < 0)
             return 1;
-    uint64_t started = coir_now();
+    coir_time started = coir_now();
     while (messages < (long)pairs * ROUNDS)
         coir_yield();
     long during_kib = resident_kib();
     for (int i = 0; i < pairs; i++)
         for (int k = 0; k < 2; k++)
             failed += coir_join(fibers[i][k], &result, COIR_NEVER) < 0 || result != 0;
-    double seconds = (double)(coir_now() - started) / 1e9;
+    double seconds = (double)coir_since(started) / 1e9;
     printf("%d fibers, %d socket pairs, %ld messages of %d bytes received in %.2f s:\n", 2 * pairs,
            pairs, messages / 2, SIZE, seconds);
     printf("%.0f messages a second, %.1f KiB resident for each fiber\n",

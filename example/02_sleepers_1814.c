@@ -23,7 +23,7 @@ static int sleep_and_log(void *arg)
     if (coir_sleep(sleeper->length_ns) < 0)
         return 1;
     woken[woken_count].id = sleeper->id;
-    woken[woken_count++].at_ns = coir_now();
+    woken[woken_count++].at_ns = coir_now().ns;
     return 0;
 }
 
@@ -46,7 +46,7 @@ int main(void)
     printf("wake order (id @ virtual-ms):\n");
     for (int i = 0; i < woken_count; i++)
         printf("  id=%d @ %llums\n", woken[i].id, (unsigned long long)woken[i].at_ns / 1000000);
-    printf("final virtual clock: %llums\n", (unsigned long long)coir_now() / 1000000);
+    printf("final virtual clock: %llums\n", (unsigned long long)coir_now().ns / 1000000);
     printf("spawned: %llu\n", (unsigned long long)stats.spawned);
     coir_sched_free(sched);
     return 0;

@@ -24,7 +24,7 @@ static int work(void *arg)
     if (coir_sleep(task->length_ns) < 0)
         return 0;
     completed[completed_count].id = task->id;
-    completed[completed_count++].at_ns = coir_now();
+    completed[completed_count++].at_ns = coir_now().ns;
     return task->result;
 }
 
@@ -47,7 +47,8 @@ static int coordinate(void *arg)
     for (int i = 0; i < completed_count; i++)
         printf("  task %d @ %llums\n", completed[i].id,
                (unsigned long long)completed[i].at_ns / 1000000);
-    printf("sum: %d\nfinal virtual clock: %llums\n", sum, (unsigned long long)coir_now() / 1000000);
+    printf("sum: %d\nfinal virtual clock: %llums\n", sum,
+           (unsigned long long)coir_now().ns / 1000000);
     printf("tasks: %llu\n", (unsigned long long)stats.spawned);
     return 0;
 }

@@ -28,15 +28,15 @@ static int read_in_time(void *arg)
     coir_fiber writer;
     if (coir_spawn(&writer, write_slowly, NULL, NULL) < 0)
         return 1;
-    uint64_t until = coir_after(COIR_MS(25));
+    coir_time until = coir_after(COIR_MS(25));
     char byte;
     ssize_t result;
     while ((result = coir_read(ends[0], &byte, 1, until)) == 1)
         printf("got %c\n", byte);
-    printf("%s at %d ms\n", coir_error_name((int)result), (int)(coir_now() / 1000000));
+    printf("%s at %d ms\n", coir_error_name((int)result), (int)(coir_now().ns / 1000000));
     while ((result = coir_read(ends[0], &byte, 1, COIR_NEVER)) == 1)
         printf("got %c, without a deadline\n", byte);
-    printf("end of file at %d ms\n", (int)(coir_now() / 1000000));
+    printf("end of file at %d ms\n", (int)(coir_now().ns / 1000000));
     coir_close(ends[0]);
     return coir_join(writer, NULL, COIR_NEVER);
 }

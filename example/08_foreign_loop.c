@@ -26,7 +26,7 @@ int main(void)
             return 1;
     int state;
     while ((state = coir_sched_step(sched, 0)) == COIR_STEP_READY)
-        printf("foreign work at %d ms\n", (int)(coir_now() / 1000000));
+        printf("foreign work at %d ms\n", (int)(coir_now().ns / 1000000));
     coir_sched_free(sched);
     return state != COIR_STEP_DONE;
 }

@@ -6,16 +6,17 @@
 
 enum { CROWD = 20000 };
 
+static coir_time deadlines[CROWD];
 static uint64_t last_ns;
 static int in_order = 1;
 
 static int sleep_own_time(void *arg)
 {
-    uint64_t until = (uint64_t)(uintptr_t)arg;
-    coir_park(until);
-    if (coir_now() != until || until < last_ns)
+    const coir_time *until = arg;
+    coir_park(*until);
+    if (coir_since(*until) != 0 || until->ns < last_ns)
         in_order = 0;
-    last_ns = until;
+    last_ns = until->ns;
     return 0;
 }
 
@@ -23,9 +24,9 @@ static int spawn_all(void *arg)
 {
     struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
     (void)arg;
-    for (uint64_t i = 0; i < CROWD; i++) {
-        uint64_t until = 1 + i * 7919 % CROWD;
-        if (coir_spawn(NULL, sleep_own_time, (void *)(uintptr_t)until, &opts) < 0)
+    for (int i = 0; i < CROWD; i++) {
+        deadlines[i] = coir_after(1 + i * 7919 % CROWD);
+        if (coir_spawn(NULL, sleep_own_time, &deadlines[i], &opts) < 0)
             return 1;
     }
     coir_sleep(CROWD + 1);

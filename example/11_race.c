@@ -29,7 +29,7 @@ static void ask(struct server *near, struct server *far)
         printf("nobody: %s", coir_error_name(winner));
     else
         printf("%d from %s", answer, winner == 0 ? near->name : far->name);
-    printf(" @ %d ms\n", (int)(coir_now() / 1000000));
+    printf(" @ %d ms\n", (int)(coir_now().ns / 1000000));
 }
 
 static int client(void *arg)

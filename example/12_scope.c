@@ -39,7 +39,7 @@ static int job(void *arg)
     coir_spawn(NULL, second, second_part, NULL);
     coir_spawn(NULL, work, render, NULL);
     int result = coir_scope_close(&scope);
-    printf("job: %s @ %d ms\n", coir_error_name(result), (int)(coir_now() / 1000000));
+    printf("job: %s @ %d ms\n", coir_error_name(result), (int)(coir_now().ns / 1000000));
     return 0;
 }
 

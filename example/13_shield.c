@@ -24,10 +24,10 @@ static int keep_journal(void *arg)
     const struct journal *journal = arg;
     int result = coir_sleep(COIR_SEC(3600)); /* stands for the work */
     printf("%s: %s @ %d ms\n", journal->name, coir_error_name(result),
-           (int)(coir_now() / 1000000));
+           (int)(coir_now().ns / 1000000));
     int flushed = flush(journal);
     printf("%s: flush: %s @ %d ms\n", journal->name, coir_error_name(flushed),
-           (int)(coir_now() / 1000000));
+           (int)(coir_now().ns / 1000000));
     return result;
 }
 
@@ -43,7 +43,7 @@ static int parent(void *arg)
     coir_sleep(COIR_MS(10));
     coir_scope_cancel(&scope);
     printf("closed: %s @ ", coir_error_name(coir_scope_close(&scope)));
-    printf("%d ms\n", (int)(coir_now() / 1000000));
+    printf("%d ms\n", (int)(coir_now().ns / 1000000));
     return 0;
 }
 

@@ -33,7 +33,7 @@ static int print(void *arg)
     unsigned char n;
     (void)arg;
     while (coir_read(doubled[0], &n, 1, COIR_NEVER) == 1)
-        printf("%d @ %d ms\n", n, (int)(coir_now() / 1000000));
+        printf("%d @ %d ms\n", n, (int)(coir_now().ns / 1000000));
     return puts("the sink leaves") < 0;
 }
 

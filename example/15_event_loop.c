@@ -8,11 +8,11 @@
 static void show(coir_loop *loop, const char *when, int64_t length_ns)
 {
     struct coir_loop_event events[8];
-    uint64_t until = coir_loop_after(length_ns);
+    coir_time until = coir_loop_after(length_ns);
     int count = coir_loop_wait(loop, events, 8, until);
     printf("%s: %d event%s", when, count, count == 1 ? "" : "s");
     if (count == 0)
-        printf(", %s", coir_loop_now() < until ? "too early" : "not early");
+        printf(", %s", coir_loop_now().ns < until.ns ? "too early" : "not early");
     for (int i = 0; i < count; i++) {
         const char *name = events[i].user;
         printf(", %s%s%s%s", name, events[i].flags & COIR_IN ? " readable" : "",

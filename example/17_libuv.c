@@ -35,9 +35,9 @@ static void on_ready(uv_poll_t *watch, int status, int events)
 
 static void before_wait(uv_prepare_t *prepare)
 {
-    uint64_t until = coir_sched_deadline(sched), now = coir_now();
+    int64_t left = coir_left(coir_sched_deadline(sched));
     uv_update_time(prepare->loop);
-    uv_timer_start(&due, step, until > now ? (until - now - 1) / 1000000 + 1 : 0, 0);
+    uv_timer_start(&due, step, left > 0 ? (uint64_t)(left - 1) / 1000000 + 1 : 0, 0);
 }
 
 int main(void)

@@ -19,9 +19,9 @@ static gboolean tick(gpointer arg)
 static gboolean prepare(GSource *source, gint *left_ms)
 {
     (void)source;
-    uint64_t until = coir_sched_deadline(sched), now = coir_now();
-    *left_ms = until > now ? (gint)MIN((until - now - 1) / 1000000 + 1, G_MAXINT) : 0;
-    return until <= now;
+    int64_t left = coir_left(coir_sched_deadline(sched));
+    *left_ms = left > 0 ? (gint)MIN((left - 1) / 1000000 + 1, G_MAXINT) : 0;
+    return left == 0;
 }
 
 static gboolean check(GSource *source)

@@ -13,9 +13,9 @@ static int crowd_ask(void *arg)
     int end = *(int *)arg;
     char byte = 'x';
     for (int i = 0; i < CROWD_ROUNDS; i++) {
-        uint64_t until = coir_after(COIR_MS(5));
+        coir_time until = coir_after(COIR_MS(5));
         coir_park(until);
-        crowd_early += coir_now() < until;
+        crowd_early += coir_left(until) > 0;
         coir_write(end, &byte, 1, COIR_NEVER);
         crowd_echoes += coir_read(end, &byte, 1, COIR_NEVER) == 1;
     }

@@ -11,14 +11,14 @@
  *
  * Conventions, valid for every call below unless it says otherwise:
  *  - A result >= 0 is success, < 0 is -ECODE (errno.h). errno is of no use to the caller.
- *  - Times are nanoseconds. `until` is an absolute deadline on the scheduler's clock, COIR_NEVER,
- *    or 0: try once without waiting. It limits waiting only: what can be done at once is done, also
- *    past it; else a call returns -ETIMEDOUT. Only coir_sleep and coir_after take lengths: write
- *    coir_after(COIR_MS(10)), never COIR_MS(10), for `until`.
+ *  - Time is in nanoseconds. `until` is a deadline, an instant on the scheduler's clock:
+ *    coir_after(COIR_MS(10)), COIR_NEVER, or COIR_TRY: try once, do not wait. It limits only the
+ *    waiting: a call that can succeed at once does so, even after the deadline; otherwise it
+ *    returns -ETIMEDOUT.
  *  - Errors are named by <errno.h>, which this header does not include.
  *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
  *    lets the others run now and then. A call that parks must be made in a fiber, also with
- *    `until` 0, and returns -ECANCELED, without waiting, once the fiber has been told to stop
+ *    COIR_TRY, and returns -ECANCELED, without waiting, once the fiber has been told to stop
  *    (coir_cancel, coir_scope_…, coir_sched_free), and only then. Every loop around such a call
  *    must end on -ECANCELED.
  *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
@@ -54,22 +54,46 @@ extern "C" {
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* The deadline that does not come. */
-#define COIR_NEVER UINT64_MAX
+/* An instant on a clock. A type of its own, so that a duration, a size or a plain number in its
+ * place does not compile; passed in a register all the same. Photon's Timeout is the same idea. */
+typedef struct coir_time {
+    uint64_t ns; /* since the clock began; 0 and 1 are COIR_NEVER and COIR_TRY */
+} coir_time;
 
-/* Microseconds, as a length in nanoseconds. */
+/* The instant that is so many nanoseconds after the clock began. */
+#ifdef __cplusplus
+#define COIR_TIME_NS(n) (coir_time{n})
+#else
+#define COIR_TIME_NS(n) ((coir_time){n})
+#endif
+
+/* No deadline; what an option has that is not set. */
+#define COIR_NEVER COIR_TIME_NS(0)
+
+/* A deadline long past: the call is tried once, without waiting. */
+#define COIR_TRY COIR_TIME_NS(1)
+
+/* Microseconds, as a duration in nanoseconds. */
 #define COIR_US(n) ((int64_t)((n) * INT64_C(1000)))
 /* Milliseconds. */
 #define COIR_MS(n) ((int64_t)((n) * INT64_C(1000000)))
 /* Seconds. */
 #define COIR_SEC(n) ((int64_t)((n) * INT64_C(1000000000)))
 
-/* The scheduler's clock, in nanoseconds: since boot (monotonic), or since 0 (virtual). Needs a
- * scheduler in this thread, not a fiber. */
-COIR_API uint64_t coir_now(void);
+/* What the scheduler's clock shows: time since boot (monotonic), or a time that begins at 2 ns
+ * (virtual). Needs a scheduler in this thread, not a fiber. */
+COIR_API coir_time coir_now(void);
 
-/* The deadline `length_ns` from now, saturating at COIR_NEVER; a negative length is now. */
-COIR_API uint64_t coir_after(int64_t length_ns);
+/* The instant that is `duration_ns` from now; COIR_NEVER when the clock cannot show it. A negative
+ * duration is 0. */
+COIR_API coir_time coir_after(int64_t duration_ns);
+
+/* How many nanoseconds ago an instant was; negative when it is still to come. */
+COIR_API int64_t coir_since(coir_time instant);
+
+/* How many nanoseconds are left until a deadline, as coir_sleep and the timeouts of other libraries
+ * want it: 0 when it has passed, INT64_MAX for COIR_NEVER. */
+COIR_API int64_t coir_left(coir_time until);
 
 /* ---- schedulers ------------------------------------------------------------------------------ */
 
@@ -143,11 +167,12 @@ enum {
  * deadline. */
 COIR_API int coir_sched_step(coir_sched *sched, int budget);
 
-/* When the next step is due at the latest, on the scheduler's clock: 0: at once, because something
- * was made ready or posted since the last one; else the earliest deadline of a fiber's, or that of
- * an audit of descriptors; COIR_NEVER: nothing is to come but what coir_sched_fd tells. True until
- * the caller's next call, and while it waits: a foreign loop asks before each wait. */
-COIR_API uint64_t coir_sched_deadline(coir_sched *sched);
+/* When the next step is due at the latest: COIR_TRY: at once, because something was made ready or
+ * posted since the last one; otherwise the earliest deadline of a fiber or of an audit of
+ * descriptors; COIR_NEVER: only the descriptor of coir_sched_fd can make a step necessary. (So
+ * coir_left tells how long a foreign loop may wait.) The answer holds until this thread calls coir
+ * again; ask before every wait. */
+COIR_API coir_time coir_sched_deadline(coir_sched *sched);
 
 /* A descriptor for a foreign loop to watch for reading: it is readable while a descriptor that
  * fibers wait for is ready, or something was posted. So the foreign loop calls coir_sched_step when
@@ -197,17 +222,17 @@ COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
 /* Waits for a fiber to end; what it returned goes to *result (may be NULL). Any number may wait;
  * all of them get the result. Returns 0, -ETIMEDOUT, -ECANCELED, -EDEADLK for oneself, -ESRCH for a
  * fiber that is gone. Parks; a fiber that has ended can be joined outside fibers too. */
-COIR_API int coir_join(coir_fiber handle, int *result, uint64_t until);
+COIR_API int coir_join(coir_fiber handle, int *result, coir_time until);
 
 /* Waits until all of `count` fibers have ended; what they returned goes to results[0 … count - 1]
  * (may be NULL). Returns 0, or an error as coir_join: then no result was taken, but for those that
  * another fiber joined meanwhile. -ENOMEM: more than 16, and memory ran out. Parks. */
-COIR_API int coir_join_all(const coir_fiber *handles, size_t count, int *results, uint64_t until);
+COIR_API int coir_join_all(const coir_fiber *handles, size_t count, int *results, coir_time until);
 
 /* Waits until one of `count` fibers has ended, and joins that one: returns its index (of several
  * the lowest), its result in *result (may be NULL). The others go on. Returns an error as
  * coir_join, -ENOMEM as coir_join_all, -EINVAL for a count of 0 or above INT_MAX. Parks. */
-COIR_API int coir_join_any(const coir_fiber *handles, size_t count, int *result, uint64_t until);
+COIR_API int coir_join_any(const coir_fiber *handles, size_t count, int *result, coir_time until);
 
 /* Waits until one of `count` fibers has ended with success (a result >= 0), cancels the others, and
  * waits until they have ended too, however long that takes. Returns the winner's index, its result
@@ -216,7 +241,7 @@ COIR_API int coir_join_any(const coir_fiber *handles, size_t count, int *result,
  * -ECANCELED after all were cancelled and have ended; -EDEADLK when the caller is one of them,
  * -ENOMEM, -EINVAL as coir_join_any: then nothing happened. All results are taken. While the race
  * is on, a failure of one of them is not a failure of its scope. Parks. */
-COIR_API int coir_race(const coir_fiber *handles, size_t count, int *result, uint64_t until);
+COIR_API int coir_race(const coir_fiber *handles, size_t count, int *result, coir_time until);
 
 /* Tells a fiber to stop, and all that it has spawned in scopes: its current blocking call (but
  * coir_scope_close) ends with -ECANCELED, and so does each later one. One that has not begun
@@ -234,13 +259,13 @@ COIR_API const char *coir_name(void);
 /* Goes to the tail of the ready queue. Returns 0 or, when told to stop, -ECANCELED (others ran). */
 COIR_API int coir_yield(void);
 
-/* Parks for a length of time, 0: until all that is ready has run. Returns 0, -EINVAL for a negative
- * length, -EINTR when woken early, -ECANCELED. */
-COIR_API int coir_sleep(int64_t length_ns);
+/* Parks for a duration, 0: until all that is ready has run. Returns 0, -EINVAL for a negative
+ * duration, -EINTR when woken early, -ECANCELED. */
+COIR_API int coir_sleep(int64_t duration_ns);
 
 /* Parks until coir_wake; for building one's own synchronisation. Returns 0, -ETIMEDOUT,
  * -ECANCELED. */
-COIR_API int coir_park(uint64_t until);
+COIR_API int coir_park(coir_time until);
 
 /* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to
  * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
@@ -310,9 +335,9 @@ typedef struct coir_scope {
 
 /* How a scope is opened. */
 struct coir_scope_opts {
-    uint64_t until; /* its deadline; 0: none. It comes true when the loop has its turn */
-    bool shield;    /* what stops the code around it does not stop it: for clean-up that must block.
-                       The deadline is then the grace. A shield without one can hold up for ever
+    coir_time until; /* its deadline; it takes effect when the loop next runs */
+    bool shield; /* what stops the code around it does not stop it: for clean-up that must block.
+                    The deadline is then the grace. A shield without one can hold up for ever
                        whoever waits for its fiber; coir_sched_free breaks it only when nothing
                        else can run */
 };
@@ -371,7 +396,7 @@ enum {
  * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
  * -ETIMEDOUT, -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait
  * -EMFILE or -ENFILE, for a wait that must register. Parks. */
-COIR_API int coir_wait_fd(int fd, int mask, uint64_t until);
+COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
 /* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
  * readiness from now on, so that later waits cost no registration. Its kind is looked up here, and
@@ -384,14 +409,14 @@ COIR_API int coir_adopt(int fd);
 
 /* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
  * file, or -ETIMEDOUT, -ECANCELED (nothing was read), -EBADF (closed, also meanwhile), or what
- * read(2) says. `until` 0 asks the kernel once. Parks; a fiber parked here is not ended by
+ * read(2) says. COIR_TRY asks the kernel once. Parks; a fiber parked here is not ended by
  * coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system call. */
-COIR_API ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_read(int fd, void *buf, size_t size, coir_time until);
 
 /* Writes as soon as there is room for one byte; may write less than `size`. Returns the count, or
  * an error as coir_read; -EPIPE instead of SIGPIPE. Into a blocking descriptor that is not coir's
  * own, at most 4096 bytes at a time. Parks. */
-COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, coir_time until);
 
 /* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
  * Returns 0, -EBADF or what close(2) says (the number is free all the same). Callable anywhere in

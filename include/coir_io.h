@@ -1,7 +1,7 @@
 /* coir_io.h: the other calls on descriptors. Each has the arguments of the POSIX call of its name,
  * and `until` where it may wait; what coir.h says of all calls holds here too. So:
  *  - a call that waits parks only its fiber, is refused to a stopped one, and limits its wait by
- *    `until` (0: one try); EINTR never shows; no signal SIGPIPE ends the program;
+ *    `until` (COIR_TRY: one try); EINTR never shows; no signal SIGPIPE ends the program;
  *  - what has been done is reported: a call that was stopped, or ran out of time, has done nothing.
  *
  * Descriptors that are made here are coir's own: non-blocking, closed on exec, and to be closed by
@@ -56,50 +56,50 @@ COIR_API int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size);
  * aborted before it was taken is passed over. Other errors are accept(2)'s; after -EMFILE, -ENFILE
  * and -ENOBUFS the connection is still there, so wait a little before the next try; after -ENOMEM
  * it is there or closed. Parks. */
-COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until);
+COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_time until);
 
 /* Connects a socket: 0, or what connect(2) says. After -ETIMEDOUT by `until`, or -ECANCELED, the
  * attempt goes on in the kernel: call again to wait on, or coir_close. The kernel's own -ETIMEDOUT
  * has ended it. Of several fibers in the connect of one socket, one is told why it failed, the
  * others -ECONNABORTED. A Unix socket whose peer's queue is full is tried again after 1 ms, 2 ms …
  * 16 ms. Parks. */
-COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t until);
+COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, coir_time until);
 
 /* ---- data; all park -------------------------------------------------------------------------- */
 
 /* As recv(2) and send(2): the count, or an error. MSG_WAITALL has no effect: see
  * coir_read_full. */
-COIR_API ssize_t coir_recv(int fd, void *buf, size_t size, int flags, uint64_t until);
+COIR_API ssize_t coir_recv(int fd, void *buf, size_t size, int flags, coir_time until);
 /* See coir_recv. */
-COIR_API ssize_t coir_send(int fd, const void *buf, size_t size, int flags, uint64_t until);
+COIR_API ssize_t coir_send(int fd, const void *buf, size_t size, int flags, coir_time until);
 
 /* As recvfrom(2) and sendto(2): the count, or an error. What is sent by name to a Unix socket whose
  * queue is full is tried again as coir_connect does. */
 COIR_API ssize_t coir_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *addr,
-                               socklen_t *addr_size, uint64_t until);
+                               socklen_t *addr_size, coir_time until);
 /* See coir_recvfrom. */
 COIR_API ssize_t coir_sendto(int fd, const void *buf, size_t size, int flags,
-                             const struct sockaddr *addr, socklen_t addr_size, uint64_t until);
+                             const struct sockaddr *addr, socklen_t addr_size, coir_time until);
 
 /* As recvmsg(2) and sendmsg(2): the count, or an error. Descriptors that are received are not
  * coir's, but closed on exec where the system can do that at once. */
-COIR_API ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until);
+COIR_API ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, coir_time until);
 /* See coir_recvmsg. */
-COIR_API ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t until);
+COIR_API ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, coir_time until);
 
 /* As readv(2) and writev(2): the count, or an error. */
-COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until);
+COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, coir_time until);
 /* See coir_readv. Into a blocking descriptor that is neither coir's own nor a socket, one part at
  * a time. */
-COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until);
+COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, coir_time until);
 
 /* Reads or writes all of `size` bytes. Returns `size`; less after an end of file, an error, a stop
  * or `until`: then that many bytes were moved, and the next call, with the same `until`, tells why
  * (an end of file: 0).
  * An error when none was. */
-COIR_API ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_read_full(int fd, void *buf, size_t size, coir_time until);
 /* See coir_read_full. */
-COIR_API ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_write_full(int fd, const void *buf, size_t size, coir_time until);
 
 #ifdef __cplusplus
 }

@@ -99,14 +99,13 @@ COIR_API int coir_loop_wake(coir_loop *loop);
  * Errors: -EINVAL for no room; or that with which the system refused, such as -ENOMEM; the next
  * wait tries again. */
 COIR_API int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most,
-                            uint64_t until);
+                            coir_time until);
 
-/* The monotonic clock, in nanoseconds. Needs no loop. */
-COIR_API uint64_t coir_loop_now(void);
+/* What the monotonic clock shows. Needs no loop. */
+COIR_API coir_time coir_loop_now(void);
 
-/* The deadline `length_ns` from now, saturating at COIR_NEVER; a negative length is now. Needs no
- * loop. */
-COIR_API uint64_t coir_loop_after(int64_t length_ns);
+/* The instant that is `duration_ns` from now, as coir_after. Needs no loop. */
+COIR_API coir_time coir_loop_after(int64_t duration_ns);
 
 #ifdef __cplusplus
 }

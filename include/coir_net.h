@@ -97,7 +97,7 @@ COIR_API int coir_net_listen(const char *text, const struct coir_net_opts *opts)
 /* A socket that is connected to an address, a datagram socket as well. Returns the descriptor, or
  * an error as coir_net_listen or coir_connect: then nothing stays open, nor goes on in the kernel.
  * Parks. */
-COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, uint64_t until);
+COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time until);
 
 /* ---- serving --------------------------------------------------------------------------------- */
 
@@ -134,7 +134,7 @@ COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), voi
  * more it does not wait: it reads what is there, and 0, as at the end of file, says that there is
  * nothing. So at the end idle connections are closed at once, and the grace is for those that are
  * at work. Elsewhere than in a handler's own fiber it is coir_read. Parks. */
-COIR_API ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until);
 
 /* Whether the coir_net_serve that has called this handler accepts no more, so that an answer can
  * say that it is the last. Elsewhere than in a handler's own fiber: false. Never parks. */
@@ -165,11 +165,11 @@ COIR_API void coir_reader_init(coir_reader *reader, int fd, void *buf, size_t si
 /* Reads what there is, or waits for it, behind the unread bytes. Returns how many bytes came, 0 at
  * the end of file; -EMSGSIZE when the buffer is full of unread ones; or an error as coir_read.
  * Parks. */
-COIR_API ssize_t coir_reader_fill(coir_reader *reader, uint64_t until);
+COIR_API ssize_t coir_reader_fill(coir_reader *reader, coir_time until);
 
 /* Waits for the first byte of the next message, as coir_net_await does. Returns how many bytes are
  * unread, 0 at the end, or an error as coir_read. Parks only when none is unread. */
-COIR_API ssize_t coir_reader_await(coir_reader *reader, uint64_t until);
+COIR_API ssize_t coir_reader_await(coir_reader *reader, coir_time until);
 
 /* Consumes bytes that are there: `count` of them, or all. Returns how many. Never parks. */
 COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);
@@ -180,20 +180,21 @@ COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);
  * delimiter within reader->limit bytes, which are all there, for coir_reader_take to pass over; or
  * an error as coir_read. Parks. */
 COIR_API ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t size,
-                                   char **message, uint64_t until);
+                                   char **message, coir_time until);
 
 /* Consumes a line and ends it with NUL in place of its "\n" or "\r\n". Returns the bytes that it
  * took, its end included, or as coir_reader_until. A NUL within the line is left where it is.
  * Parks. */
-COIR_API ssize_t coir_reader_line(coir_reader *reader, char **line, uint64_t until);
+COIR_API ssize_t coir_reader_line(coir_reader *reader, char **line, coir_time until);
 
 /* Consumes exactly `count` bytes: hands them out in *bytes and returns `count`, or as
  * coir_reader_until: -EMSGSIZE at once when it is above reader->limit. Parks. */
-COIR_API ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes, uint64_t until);
+COIR_API ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes,
+                                   coir_time until);
 
 /* As coir_read, but what is in the buffer comes first; behind it what is long is read past the
  * buffer. Parks. */
-COIR_API ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, uint64_t until);
+COIR_API ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, coir_time until);
 
 /* ---- buffered writing ------------------------------------------------------------------------ */
 
@@ -220,17 +221,17 @@ COIR_API void coir_writer_init(coir_writer *writer, int fd, void *buf, size_t si
  * less after an error (the next call tells it), or the error if none was taken. Parks only when
  * they do not fit. */
 COIR_API ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t size,
-                                   uint64_t until);
+                                   coir_time until);
 
 /* Writes text as printf(3) does, all of it or nothing. Returns its length; -EMSGSIZE for one that
  * does not fit into an empty buffer with a NUL behind it; or an error as coir_writer_write; -EINVAL
  * for a format that printf refuses. Note the place of `until`. Parks only when it does not fit. */
-COIR_API int coir_writer_print(coir_writer *writer, uint64_t until, const char *format, ...)
+COIR_API int coir_writer_print(coir_writer *writer, coir_time until, const char *format, ...)
     COIR_PRINTF(3, 4);
 
 /* Sends what is in the buffer. Returns 0; writer->error; or an error as coir_write: what was not
  * sent is still there, for the next flush. Parks. */
-COIR_API int coir_writer_flush(coir_writer *writer, uint64_t until);
+COIR_API int coir_writer_flush(coir_writer *writer, coir_time until);
 
 #ifdef __cplusplus
 }

@@ -25,107 +25,107 @@ struct row {
     enum cr_op_kind kind;
     bool moves_bytes; /* so it can be asked to move none */
     int64_t expected;
-    int64_t (*call)(const struct place *place, size_t size, uint64_t until);
+    int64_t (*call)(const struct place *place, size_t size, coir_time until);
 };
 
 static char buffer[4];
 
-static int64_t call_read(const struct place *place, size_t size, uint64_t until)
+static int64_t call_read(const struct place *place, size_t size, coir_time until)
 {
     return coir_read(place->fd, buffer, size, until);
 }
 
-static int64_t call_read_full(const struct place *place, size_t size, uint64_t until)
+static int64_t call_read_full(const struct place *place, size_t size, coir_time until)
 {
     return coir_read_full(place->fd, buffer, size, until);
 }
 
-static int64_t call_readv(const struct place *place, size_t size, uint64_t until)
+static int64_t call_readv(const struct place *place, size_t size, coir_time until)
 {
     struct iovec parts[2] = {{buffer, 0}, {buffer, size}};
     return coir_readv(place->fd, parts, 2, until);
 }
 
-static int64_t call_recv(const struct place *place, size_t size, uint64_t until)
+static int64_t call_recv(const struct place *place, size_t size, coir_time until)
 {
     return coir_recv(place->fd, buffer, size, 0, until);
 }
 
-static int64_t call_recvfrom(const struct place *place, size_t size, uint64_t until)
+static int64_t call_recvfrom(const struct place *place, size_t size, coir_time until)
 {
     struct sockaddr_storage from;
     socklen_t from_size = sizeof from;
     return coir_recvfrom(place->fd, buffer, size, 0, (struct sockaddr *)&from, &from_size, until);
 }
 
-static int64_t call_recvmsg(const struct place *place, size_t size, uint64_t until)
+static int64_t call_recvmsg(const struct place *place, size_t size, coir_time until)
 {
     struct iovec part = {buffer, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     return coir_recvmsg(place->fd, &message, 0, until);
 }
 
-static int64_t call_write(const struct place *place, size_t size, uint64_t until)
+static int64_t call_write(const struct place *place, size_t size, coir_time until)
 {
     return coir_write(place->fd, buffer, size, until);
 }
 
-static int64_t call_write_full(const struct place *place, size_t size, uint64_t until)
+static int64_t call_write_full(const struct place *place, size_t size, coir_time until)
 {
     return coir_write_full(place->fd, buffer, size, until);
 }
 
-static int64_t call_writev(const struct place *place, size_t size, uint64_t until)
+static int64_t call_writev(const struct place *place, size_t size, coir_time until)
 {
     struct iovec parts[2] = {{buffer, 0}, {buffer, size}};
     return coir_writev(place->fd, parts, 2, until);
 }
 
-static int64_t call_send(const struct place *place, size_t size, uint64_t until)
+static int64_t call_send(const struct place *place, size_t size, coir_time until)
 {
     return coir_send(place->fd, buffer, size, 0, until);
 }
 
-static int64_t call_sendto(const struct place *place, size_t size, uint64_t until)
+static int64_t call_sendto(const struct place *place, size_t size, coir_time until)
 {
     return coir_sendto(place->fd, buffer, size, 0, NULL, 0, until);
 }
 
-static int64_t call_sendmsg(const struct place *place, size_t size, uint64_t until)
+static int64_t call_sendmsg(const struct place *place, size_t size, coir_time until)
 {
     struct iovec part = {buffer, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     return coir_sendmsg(place->fd, &message, 0, until);
 }
 
-static int64_t call_accept(const struct place *place, size_t size, uint64_t until)
+static int64_t call_accept(const struct place *place, size_t size, coir_time until)
 {
     (void)size;
     int fd = coir_accept(place->fd, NULL, NULL, until);
     return fd < 0 ? fd : coir_close(fd);
 }
 
-static int64_t call_connect(const struct place *place, size_t size, uint64_t until)
+static int64_t call_connect(const struct place *place, size_t size, coir_time until)
 {
     const struct sockaddr *name = (const struct sockaddr *)&place->name;
     (void)size;
     return coir_connect(place->fd, name, sizeof place->name, until);
 }
 
-static int64_t call_wait_in(const struct place *place, size_t size, uint64_t until)
+static int64_t call_wait_in(const struct place *place, size_t size, coir_time until)
 {
     (void)size;
     return coir_wait_fd(place->fd, COIR_IN, until);
 }
 
-static int64_t call_wait_out(const struct place *place, size_t size, uint64_t until)
+static int64_t call_wait_out(const struct place *place, size_t size, coir_time until)
 {
     (void)size;
     return coir_wait_fd(place->fd, COIR_OUT, until);
 }
 
 /* Of a socket that is full as well, so that both directions have to be waited for. */
-static int64_t call_wait_both(const struct place *place, size_t size, uint64_t until)
+static int64_t call_wait_both(const struct place *place, size_t size, coir_time until)
 {
     (void)size;
     return coir_wait_fd(place->fd, COIR_IN | COIR_OUT, until);

@@ -5,6 +5,7 @@
 
 #include "inside.h"
 
+#include "clock.h"
 #include "run.h"
 
 #include <arpa/inet.h>
@@ -152,7 +153,7 @@ static inline void fds_until_woken(coir_fiber handle)
 /* A fiber in coir_wait_fd. */
 struct fds_waiter {
     int fd, mask;
-    uint64_t until; /* 0 stands for COIR_NEVER */
+    coir_time until;
     int result;
     uint64_t ended_at;
     coir_fiber fiber;
@@ -161,8 +162,8 @@ struct fds_waiter {
 static inline int fds_wait(void *arg)
 {
     struct fds_waiter *w = arg;
-    w->result = coir_wait_fd(w->fd, w->mask, w->until ? w->until : COIR_NEVER);
-    w->ended_at = coir_now();
+    w->result = coir_wait_fd(w->fd, w->mask, w->until);
+    w->ended_at = now_ns();
     return w->result;
 }
 

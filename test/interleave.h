@@ -5,6 +5,7 @@
 #define TEST_INTERLEAVE_H
 
 #include "model_run.h"
+#include "clock.h"
 #include "run.h"
 #include "inside.h"
 
@@ -36,13 +37,15 @@ static struct {
 static struct line *real_line(int kind, int f)
 {
     struct line *line = trace_add(&progress->trace, (uint8_t)kind, f);
-    line->time = (uint16_t)(coir_now() - real.base);
+    line->time = (uint16_t)(now_ns() - real.base);
     return line;
 }
 
-static uint64_t real_until(int until)
+static coir_time real_until(int until)
 {
-    return until == ONCE ? 0 : until == NEVER ? COIR_NEVER : real.base + (uint64_t)until;
+    if (until == ONCE)
+        return COIR_TRY;
+    return until == NEVER ? COIR_NEVER : at_ns(real.base + (uint64_t)until);
 }
 
 static int real_main(void *arg);
@@ -66,8 +69,9 @@ static int real_spawn(const struct op *op)
 
 static int real_open(int f, const struct op *op)
 {
-    struct coir_scope_opts opts = {.until = real_until(op->until), .shield = op->how};
-    bool plain = !opts.until && !opts.shield;
+    coir_time until = op->until == ONCE ? COIR_NEVER : real_until(op->until);
+    struct coir_scope_opts opts = {.until = until, .shield = op->how};
+    bool plain = until.ns == COIR_NEVER.ns && !opts.shield;
     int result = coir_scope_open(&real.scope[f][real.depth[f]], plain ? NULL : &opts);
     real.depth[f] += result == 0;
     return result;
@@ -89,7 +93,7 @@ static int real_scope_cancel(const struct op *op)
     return coir_scope_cancel(&real.scope[op->who][op->other]);
 }
 
-static int real_join_all(const coir_fiber *both, uint64_t until, int *value)
+static int real_join_all(const coir_fiber *both, coir_time until, int *value)
 {
     int values[2] = {UNTOUCHED, UNTOUCHED};
     int result = coir_join_all(both, 2, values, until);
@@ -99,7 +103,7 @@ static int real_join_all(const coir_fiber *both, uint64_t until, int *value)
 
 static int real_do(int f, const struct op *op, int *value)
 {
-    uint64_t until = real_until(op->until);
+    coir_time until = real_until(op->until);
     coir_fiber both[] = {real.handle[op->who], real.handle[op->other]};
     switch (op->kind) {
     case YIELD: return coir_yield();
@@ -241,7 +245,7 @@ static void real_check_left(void)
 {
     struct coir_sched *sched = real.sched;
     for (int f = 0; f < real.program->count; f++) {
-        int result = -ESRCH, joined = coir_join(real.handle[f], &result, 0);
+        int result = -ESRCH, joined = coir_join(real.handle[f], &result, COIR_TRY);
         real_line(LEFT, f)->result = joined < 0 ? joined : result;
     }
     uint32_t unused = 0;
@@ -269,7 +273,7 @@ static void real_run(const struct program *program, const struct model *model)
     memset(real.handle, 0, sizeof real.handle);
     memset(real.depth, 0, sizeof real.depth);
     real.next = real.turns = progress->trace.count = 0;
-    real.base = coir_now();
+    real.base = now_ns();
     while (real.next < program->initial)
         CHECK_EQ(real_spawn(&(struct op){.kind = SPAWN}), 0);
     for (int turn = 1; real.sched->live > 0 && turn < TURNS; turn++) {
@@ -279,7 +283,7 @@ static void real_run(const struct program *program, const struct model *model)
             real_abandon();
             return;
         }
-        if (coir_sched_deadline(real.sched) != COIR_NEVER) {
+        if (coir_sched_deadline(real.sched).ns != COIR_NEVER.ns) {
             CHECK(coir_sched_step(real.sched, 1) >= 0);
         } else if (!real_stop_all()) {
             real_abandon();

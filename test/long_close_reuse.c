@@ -40,7 +40,7 @@ static void take(struct place *place)
             CHECK_EQ(place->cycle, cycle);
     }
     if (result == COIR_IN && how == 2)
-        result = coir_read(place->fd, &got, sizeof got, 0);
+        result = coir_read(place->fd, &got, sizeof got, COIR_TRY);
     else if (how == 0)
         result = coir_read(place->fd, &got, sizeof got, COIR_NEVER);
     if (result == sizeof got) {

@@ -2,6 +2,7 @@
  * other clients notice. Three processes: the server, the slow clients, and fifty ordinary ones. */
 #define TEST_SECONDS 120
 #include "serve.h"
+#include "clock.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -47,7 +48,7 @@ static int echo(int fd, void *arg)
 static bool ask(int fd, char byte)
 {
     char got = 0;
-    uint64_t until = coir_after(COIR_SEC(30));
+    coir_time until = coir_after(COIR_SEC(30));
     return coir_write(fd, &byte, 1, until) == 1 && coir_read(fd, &got, 1, until) == 1 &&
            got == byte;
 }
@@ -91,10 +92,10 @@ static int be_ordinary(void *arg)
     int fd = serve_must(coir_net_dial(address, NULL, coir_after(COIR_SEC(30))));
     coir_sleep(COIR_US(200) * (int64_t)(uintptr_t)arg);
     while (!common->done) {
-        uint64_t from = coir_now();
+        uint64_t from = now_ns();
         CHECK(ask(fd, 'o'));
         if (sampling && samples_count < SAMPLES_MOST)
-            samples[samples_count++] = coir_now() - from;
+            samples[samples_count++] = now_ns() - from;
         coir_sleep(COIR_MS(10));
     }
     return coir_close(fd);

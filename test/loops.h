@@ -45,12 +45,12 @@ static inline bool loops_next(coir_loop **loop)
 /* What is ready now, or within 10 seconds. */
 static inline int loops_now(coir_loop *loop)
 {
-    return loops_count = coir_loop_wait(loop, loops_events, LOOPS_EVENTS, 0);
+    return loops_count = coir_loop_wait(loop, loops_events, LOOPS_EVENTS, COIR_TRY);
 }
 
 static inline int loops_soon(coir_loop *loop)
 {
-    uint64_t until = coir_loop_after(COIR_SEC(10));
+    coir_time until = coir_loop_after(COIR_SEC(10));
     return loops_count = coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until);
 }
 
@@ -87,9 +87,10 @@ static inline void loops_check_asleep(coir_loop *loop)
 {
     uint64_t used = UINT64_MAX;
     for (int i = 0; i < TEST_TRIES && used >= 10000000; i++) {
-        uint64_t before = loops_cpu_ns(), until = coir_loop_after(COIR_MS(80));
+        uint64_t before = loops_cpu_ns();
+        coir_time until = coir_loop_after(COIR_MS(80));
         CHECK_EQ(coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until), 0);
-        CHECK(coir_loop_now() >= until);
+        CHECK(coir_loop_now().ns >= until.ns);
         used = loops_cpu_ns() - before;
     }
     CHECK(used < 10000000);

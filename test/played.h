@@ -5,6 +5,7 @@
 #define TEST_PLAYED_H
 
 #include "fds.h"
+#include "clock.h"
 
 enum { OPS_MOST = 16 };
 
@@ -45,7 +46,7 @@ static int64_t played_start(struct cr_world *world, struct cr_op *asked)
         .asked = asked,
         .buf = buf,
         .size = size,
-        .ends_at = plan->ends_at,
+        .ends_at = plan->ends_at == CR_NEVER ? CR_NEVER : at_ns(plan->ends_at).ns,
         .value = plan->value,
     };
     if (buf)
@@ -77,16 +78,16 @@ static void play_end(struct op *op, struct cr_event *event)
 static int played_wait(struct cr_world *world, struct cr_event *events, int max, uint64_t until,
                        bool *more)
 {
-    uint64_t next = COIR_NEVER;
+    uint64_t next = CR_NEVER;
     int count = 0;
     (void)world;
     (void)more;
     for (int i = 0; i < ops_count; i++)
         if (!ops[i].over && ops[i].ends_at < next)
             next = ops[i].ends_at;
-    if (next > until)
+    if (until != CR_NEVER && next > until)
         next = until;
-    CHECK(next != COIR_NEVER); /* else the wait would never end */
+    CHECK(next != CR_NEVER); /* else the wait would never end */
     if (until > 0 && next > played_ns)
         played_ns = next;
     for (int i = 0; i < ops_count && count < max; i++)
@@ -112,7 +113,7 @@ static void play(void)
 {
     static struct cr_world_ops played;
     if (inside_world()->ops != &played) {
-        played_ns = coir_now();
+        played_ns = coir_now().ns;
         real = inside_replace_ops(&played);
         played.now = played_now;
         played.start = played_start;

@@ -4,6 +4,7 @@
 #define TEST_SCOPES_H
 
 #include "run.h"
+#include "clock.h"
 #include "inside.h"
 
 static inline int number(void *arg)
@@ -23,7 +24,7 @@ enum { MS_0, MS_1, MS_2, MS_3, MS_10, MS_20, MS_30, MS_100 };
 
 static inline uint64_t now_ms(void)
 {
-    return coir_now() / 1000000;
+    return now_ns() / 1000000;
 }
 
 static inline void open_for(coir_scope *scope, int64_t length_ns)

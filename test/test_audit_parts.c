@@ -2,6 +2,7 @@
  * that are longer after an audit that took long. */
 #define TEST_AT_ONCE 16
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_io.h>
 
@@ -87,7 +88,7 @@ static int wait_on_virtual_clock(void *arg)
     CHECK_EQ(pthread_create(&thread, NULL, write_soon, NULL), 0);
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_NEVER), COIR_IN);
     pthread_join(thread, NULL);
-    CHECK_EQ(coir_now(), 0);
+    CHECK_EQ(now_ns(), 0);
     return arg ? 1 : 0;
 }
 
@@ -116,7 +117,7 @@ static int tick_beside_slow_audits(void *arg)
     static struct cr_world_ops ops;
     inside_replace_ops(&ops);
     ops.lost = slow_lost;
-    for (uint64_t until = coir_after(COIR_MS(2500)); coir_now() < until;)
+    for (coir_time until = coir_after(COIR_MS(2500)); coir_left(until) > 0;)
         CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
     CHECK_EQ(asked, 1);
     return coir_close(pair.in);

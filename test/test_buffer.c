@@ -162,7 +162,7 @@ static int near_delimiters(void *arg)
     CHECK_EQ(coir_reader_until(&in, "a12b", 4, &text, COIR_NEVER), 16);
     put(pair.out, "x\r\n\r\nabc", 8);
     CHECK_EQ(coir_reader_exact(&in, 4, &text, COIR_NEVER), 4);
-    CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, COIR_TRY), -ETIMEDOUT);
     put(pair.out, "\r\n\r\n", 4);
     CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, COIR_NEVER), 8);
     put(pair.out, "\r\n", 2);
@@ -265,9 +265,9 @@ static int interrupted(void *arg)
     coir_reader in;
     (void)arg;
     coir_reader_init(&in, pair.in, memory, sizeof memory);
-    CHECK_EQ(coir_reader_line(&in, &text, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), -ETIMEDOUT);
     put(pair.out, "ab", 2);
-    CHECK_EQ(coir_reader_line(&in, &text, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), -ETIMEDOUT);
     put(pair.out, "cd", 2);
     CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, coir_after(COIR_MS(1))), -ETIMEDOUT);
     CHECK_EQ(coir_reader_exact(&in, 5, &text, coir_after(COIR_MS(1))), -ETIMEDOUT);
@@ -276,9 +276,9 @@ static int interrupted(void *arg)
     fds_until_parked(fiber);
     CHECK_EQ(coir_cancel(fiber), 0);
     CHECK_EQ(run_join(fiber), -ECANCELED);
-    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, COIR_TRY), -ETIMEDOUT);
     put(pair.out, "\nf", 2);
-    CHECK_EQ(coir_reader_line(&in, &text, 0), 7);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), 7);
     CHECK_STR(text, "abcde");
     CHECK_EQ(coir_reader_take(&in, 5), 1);
 
@@ -320,7 +320,7 @@ static int raw(void *arg)
     CHECK_EQ(coir_reader_read(&in, out, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_reader_read(&in, out, sizeof out, COIR_NEVER), 5);
     CHECK(memcmp(out, "Fghij", 5) == 0);
-    CHECK_EQ(coir_reader_read(&in, out, 4, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_read(&in, out, 4, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_close(pair.out), 0);
     CHECK_EQ(coir_reader_read(&in, out, 4, COIR_NEVER), 0);
     return coir_close(pair.in);

@@ -75,7 +75,7 @@ static void name_peer(int i)
 
 static char large[60000];
 
-static ssize_t send_to(int i, size_t size, uint64_t until)
+static ssize_t send_to(int i, size_t size, coir_time until)
 {
     return coir_sendto(post.socket, large, size, 0, (struct sockaddr *)&post.names[i],
                        sizeof post.names[i], until);
@@ -101,9 +101,9 @@ static int two_senders(void *arg)
     name_peer(1);
     post.socket = socket(AF_UNIX, SOCK_DGRAM, 0);
     CHECK_EQ(coir_adopt(post.socket), 0);
-    while (send_to(0, 1, 0) == 1)
+    while (send_to(0, 1, COIR_TRY) == 1)
         continue;
-    while (send_to(1, sizeof large, 0) > 0)
+    while (send_to(1, sizeof large, COIR_TRY) > 0)
         continue;
     fibers[0] = run_spawn(sends_to_the_full, arg);
     CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
@@ -215,11 +215,11 @@ static int read_from_fifo(void *arg)
     CHECK(fd >= 0);
     if (owned)
         CHECK_EQ(coir_adopt(fd), 0);
-    CHECK_EQ(coir_read(fd, text, sizeof text, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fd, text, sizeof text, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_read(fd, text, sizeof text, coir_after(COIR_MS(1))), -ETIMEDOUT);
     for (int vector = 0; vector < 2; vector++) {
         coir_fiber writer = run_spawn(write_to_fifo, NULL);
-        uint64_t until = coir_after(COIR_SEC(5));
+        coir_time until = coir_after(COIR_SEC(5));
         ssize_t got = vector ? coir_readv(fd, &part, 1, until)
                              : coir_read(fd, text, sizeof text, until);
         CHECK_EQ(got, 5);
@@ -251,8 +251,8 @@ TEST(test_regress_read_of_a_fifo_without_a_writer_so_far_is_an_end_of_file)
 
 static int burn(void *arg)
 {
-    uint64_t until = coir_after(COIR_MS(*(int *)arg));
-    while (coir_now() < until)
+    coir_time until = coir_after(COIR_MS(*(int *)arg));
+    while (coir_left(until) > 0)
         continue;
     return 0;
 }
@@ -332,7 +332,7 @@ static int empty_messages(void *arg)
     CHECK_EQ(coir_recv(pair.in, text, 0, 0, COIR_NEVER), 0); /* takes the second */
     CHECK_EQ(coir_recv(pair.in, text, 4, 0, COIR_NEVER), 3);
     CHECK_EQ(coir_recv(pair.in, text, 0, 0, coir_after(COIR_MS(1))), -ETIMEDOUT);
-    while (coir_send(pair.out, text, 4, 0, 0) == 4)
+    while (coir_send(pair.out, text, 4, 0, COIR_TRY) == 4)
         continue;
     CHECK_EQ(coir_send(pair.out, "", 0, 0, coir_after(COIR_MS(1))), -ETIMEDOUT); /* is a message */
     CHECK_EQ(coir_close(pair.in) | coir_close(pair.out), 0);

@@ -5,6 +5,7 @@
  * All times are those of a virtual clock, but for the processor time that a call may take while
  * its descriptor is said to be ready and is not. */
 #include "call_rows.h"
+#include "clock.h"
 
 #include <sys/resource.h>
 
@@ -30,7 +31,7 @@ struct at {
 static int happens(void *arg)
 {
     const struct at *at = arg;
-    CHECK_EQ(coir_sleep((int64_t)(at->when - coir_now())), 0);
+    CHECK_EQ(coir_sleep((int64_t)(at->when - now_ns())), 0);
     make_possible(at->place);
     return 0;
 }
@@ -61,7 +62,7 @@ static void try_situation(const struct row *row, bool owned, const struct situat
     if (owned)
         CHECK_EQ(coir_adopt(place.fd), 0);
     CHECK_EQ(coir_sleep(10), 0);
-    uint64_t begun = coir_now();
+    uint64_t begun = now_ns();
     struct at at = {&place, begun + (uint64_t)s->at};
     bool acts = s->at >= 0 && s->at != INT64_MAX;
     if (s->at < 0)
@@ -70,14 +71,16 @@ static void try_situation(const struct row *row, bool owned, const struct situat
         actor = run_spawn(happens, &at);
         coir_yield(); /* its deadline is armed before the call's */
     }
-    uint64_t until = s->until > 0 ? begun + (uint64_t)s->until : s->until < 0 ? begun - 1 : 0;
+    coir_time until = s->until == 0 ? COIR_TRY : at_ns(begun - 1);
+    if (s->until > 0)
+        until = at_ns(begun + (uint64_t)s->until);
     int64_t result = row->call(&place, 1, until);
     CHECK_EQ(result, s->possible ? row->expected : -ETIMEDOUT);
-    CHECK(coir_now() - begun <= (uint64_t)(s->until > 0 ? s->until : 0));
+    CHECK(now_ns() - begun <= (uint64_t)(s->until > 0 ? s->until : 0));
     uint64_t slack = row->kind == CR_OP_CONNECT ? PAUSE_MAX : 0; /* which is tried again */
     if (s->until > 0 && s->possible)
-        CHECK(coir_now() - begun >= (uint64_t)s->at &&
-              coir_now() - begun <= (uint64_t)s->at + slack);
+        CHECK(now_ns() - begun >= (uint64_t)s->at &&
+              now_ns() - begun <= (uint64_t)s->at + slack);
     if (acts)
         CHECK_EQ(run_join(actor), 0);
     fds_check_nothing_left(place.fd);
@@ -133,9 +136,9 @@ static int each_without_bytes(void *arg)
             if (owned)
                 CHECK_EQ(coir_adopt(place.fd), 0);
             for (int known = 0; known < 2; known++) {
-                uint64_t begun = coir_now();
+                uint64_t begun = now_ns();
                 CHECK_EQ(ROWS[i].call(&place, 0, COIR_NEVER), 0);
-                CHECK_EQ(coir_now(), begun);
+                CHECK_EQ(now_ns(), begun);
                 CHECK_EQ(ROWS[i].call(&place, 1, coir_after(10)), -ETIMEDOUT);
             }
             end_place(&place);

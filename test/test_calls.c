@@ -33,7 +33,7 @@ static int listen_tcp(int backlog)
     return fd;
 }
 
-static int dial_tcp(int listener, uint64_t until)
+static int dial_tcp(int listener, coir_time until)
 {
     struct sockaddr_in addr = here(listener);
     int fd = must(coir_socket(AF_INET, SOCK_STREAM, 0));
@@ -124,7 +124,7 @@ static int wait_ends(void *arg)
 {
     (void)arg;
     int listener = listen_tcp(8);
-    CHECK_EQ(coir_accept(listener, NULL, NULL, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_accept(listener, NULL, NULL, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_accept(listener, NULL, NULL, coir_after(COIR_MS(1))), -ETIMEDOUT);
     coir_fiber fiber = run_spawn(accept_one, &listener);
     fds_until_parked(fiber);
@@ -187,7 +187,7 @@ static const struct sockaddr_un FULL = {.sun_family = AF_UNIX, .sun_path = "/tmp
 static int dial_unix(void *arg)
 {
     int fd = must(coir_socket(AF_UNIX, SOCK_STREAM, 0));
-    uint64_t until = arg ? coir_after(COIR_MS(*(int *)arg)) : COIR_NEVER;
+    coir_time until = arg ? coir_after(COIR_MS(*(int *)arg)) : COIR_NEVER;
     int result = coir_connect(fd, (const struct sockaddr *)&FULL, sizeof FULL, until);
     CHECK_EQ(coir_close(fd), 0);
     return result;

@@ -1,5 +1,6 @@
 /* The calls of coir_io.h where several fibers, a refusal or a full queue come between. */
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_io.h>
 #include <sys/un.h>
@@ -14,7 +15,7 @@ static int must(int result)
     return result;
 }
 
-static int connect_to(int fd, const struct sockaddr_un *name, uint64_t until)
+static int connect_to(int fd, const struct sockaddr_un *name, coir_time until)
 {
     return coir_connect(fd, (const struct sockaddr *)name, sizeof *name, until);
 }
@@ -218,7 +219,7 @@ static int look_aside(void *arg)
     CHECK_EQ(coir_recv(fds[0], text, 8, 0, coir_after(COIR_MS(1))), -ETIMEDOUT);
     CHECK_EQ(coir_sendto(fds[1], "abc", 3, 0, (struct sockaddr *)&addr, size, COIR_NEVER), 3);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
-    CHECK_EQ(coir_recv(fds[0], text, 8, MSG_ERRQUEUE, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(fds[0], text, 8, MSG_ERRQUEUE, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_recv(fds[0], text, 8, 0, coir_after(COIR_SEC(1))), 3);
     CHECK_EQ(coir_close(fds[1]), 0);
     return coir_close(fds[0]);
@@ -257,7 +258,7 @@ static int full_datagrams(void *arg)
         used = clock() - before;
     }
     CHECK(used < CLOCKS_PER_SEC / 20);
-    while (coir_read(receiver, &byte, 1, 0) == 1)
+    while (coir_read(receiver, &byte, 1, COIR_TRY) == 1)
         continue;
     CHECK_EQ(run_join(fiber), 1);
     unlink(NAME.sun_path);
@@ -280,7 +281,7 @@ static int call_for_nothing(void *arg)
     char byte;
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
-    uint64_t before = coir_now();
+    uint64_t before = now_ns();
     CHECK_EQ(coir_read(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_read_full(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_recvmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
@@ -288,7 +289,7 @@ static int call_for_nothing(void *arg)
     CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
     CHECK_EQ(coir_write_full(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_sendmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
-    CHECK_EQ(coir_now(), before + (uint64_t)COIR_MS(1));
+    CHECK_EQ(now_ns(), before + (uint64_t)COIR_MS(1));
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
     return arg ? 1 : 0;
 }
@@ -350,7 +351,7 @@ static int try_once_when_due_to_rest(void *arg)
 {
     struct fds_pair pipe = fds_pipe(0);
     cr_sched_here->budget = 0;
-    int result = coir_wait_fd(pipe.in, COIR_IN, 0);
+    int result = coir_wait_fd(pipe.in, COIR_IN, COIR_TRY);
     fds_close(pipe);
     return arg ? 1 : result;
 }

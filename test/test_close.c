@@ -291,7 +291,7 @@ static int wait_with_stale(struct cr_world *world, struct cr_event *events, int 
 static int ignore_stale(void *arg)
 {
     struct fds_pair old = fds_pipe(0), next = fds_pipe(0);
-    struct fds_waiter w = {.fd = old.in, .mask = COIR_IN, .until = 1000};
+    struct fds_waiter w = {.fd = old.in, .mask = COIR_IN, .until = at_ns(1000)};
     CHECK_EQ(coir_adopt(old.in), 0);
     stale[0] = (struct cr_event){inside_fd(w.fd)->token, COIR_IN};
     stale[1] = (struct cr_event){cr_token_of_fd(0, 4000), COIR_IN | COIR_HUP};

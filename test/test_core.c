@@ -27,7 +27,7 @@ static uint64_t drive(void)
             continue;
         }
         uint64_t next = cr_sched_deadline(&sched);
-        if (next == COIR_NEVER)
+        if (next == CR_NEVER)
             break;
         CHECK(next > clock_ns);
         clock_ns = next;
@@ -129,7 +129,7 @@ TEST(test_core_tells_its_driver_when_nothing_can_run_any_more)
     CHECK_EQ(drive(), 1);
     CHECK_EQ(coir_wake(fiber), 1);
     CHECK_EQ(drive(), 0);
-    CHECK_EQ(coir_join(fiber, NULL, 0), 0);
+    CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), 0);
     end();
 }
 
@@ -155,7 +155,7 @@ static bool both(struct cr_group *group, struct cr_wait *member)
 
 static int waits_for_both(void *arg)
 {
-    uint64_t until = *(uint64_t *)arg;
+    coir_time until = *(coir_time *)arg;
     pair.left = 2;
     cr_group_init(&pair.group, cr_sched_self, both);
     for (int i = 0; i < 2; i++) {
@@ -174,7 +174,7 @@ TEST(test_core_lets_a_fiber_hang_on_several_rings)
 {
     coir_fiber fiber;
     begin();
-    CHECK_EQ(coir_spawn(&fiber, waits_for_both, &(uint64_t){COIR_NEVER}, NULL), 0);
+    CHECK_EQ(coir_spawn(&fiber, waits_for_both, &COIR_NEVER, NULL), 0);
     CHECK_EQ(drive(), 1);
     cr_sched_end(&pair.members[1], 11);
     CHECK(cr_list_empty(&rings[1]) && !cr_list_empty(&rings[0]));
@@ -185,7 +185,7 @@ TEST(test_core_lets_a_fiber_hang_on_several_rings)
     CHECK_EQ(outcome, 0);
     CHECK(pair.members[0].result == 10 && pair.members[1].result == 11);
     CHECK(cr_list_empty(&rings[0]) && cr_list_empty(&rings[1]));
-    CHECK_EQ(coir_join(fiber, NULL, 0), 0);
+    CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), 0);
     end();
 }
 
@@ -195,7 +195,7 @@ TEST(test_core_takes_a_fiber_off_all_rings_however_its_wait_ends)
     coir_fiber fiber;
     for (int how = 0; how < 2; how++) {
         begin();
-        uint64_t until = how ? 1500 : COIR_NEVER;
+        coir_time until = how ? COIR_TIME_NS(1500) : COIR_NEVER;
         CHECK_EQ(coir_spawn(&fiber, waits_for_both, &until, NULL), 0);
         cr_sched_serve(&sched, 256);
         if (!how)
@@ -203,7 +203,7 @@ TEST(test_core_takes_a_fiber_off_all_rings_however_its_wait_ends)
         CHECK_EQ(drive(), 0);
         CHECK_EQ(outcome, how ? -ETIMEDOUT : -ECANCELED);
         CHECK(cr_list_empty(&rings[0]) && cr_list_empty(&rings[1]));
-        CHECK_EQ(coir_join(fiber, NULL, 0), 0);
+        CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), 0);
         end();
     }
 }

@@ -1,5 +1,6 @@
 /* A scheduler driven by somebody else's loop: the descriptor, the deadline, and steps. */
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_io.h>
 
@@ -39,10 +40,8 @@ static int settle(void)
 static void drive(void)
 {
     while (settle() == COIR_STEP_WAITING) {
-        uint64_t until = coir_sched_deadline(sched), now = coir_now();
-        int left_ms = until > now ? (int)((until - now) / 1000000 + 1) : 0;
-        if (until == COIR_NEVER)
-            left_ms = -1;
+        int64_t left = coir_left(coir_sched_deadline(sched));
+        int left_ms = left == INT64_MAX ? -1 : left > 0 ? (int)(left / 1000000 + 1) : 0;
         poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, left_ms);
     }
 }
@@ -178,11 +177,11 @@ TEST(test_regress_post_after_coir_sched_deadline_does_not_wake_a_foreign_loop)
     embed(NULL);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_DONE);
     CHECK_EQ(coir_mailbox_open(&box), 0);
-    CHECK(coir_sched_deadline(sched) > coir_now());
+    CHECK(coir_left(coir_sched_deadline(sched)) > 0);
     CHECK_EQ(pthread_create(&thread, NULL, post_one, &letter), 0);
     pthread_join(thread, NULL);
     CHECK(is_readable());
-    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
     CHECK_EQ(calls, 1);
     coir_sched_free(sched);
@@ -190,7 +189,7 @@ TEST(test_regress_post_after_coir_sched_deadline_does_not_wake_a_foreign_loop)
 
 static int park(void *arg)
 {
-    return coir_park(arg ? 1 : COIR_NEVER);
+    return coir_park(arg ? COIR_TIME_NS(2) : COIR_NEVER);
 }
 
 /* proves: E9 */
@@ -199,17 +198,17 @@ TEST(test_embedding_deadline_is_at_once_after_foreign_code_made_a_fiber_ready)
     coir_fiber fiber;
     coir_letter letter = {.fn = count_call};
     embed(NULL);
-    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    CHECK(coir_sched_deadline(sched).ns == COIR_NEVER.ns);
     CHECK_EQ(coir_spawn(&fiber, park, NULL, NULL), 0);
-    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
-    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    CHECK(coir_sched_deadline(sched).ns == COIR_NEVER.ns);
     CHECK_EQ(coir_mailbox_open(&box), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
-    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
     CHECK_EQ(coir_wake(fiber), 1);
-    CHECK_EQ(coir_sched_deadline(sched), 0);
+    CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(coir_mailbox_close(box), 0);
     CHECK_EQ(settle(), COIR_STEP_DONE);
     coir_sched_free(sched);
@@ -223,12 +222,12 @@ TEST(test_foreign_loop_comes_back_for_the_audit_of_what_foreign_code_closed)
     embed(NULL);
     CHECK_EQ(coir_spawn(&waiter.fiber, fds_wait, &waiter, NULL), 0);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
-    uint64_t audit = coir_sched_deadline(sched);
-    CHECK(audit != 0 && audit <= coir_now() + COIR_SEC(1));
-    while (coir_now() < audit)
+    coir_time audit = coir_sched_deadline(sched);
+    CHECK(!cr_is_try(audit) && coir_left(audit) <= COIR_SEC(1));
+    while (coir_left(audit) > 0)
         poll(NULL, 0, 20);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
-    CHECK(coir_sched_deadline(sched) == COIR_NEVER);
+    CHECK(coir_sched_deadline(sched).ns == COIR_NEVER.ns);
     close(pair.in);
     settle();
     drive();

@@ -22,7 +22,7 @@ static coir_loop *loop_open(void)
     return loop;
 }
 
-static int wait_for(coir_loop *loop, uint64_t until)
+static int wait_for(coir_loop *loop, coir_time until)
 {
     return (int)FAULT_TRY(coir_loop_wait(loop, events, 8, until));
 }
@@ -88,7 +88,7 @@ static int many(void)
         pipes[i] = fds_pipe(0);
         CHECK_EQ(FAULT_TRY(coir_loop_add_read(loop, pipes[i].in, NULL)), 0);
     }
-    CHECK_EQ(wait_for(loop, 0), 0);
+    CHECK_EQ(wait_for(loop, COIR_TRY), 0);
     for (int i = 0; i < FILES; i++) {
         files[i] = open("/dev/null", O_RDONLY);
         CHECK_EQ(FAULT_TRY(coir_loop_add_read(loop, files[i], NULL)), 0);
@@ -200,14 +200,14 @@ TEST(test_fault_in_adding_leaves_what_was_added_and_no_more)
 }
 
 /* What a wait of `count` events calls, of which `bytes` are readable. */
-static void check_calls(coir_loop *loop, int count, int bytes, uint64_t until)
+static void check_calls(coir_loop *loop, int count, int bytes, coir_time until)
 {
     memset(&fault, 0, sizeof fault);
     CHECK_EQ(coir_loop_wait(loop, events, 8, until), count);
     long waits = fault.calls[FAULT_SYSCALL] + fault.calls[FAULT_PPOLL] + fault.calls[FAULT_POLL];
     CHECK_EQ(fault.calls[FAULT_EPOLL_CTL], 0);
     CHECK_EQ(fault.calls[FAULT_IOCTL], bytes);
-    CHECK_EQ(waits, until == 0 ? 0 : 1); /* a mere look is not counted */
+    CHECK_EQ(waits, cr_is_try(until) ? 0 : 1); /* a mere look is not counted */
     for (int point = FAULT_MALLOC; point <= FAULT_EPOLL_CREATE1; point++)
         CHECK_EQ(fault.calls[point], 0);
     CHECK_EQ(fault.calls[FAULT_READ] + fault.calls[FAULT_FCNTL] + fault.calls[FAULT_FSTAT], 0);
@@ -233,7 +233,7 @@ TEST(test_loop_wait_makes_one_call_and_one_for_each_event_of_reading)
     for (int i = 0; i < 3; i++) {
         check_calls(loop, 3, 2, COIR_NEVER);
         check_calls(loop, 3, 2, coir_loop_after(COIR_SEC(1)));
-        check_calls(loop, 3, 2, 0);
+        check_calls(loop, 3, 2, COIR_TRY);
     }
     coir_loop_close(loop);
 }

@@ -1,5 +1,6 @@
 /* Waits on descriptors: who is woken, by what, and what is left afterwards. */
 #include "fds.h"
+#include "clock.h"
 
 /* ---- many waiters ---- */
 
@@ -247,7 +248,8 @@ static int not_open(void *arg)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         int fd = numbers[i];
         char byte;
-        for (uint64_t until = 0; until <= 1; until++) {
+        for (int late = 0; late < 2; late++) {
+            coir_time until = late ? COIR_TIME_NS(2) : COIR_TRY;
             CHECK_EQ(coir_wait_fd(fd, COIR_IN, until), -EBADF);
             CHECK_EQ(coir_read(fd, &byte, 1, until), -EBADF);
             CHECK_EQ(coir_write(fd, "x", 1, until), -EBADF);
@@ -294,12 +296,12 @@ static int behind_coirs_back(void *arg)
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_NEVER), COIR_IN);
     CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_NEVER), 1);
     CHECK_EQ(read(pipe.in, &byte, 1), 1);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1000)), -ETIMEDOUT);
-    CHECK_EQ(coir_read(pipe.in, &byte, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_TRY), -ETIMEDOUT);
     fds_put(pipe.out, "z");
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, 0), COIR_IN);
-    CHECK_EQ(coir_read(pipe.in, &byte, 1, 0), 1);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), COIR_IN);
+    CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_TRY), 1);
     CHECK_EQ(byte, 'z');
     fds_check_nothing_left(pipe.in);
     CHECK_EQ(coir_close(pipe.in), 0);
@@ -337,7 +339,7 @@ static int one_byte_for_two(void *arg)
     fds_put(pipe.out, "x");
     CHECK_EQ(run_join(first), COIR_IN);
     CHECK_EQ(run_join(second), -ETIMEDOUT);
-    CHECK_EQ(coir_now(), COIR_SEC(1));
+    CHECK_EQ(now_ns(), COIR_SEC(1));
     fds_check_nothing_left(pipe.in);
     CHECK_EQ(coir_close(pipe.in), 0);
     close(pipe.out);

@@ -18,7 +18,7 @@ static int wait_owned(void *arg)
         fds_start(&w, 1);
         fds_put(pipe.out, "x");
         CHECK_EQ(run_join(w.fiber), COIR_IN);
-        CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, 0), 1);
+        CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, COIR_TRY), 1);
     }
     CHECK_EQ(fds_calls.attach, 1);
     CHECK_EQ(fds_calls.detach, 0);
@@ -39,7 +39,7 @@ static int wait_foreign(void *arg)
     struct fds_pair pipe = fds_pipe(*(int *)arg);
     int flags = fcntl(pipe.in, F_GETFL), fd_flags = fcntl(pipe.in, F_GETFD);
     fds_count();
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(fds_calls.attach, 0);
     for (int i = 1; i <= 10; i++) {
         struct fds_waiter one = {.fd = pipe.in, .mask = COIR_IN}, w[3] = {one, one, one};
@@ -52,7 +52,7 @@ static int wait_foreign(void *arg)
         CHECK_EQ(fds_calls.attach, i);
         CHECK_EQ(fds_calls.detach, i);
         CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_NEVER), COIR_IN);
-        CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, 0), 1);
+        CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, COIR_TRY), 1);
         CHECK_EQ(fcntl(pipe.in, F_GETFL), flags);
         CHECK_EQ(fcntl(pipe.in, F_GETFD), fd_flags);
     }
@@ -112,7 +112,7 @@ static int adopt_while_waited_for(void *arg)
     CHECK(fcntl(pipe.in, F_GETFL) & O_NONBLOCK);
     fds_put(pipe.out, "x");
     CHECK_EQ(run_join(w.fiber), COIR_IN);
-    CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, 0), 1);
+    CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, COIR_TRY), 1);
     fds_start(&w, 1);
     fds_put(pipe.out, "x");
     CHECK_EQ(run_join(w.fiber), COIR_IN);
@@ -189,7 +189,7 @@ static void reader_goes_away(struct fds_pair pair, bool owned)
         CHECK(result == -EPIPE || result == -ECONNRESET);
     }
     CHECK_EQ(coir_write(pair.out, "x", 1, COIR_NEVER), -EPIPE);
-    CHECK_EQ(coir_write(pair.out, "x", 1, 0), -EPIPE);
+    CHECK_EQ(coir_write(pair.out, "x", 1, COIR_TRY), -EPIPE);
     fds_check_nothing_left(pair.out);
     CHECK_EQ(coir_close(pair.out), 0);
 }
@@ -358,7 +358,7 @@ static int count_own(void *arg)
     const bool *was_open = arg;
     int before = fds_open();
     CHECK_EQ(coir_sleep(1), 0);
-    CHECK_EQ(coir_wait_fd(-1, COIR_IN, 0), -EBADF);
+    CHECK_EQ(coir_wait_fd(-1, COIR_IN, COIR_TRY), -EBADF);
     CHECK_EQ(fds_open(), before);
     struct fds_pair pipe = fds_pipe(0);
     CHECK_EQ(coir_wait_fd(pipe.out, COIR_OUT, COIR_NEVER), COIR_OUT);

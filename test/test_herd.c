@@ -66,7 +66,7 @@ static int64_t cost_of(int readers, struct fds_pair channel, bool owned)
     coir_fiber first;
     CHECK_EQ(coir_spawn(&first, byte_by_byte, &readers, NULL), 0);
     CHECK_EQ(coir_sched_run(sched), 0);
-    CHECK_EQ(coir_join(first, &result, 0), 0);
+    CHECK_EQ(coir_join(first, &result, COIR_TRY), 0);
     CHECK_EQ(result, 0);
     CHECK_EQ(got, BYTES);
     CHECK_EQ(coir_close(pair.in), 0);
@@ -321,7 +321,7 @@ TEST(test_herd_of_foreign_readers_is_served_after_an_adoption)
 
 static int gives_up_on_both(void *arg)
 {
-    uint64_t until = *(uint64_t *)arg;
+    coir_time until = *(coir_time *)arg;
     readers[0].got = coir_wait_fd(pair.in, COIR_IN | COIR_OUT, until);
     return 0;
 }
@@ -336,13 +336,13 @@ static int event_after_a_deadline(void *arg)
         CHECK_EQ(coir_adopt(pair.in), 0);
     CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
     CHECK_EQ(coir_write(pair.in, "x", 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
-    uint64_t until = coir_after(COIR_MS(30));
+    coir_time until = coir_after(COIR_MS(30));
     readers[1] = (struct reader){.what = READS};
     coir_fiber first = run_spawn(gives_up_on_both, &until);
     fds_until_parked(first);
     coir_fiber second = run_spawn(reads_its_way, &readers[1]);
     fds_until_parked(second);
-    while (coir_now() < until + COIR_MS(1))
+    while (coir_since(until) < COIR_MS(1))
         continue;
     fds_put(pair.out, "xy");
     CHECK_EQ(coir_join(second, NULL, coir_after(COIR_SEC(5))), 0);
@@ -377,7 +377,7 @@ static int waits_and_reads(void *arg)
     char byte;
     while (by_flags ? coir_recv(pair.in, &byte, 1, MSG_NOSIGNAL, COIR_NEVER) == 1
                     : coir_wait_fd(pair.in, COIR_IN, COIR_NEVER) > 0 &&
-                          coir_read(pair.in, &byte, 1, 0) != 0)
+                          coir_read(pair.in, &byte, 1, COIR_TRY) != 0)
         got++;
     return 0;
 }

@@ -2,6 +2,7 @@
  * outside: whoever returns from a wait and waits again has left the processor once more of its own
  * accord, and the kernel counts that; and whoever makes a call needs some processor time. */
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_loop.h>
 #include <coir_net.h>
@@ -131,9 +132,8 @@ static void step_all(void)
     for (;;) {
         while (coir_sched_step(sched, 0) == COIR_STEP_READY)
             continue;
-        uint64_t until = coir_sched_deadline(sched), now = coir_now();
-        int left_ms = until > now ? (int)((until - now) / 1000000 + 1) : 0;
-        poll(&ask, 1, until == COIR_NEVER ? -1 : left_ms);
+        int64_t left = coir_left(coir_sched_deadline(sched));
+        poll(&ask, 1, left == INT64_MAX ? -1 : left > 0 ? (int)(left / 1000000 + 1) : 0);
     }
 }
 

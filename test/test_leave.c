@@ -19,7 +19,7 @@ static int wait_for_byte(void *arg)
 
 static int park(void *arg)
 {
-    return coir_park(arg ? 0 : COIR_NEVER);
+    return coir_park(arg ? COIR_TRY : COIR_NEVER);
 }
 
 static int nothing(void *arg)
@@ -64,8 +64,8 @@ static int all_are_refused(void)
 #undef REFUSED
     coir_stats(&stats);
     coir_dump(STDERR_FILENO);
-    bool quiet = stats.spawned == 0 && coir_now() == 0 && coir_after(5) == 0;
-    quiet &= !coir_local_get(&KEY);
+    bool quiet = stats.spawned == 0 && !coir_local_get(&KEY);
+    quiet &= coir_now().ns == COIR_TRY.ns && coir_after(5).ns == COIR_TRY.ns;
     return quiet && coir_self().generation == 0 && coir_name()[0] == '\0' ? 0 : 99;
 }
 
@@ -79,7 +79,7 @@ static int exit_status_of(pid_t child)
 /* Ends well, so that its end, early or late, stops nobody. */
 static int park_out(void *arg)
 {
-    return coir_park(*(uint64_t *)arg) == -ETIMEDOUT ? 0 : 1;
+    return coir_park(*(coir_time *)arg) == -ETIMEDOUT ? 0 : 1;
 }
 
 static int fork_and_look(void *arg)
@@ -87,7 +87,7 @@ static int fork_and_look(void *arg)
     (void)arg;
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(coir_adopt(ends[0]), 0);
-    uint64_t until = coir_after(COIR_MS(30));
+    coir_time until = coir_after(COIR_MS(30));
     struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(60))};
     CHECK_EQ(coir_scope_open(&left_open, &opts), 0);
     coir_fiber reader = run_spawn(wait_for_byte, NULL), parked = run_spawn(park, NULL);
@@ -148,13 +148,13 @@ TEST(test_a_child_may_free_its_parents_scheduler_without_effect)
         bool refused = coir_sched_run(sched) == -ECHILD && coir_sched_step(sched, 0) == -ECHILD;
         coir_sched_free(sched);
         bool quiet = !*run_report; /* about fibers that did not end */
-        _exit(refused && quiet && coir_sched_deadline(sched) == COIR_NEVER ? 0 : 1);
+        _exit(refused && quiet && coir_sched_deadline(sched).ns == COIR_NEVER.ns ? 0 : 1);
     }
     CHECK_EQ(exit_status_of(child), 0);
     CHECK_EQ(write(ends[1], "ab", 2), 2);
     CHECK_EQ(coir_sched_run(sched), 0);
     int result = 0;
-    CHECK_EQ(coir_join(reader, &result, 0), 0);
+    CHECK_EQ(coir_join(reader, &result, COIR_TRY), 0);
     CHECK_EQ(result, 'b');
     coir_sched_free(sched);
 }

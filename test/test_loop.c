@@ -112,7 +112,7 @@ TEST(test_loop_says_what_is_wrong_with_a_call)
         CHECK_EQ(coir_loop_del_read(loop, pipe.in), -ENOENT);
         CHECK_EQ(coir_loop_add_read(loop, pipe.in, NULL), 0);
         CHECK_EQ(coir_loop_del_write(loop, pipe.in), -ENOENT);
-        CHECK_EQ(coir_loop_wait(loop, loops_events, 0, 0), -EINVAL);
+        CHECK_EQ(coir_loop_wait(loop, loops_events, 0, COIR_TRY), -EINVAL);
         CHECK_EQ(coir_loop_wait(loop, loops_events, -1, COIR_NEVER), -EINVAL);
         CHECK_EQ(coir_loop_wait(loop, NULL, 1, COIR_NEVER), -EINVAL);
         CHECK_EQ(coir_loop_wait(NULL, loops_events, 1, COIR_NEVER), -EINVAL);
@@ -307,11 +307,11 @@ TEST(test_loop_tells_of_pipes_beside_what_is_always_ready)
 
 static double lateness(coir_loop *loop, uint64_t length_ns)
 {
-    uint64_t until = coir_loop_after((int64_t)length_ns);
+    coir_time until = coir_loop_after((int64_t)length_ns);
     CHECK_EQ(coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until), 0);
-    uint64_t now = coir_loop_now();
-    CHECK(now >= until);
-    return (double)(now - until) / 1e6;
+    coir_time now = coir_loop_now();
+    CHECK(now.ns >= until.ns);
+    return (double)(now.ns - until.ns) / 1e6;
 }
 
 /* proves: P2 */
@@ -329,20 +329,19 @@ TEST(test_loop_waits_until_its_deadline_and_not_a_millisecond_longer)
         CHECK(least < 1);
         loops_check_asleep(loop);
         CHECK_EQ(loops_now(loop), 0);
-        CHECK_EQ(coir_loop_wait(loop, loops_events, 1, 1), 0); /* long past */
+        CHECK_EQ(coir_loop_wait(loop, loops_events, 1, COIR_TIME_NS(2)), 0); /* long past */
     }
 }
 
 /* proves: P2 */
 TEST(test_loop_after_saturates)
 {
-    uint64_t before = coir_loop_now(), after = coir_loop_after(COIR_SEC(1));
+    uint64_t before = coir_loop_now().ns, after = coir_loop_after(COIR_SEC(1)).ns;
     CHECK(after >= before + (uint64_t)COIR_SEC(1));
-    CHECK(after <= coir_loop_now() + (uint64_t)COIR_SEC(1));
-    CHECK(coir_loop_after(-COIR_SEC(1)) >= before);
-    CHECK(coir_loop_after(INT64_MIN) <= coir_loop_now());
-    CHECK(coir_loop_after(INT64_MAX) > (uint64_t)INT64_MAX);
-    CHECK(coir_loop_after(INT64_MAX) < COIR_NEVER);
+    CHECK(after <= coir_loop_now().ns + (uint64_t)COIR_SEC(1));
+    CHECK(coir_loop_after(-COIR_SEC(1)).ns >= before);
+    CHECK(coir_loop_after(INT64_MIN).ns <= coir_loop_now().ns);
+    CHECK(coir_loop_after(INT64_MAX).ns > (uint64_t)INT64_MAX);
 }
 
 static int alarms;

@@ -69,7 +69,7 @@ static void op_close(coir_loop *loop, struct slot *slot)
     if (ghost >= 0) {
         if (slot->peer >= 0 && pick(2))
             fds_put(slot->peer, "boo");
-        CHECK(coir_loop_wait(loop, loops_events, 1, 0) >= 0);
+        CHECK(coir_loop_wait(loop, loops_events, 1, COIR_TRY) >= 0);
         close(ghost);
     }
     if (slot->peer >= 0)
@@ -156,7 +156,7 @@ static void check_all(coir_loop *loop)
     int one = 1 + (int)pick(BATCH), other = 1 + (int)pick(BATCH); /* few at a time take long */
     int most = one > other ? one : other, waits = 4 + 4 * ready / (most < 128 ? most : 128);
     for (int w = 0; w < waits; w++) {
-        int count = coir_loop_wait(loop, events, most, 0);
+        int count = coir_loop_wait(loop, events, most, COIR_TRY);
         CHECK(count >= 0 && count <= most && (count > 0) == (ready > 0));
         for (int i = 0; i < count; i++)
             check_event(&events[i]);

@@ -215,7 +215,7 @@ static int loops_own(void)
 static void in_child(coir_loop *loop, struct fds_pair pipe, int descriptors)
 {
     int files[8];
-    CHECK_EQ(coir_loop_wait(loop, loops_events, 1, 0), -ECHILD);
+    CHECK_EQ(coir_loop_wait(loop, loops_events, 1, COIR_TRY), -ECHILD);
     CHECK_EQ(coir_loop_wake(loop), -ECHILD);
     CHECK_EQ(coir_loop_add_wake(loop, NULL), -ECHILD);
     CHECK_EQ(coir_loop_add_write(loop, pipe.in, NULL), -ECHILD);

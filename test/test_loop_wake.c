@@ -80,7 +80,7 @@ enum { TURNS_LEAST = 1000, TURNS_MOST = 100000, MS_MOST = 400 };
 
 struct ping {
     coir_loop *loop;
-    uint64_t until;
+    coir_time until;
     atomic_int asked, answered, turns; /* turns: how many there will be, once that is known */
     bool impatient; /* does not wait for the answer */
 };
@@ -89,7 +89,7 @@ static void *wake_often(void *arg)
 {
     struct ping *ping = arg;
     for (int i = 1; i <= atomic_load(&ping->turns); i++) {
-        if (i >= TURNS_LEAST && coir_loop_now() > ping->until)
+        if (i >= TURNS_LEAST && coir_loop_now().ns > ping->until.ns)
             atomic_store(&ping->turns, i);
         atomic_store(&ping->asked, i);
         CHECK_EQ(coir_loop_wake(ping->loop), 0);

@@ -256,7 +256,7 @@ static int short_queue(void *arg)
         fds[count++] = result;
     CHECK_EQ(result, -ETIMEDOUT);
     CHECK_EQ(fds_open(), before + count + inside_own_count());
-    CHECK_EQ(coir_net_dial(text, NULL, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_net_dial(text, NULL, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_cancel(coir_self()), 0);
     CHECK_EQ(coir_net_dial(text, NULL, COIR_NEVER), -ECANCELED);
     CHECK_EQ(fds_open(), before + count + inside_own_count());

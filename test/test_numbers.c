@@ -86,17 +86,17 @@ static int64_t any_call(int which, int fd)
     socklen_t size = sizeof name;
     struct sockaddr *addr = (struct sockaddr *)&name;
     switch (which) {
-    case 0: return coir_read(fd, &byte, 1, 0);
-    case 1: return coir_write(fd, &byte, 1, 0);
-    case 2: return coir_readv(fd, &part, 1, 0);
-    case 3: return coir_writev(fd, &part, 1, 0);
-    case 4: return coir_recv(fd, &byte, 1, 0, 0);
-    case 5: return coir_send(fd, &byte, 1, 0, 0);
-    case 6: return coir_recvmsg(fd, &message, 0, 0);
-    case 7: return coir_sendmsg(fd, &message, 0, 0);
-    case 8: return coir_accept(fd, NULL, NULL, 0);
-    case 9: return coir_connect(fd, addr, size, 0);
-    case 10: return coir_wait_fd(fd, COIR_IN, 0);
+    case 0: return coir_read(fd, &byte, 1, COIR_TRY);
+    case 1: return coir_write(fd, &byte, 1, COIR_TRY);
+    case 2: return coir_readv(fd, &part, 1, COIR_TRY);
+    case 3: return coir_writev(fd, &part, 1, COIR_TRY);
+    case 4: return coir_recv(fd, &byte, 1, 0, COIR_TRY);
+    case 5: return coir_send(fd, &byte, 1, 0, COIR_TRY);
+    case 6: return coir_recvmsg(fd, &message, 0, COIR_TRY);
+    case 7: return coir_sendmsg(fd, &message, 0, COIR_TRY);
+    case 8: return coir_accept(fd, NULL, NULL, COIR_TRY);
+    case 9: return coir_connect(fd, addr, size, COIR_TRY);
+    case 10: return coir_wait_fd(fd, COIR_IN, COIR_TRY);
     case 11: return coir_adopt(fd);
     case 12: return coir_dup(fd);
     case 13: return coir_bind(fd, addr, size);
@@ -216,8 +216,8 @@ static int own_over_owned(void *arg)
     int ends[2];
     char bytes[8];
     CHECK_EQ(coir_pipe(ends), 0); /* never waited for, so never registered */
-    CHECK_EQ(coir_write(ends[1], "x", 1, 0), 1);
-    CHECK_EQ(coir_read(ends[0], bytes, 1, 0), 1);
+    CHECK_EQ(coir_write(ends[1], "x", 1, COIR_TRY), 1);
+    CHECK_EQ(coir_read(ends[0], bytes, 1, COIR_TRY), 1);
     close(ends[0]);
     close(ends[1]);
     int copies[2] = {dup(0), dup(0)}, high = fcntl(copies[0], F_DUPFD, 100);
@@ -229,8 +229,8 @@ static int own_over_owned(void *arg)
     CHECK_EQ(coir_read(in, bytes, 1, coir_after(10)), 0); /* the world opens its own now */
     for (int i = 0; i < inside_own_count(); i++) {
         int fd = inside_world()->ops->own(inside_world(), i);
-        CHECK_EQ(coir_read(fd, bytes, sizeof bytes, 0), -EBADF);
-        CHECK_EQ(coir_write(fd, bytes, sizeof bytes, 0), -EBADF);
+        CHECK_EQ(coir_read(fd, bytes, sizeof bytes, COIR_TRY), -EBADF);
+        CHECK_EQ(coir_write(fd, bytes, sizeof bytes, COIR_TRY), -EBADF);
         CHECK_EQ(coir_close(fd), -EBADF);
     }
     CHECK_EQ(coir_close(in), 0);
@@ -250,8 +250,8 @@ static int leaves_numbers(void *arg)
     int *ends = arg;
     char byte = 'x';
     CHECK_EQ(coir_pipe(ends), 0);
-    CHECK_EQ(coir_write(ends[1], &byte, 1, 0), 1);
-    CHECK_EQ(coir_read(ends[0], &byte, 1, 0), 1);
+    CHECK_EQ(coir_write(ends[1], &byte, 1, COIR_TRY), 1);
+    CHECK_EQ(coir_read(ends[0], &byte, 1, COIR_TRY), 1);
     return close(ends[0]) | close(ends[1]);
 }
 
@@ -261,8 +261,8 @@ static int finds_them_taken(void *arg)
     (void)arg;
     for (int i = 0; i < inside_own_count(); i++) {
         int fd = inside_world()->ops->own(inside_world(), i);
-        CHECK_EQ(coir_read(fd, &byte, 1, 0), -EBADF);
-        CHECK_EQ(coir_write(fd, &byte, 1, 0), -EBADF);
+        CHECK_EQ(coir_read(fd, &byte, 1, COIR_TRY), -EBADF);
+        CHECK_EQ(coir_write(fd, &byte, 1, COIR_TRY), -EBADF);
         CHECK_EQ(coir_adopt(fd), -EBADF);
     }
     return 0;
@@ -285,7 +285,7 @@ TEST(test_regress_number_taken_by_an_embedding_or_a_mailbox_passes_for_a_pipe)
         coir_fiber fiber;
         CHECK_EQ(coir_spawn(&fiber, finds_them_taken, NULL, NULL), 0);
         if (by_mailbox)
-            while (coir_join(fiber, NULL, 0) == -ETIMEDOUT)
+            while (coir_join(fiber, NULL, COIR_TRY) == -ETIMEDOUT)
                 CHECK(coir_sched_step(sched, 0) >= 0);
         else
             CHECK_EQ(coir_sched_run(sched), 0);

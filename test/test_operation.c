@@ -1,13 +1,14 @@
 /* Operations that a world has under way, in a played world (played.h): each owns its buffer until
  * it is over, whatever becomes of its caller meanwhile. */
 #include "played.h"
+#include "clock.h"
 
 /* ---- the fibers ---- */
 
 struct call {
     int fd;
     bool writes;
-    uint64_t until;
+    coir_time until;
     int64_t result;
     uint64_t returned_at;
     char buf[16];
@@ -22,7 +23,7 @@ static int call_main(void *arg)
         call->result = coir_write(call->fd, call->buf, sizeof call->buf, call->until);
     else
         call->result = coir_read(call->fd, call->buf, sizeof call->buf, call->until);
-    call->returned_at = coir_now();
+    call->returned_at = now_ns();
     for (int i = 0; i < ops_count; i++) /* no return while the world may write */
         CHECK(ops[i].over || ops[i].buf != call->buf);
     memcpy(call->after, call->buf, sizeof call->buf);
@@ -63,7 +64,7 @@ static int completes(void *arg)
     plans[1] = (struct plan){.ends_at = 60, .value = -ECONNRESET};
     plans[2] = (struct plan){.ends_at = 70, .value = 0};
     for (int i = 0; i < 3; i++) {
-        struct call call = {.fd = fd, .until = i == 1 ? 1000 : COIR_NEVER};
+        struct call call = {.fd = fd, .until = i == 1 ? at_ns(1000) : COIR_NEVER};
         start(&call);
         CHECK_EQ(cr_sched_here->outside, 1);
         CHECK_EQ(coir_wake(call.fiber), -EBUSY);
@@ -120,7 +121,7 @@ TEST(test_operation_ends_reach_their_own_fibers_in_any_order)
 
 struct late_case {
     const char *name;
-    uint64_t until;
+    uint64_t until_ns;
     struct plan plan;
     int64_t result;
     uint64_t returned_at;
@@ -128,11 +129,11 @@ struct late_case {
 };
 
 static const struct late_case LATE_CASES[] = {
-    {"cancelled in time", 100, {COIR_NEVER, 0, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
-    {"cancelled at once", 100, {COIR_NEVER, 0, 0, -ECANCELED}, -ETIMEDOUT, 100, 1},
-    {"done all the same", 100, {COIR_NEVER, 0, 30, 7}, 7, 130, 1},
-    {"end of file all the same", 100, {COIR_NEVER, 0, 30, 0}, 0, 130, 1},
-    {"failed all the same", 100, {COIR_NEVER, 0, 30, -EIO}, -EIO, 130, 1},
+    {"cancelled in time", 100, {CR_NEVER, 0, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
+    {"cancelled at once", 100, {CR_NEVER, 0, 0, -ECANCELED}, -ETIMEDOUT, 100, 1},
+    {"done all the same", 100, {CR_NEVER, 0, 30, 7}, 7, 130, 1},
+    {"end of file all the same", 100, {CR_NEVER, 0, 30, 0}, 0, 130, 1},
+    {"failed all the same", 100, {CR_NEVER, 0, 30, -EIO}, -EIO, 130, 1},
     {"would have been done later", 100, {500, 16, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
     {"done at the deadline", 100, {100, 9, 0, -ECANCELED}, 9, 100, 0},
     {"done just before", 100, {99, 9, 0, -ECANCELED}, 9, 99, 0},
@@ -148,20 +149,20 @@ static int late(void *arg)
         const struct late_case *c = &LATE_CASES[i];
         printf("%s\n", c->name);
         fflush(stdout);
-        uint64_t begun = coir_now();
+        uint64_t begun = now_ns();
         play();
         plans[0] = c->plan;
-        if (plans[0].ends_at != COIR_NEVER)
+        if (plans[0].ends_at != CR_NEVER)
             plans[0].ends_at += begun;
-        struct call call = {.fd = fd, .until = begun + c->until};
+        struct call call = {.fd = fd, .until = at_ns(begun + c->until_ns)};
         start(&call);
         CHECK_EQ(run_join(call.fiber), 0);
         CHECK_EQ(call.result, c->result);
         CHECK_EQ(call.returned_at - begun, c->returned_at);
         CHECK_EQ(ops[0].cancels, c->cancels);
-        uint64_t slept_from = coir_now();
+        uint64_t slept_from = now_ns();
         CHECK_EQ(coir_sleep(1000), 0); /* nothing of the wait ends this one, nor is anything left */
-        CHECK_EQ(coir_now() - slept_from, 1000);
+        CHECK_EQ(now_ns() - slept_from, 1000);
         check_left_nothing(&call);
     }
     close(fd);
@@ -182,8 +183,8 @@ static int wake_meanwhile(void *arg)
     (void)arg;
     int fd = some_fd(true);
     play();
-    plans[0] = (struct plan){COIR_NEVER, 0, 1000, -ECANCELED};
-    struct call call = {.fd = fd, .until = 100};
+    plans[0] = (struct plan){CR_NEVER, 0, 1000, -ECANCELED};
+    struct call call = {.fd = fd, .until = at_ns(100)};
     start(&call);
     CHECK_EQ(coir_sleep(500), 0);
     CHECK_EQ(ops[0].cancels, 1);
@@ -212,12 +213,12 @@ static int free_during(void *arg)
     (void)arg;
     int fd = some_fd(true);
     play();
-    plans[0] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
-    plans[1] = (struct plan){COIR_NEVER, 0, 300, 4};
-    plans[2] = (struct plan){COIR_NEVER, 0, 0, -ECANCELED};
-    plans[3] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
+    plans[0] = (struct plan){CR_NEVER, 0, 300, -ECANCELED};
+    plans[1] = (struct plan){CR_NEVER, 0, 300, 4};
+    plans[2] = (struct plan){CR_NEVER, 0, 0, -ECANCELED};
+    plans[3] = (struct plan){CR_NEVER, 0, 300, -ECANCELED};
     for (int i = 0; i < 4; i++) {
-        freed[i] = (struct call){.fd = fd, .until = i == 3 ? 100 : COIR_NEVER};
+        freed[i] = (struct call){.fd = fd, .until = i == 3 ? at_ns(100) : COIR_NEVER};
         CHECK_EQ(coir_spawn(NULL, call_main, &freed[i], NULL), 0);
     }
     return 0;
@@ -229,7 +230,7 @@ TEST(test_operation_under_way_is_cancelled_and_waited_for_when_the_scheduler_is_
     coir_sched *sched;
     CHECK_EQ(coir_sched_new(&sched, &(struct coir_sched_opts){.clock = COIR_CLOCK_VIRTUAL}), 0);
     CHECK_EQ(coir_spawn(NULL, free_during, NULL, NULL), 0);
-    while (coir_now() < 100)
+    while (now_ns() < 100)
         CHECK(coir_sched_step(sched, 0) > COIR_STEP_DONE);
     coir_sched_step(sched, 0);
     CHECK_EQ(ops_count, 4);
@@ -250,8 +251,8 @@ static int try_once(void *arg)
     (void)arg;
     int fd = some_fd(true);
     play();
-    plans[0] = (struct plan){COIR_NEVER, 0, 0, -ECANCELED};
-    struct call call = {.fd = fd, .until = 0};
+    plans[0] = (struct plan){CR_NEVER, 0, 0, -ECANCELED};
+    struct call call = {.fd = fd, .until = COIR_TRY};
     CHECK_EQ(call_main(&call), 0);
     CHECK_EQ(call.result, -ETIMEDOUT);
     CHECK_EQ(call.returned_at, 0);
@@ -274,8 +275,8 @@ static int close_during(void *arg)
     (void)arg;
     int fd = some_fd(true);
     play();
-    plans[0] = (struct plan){COIR_NEVER, 0, 300, -ECANCELED};
-    plans[1] = (struct plan){COIR_NEVER, 0, 300, 4};
+    plans[0] = (struct plan){CR_NEVER, 0, 300, -ECANCELED};
+    plans[1] = (struct plan){CR_NEVER, 0, 300, 4};
     struct call calls[2];
     for (int i = 0; i < 2; i++) {
         calls[i] = (struct call){.fd = fd, .until = coir_after(10000)};
@@ -307,8 +308,8 @@ static int close_and_reuse(void *arg)
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(write(ends[1], "x", 1), 1);
     play();
-    plans[0] = (struct plan){COIR_NEVER, 0, 300, -EAGAIN};
-    plans[1] = (struct plan){COIR_NEVER, 0, 300, 4};
+    plans[0] = (struct plan){CR_NEVER, 0, 300, -EAGAIN};
+    plans[1] = (struct plan){CR_NEVER, 0, 300, 4};
     struct call call = {.fd = fd, .until = coir_after(10000)};
     start(&call);
     CHECK_EQ(coir_close(fd), 0);

@@ -1,6 +1,7 @@
 /* In what order fibers run, and what parks, wakes and yields do to it. Almost everything here runs
  * on the virtual clock, where times are exact. */
 #include "run.h"
+#include "clock.h"
 #include "inside.h"
 
 #include <coir_io.h>
@@ -274,7 +275,7 @@ struct sleeper {
 static int park_until(void *arg)
 {
     struct sleeper *sleeper = arg;
-    CHECK_EQ(coir_park(sleeper->until), -ETIMEDOUT);
+    CHECK_EQ(coir_park(at_ns(sleeper->until)), -ETIMEDOUT);
     run_note(sleeper->name);
     return 0;
 }
@@ -290,7 +291,7 @@ static int timers_then_fds(void *arg)
 {
     (void)arg;
     CHECK_EQ(pipe(pipe_ends), 0);
-    uint64_t now = coir_now();
+    uint64_t now = now_ns();
     struct sleeper sleepers[] = {
         {"t3", now + 3}, {"t1", now + 1}, {"t2", now + 2}, {"u2", now + 2}, {"v2", now + 2}};
     run_spawn(wait_for_pipe, "fd");
@@ -298,8 +299,8 @@ static int timers_then_fds(void *arg)
         run_spawn(park_until, &sleepers[i]);
     coir_yield();
     CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
-    uint64_t deadline = coir_now() + 1000000;
-    while (inside_world()->is_virtual ? false : coir_now() < deadline)
+    uint64_t deadline = now_ns() + 1000000;
+    while (inside_world()->is_virtual ? false : now_ns() < deadline)
         continue;
     return coir_sleep(10) == 0 ? 0 : 1;
 }
@@ -334,7 +335,7 @@ static int zero_goes_behind(void *arg)
     coir_yield();
     run_note("main");
     coir_yield();
-    return coir_now() == 0 ? 0 : 1;
+    return now_ns() == 0 ? 0 : 1;
 }
 
 /* proves: O5 */

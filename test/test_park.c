@@ -1,10 +1,11 @@
 /* Parking and waking, handles, joins. */
 #include "run.h"
+#include "clock.h"
 #include "inside.h"
 
 static int park(void *arg)
 {
-    int result = coir_park(arg ? *(uint64_t *)arg : COIR_NEVER);
+    int result = coir_park(arg ? *(coir_time *)arg : COIR_NEVER);
     run_note(coir_name());
     return result;
 }
@@ -55,7 +56,7 @@ static int wake_others(void *arg)
     CHECK_EQ(coir_wake(sleeper), 1);
     CHECK_EQ(run_join(joiner), 0);
     CHECK_EQ(coir_wake(sleeper), -ESRCH);
-    return coir_now() == 0 ? 0 : 1;
+    return now_ns() == 0 ? 0 : 1;
 }
 
 /* proves: W2 */
@@ -67,11 +68,11 @@ TEST(test_a_wake_cuts_a_sleep_short_with_eintr_and_leaves_a_join_alone)
 static int wake_before(void *arg)
 {
     (void)arg;
-    uint64_t until = 1000;
+    coir_time until = at_ns(1000);
     coir_fiber parker = run_spawn_named(park, &until, "p");
     CHECK_EQ(coir_wake(parker), 0);
     CHECK_EQ(run_join(parker), -ETIMEDOUT);
-    return coir_now() == 1000 ? 0 : 1;
+    return now_ns() == 1000 ? 0 : 1;
 }
 
 /* proves: W3 */
@@ -83,12 +84,12 @@ TEST(test_a_wake_before_the_park_is_not_remembered)
 static int park_again_and_again(void *arg)
 {
     (void)arg;
-    CHECK_EQ(coir_park(100), 0);
-    CHECK_EQ(coir_park(200), 0);
+    CHECK_EQ(coir_park(at_ns(100)), 0);
+    CHECK_EQ(coir_park(at_ns(200)), 0);
     CHECK_EQ(coir_park(COIR_NEVER), 0);
-    CHECK_EQ(coir_now(), 150);
+    CHECK_EQ(now_ns(), 150);
     CHECK_EQ(coir_sleep(1000), 0);
-    return coir_now() == 1150 ? 0 : 1;
+    return now_ns() == 1150 ? 0 : 1;
 }
 
 static int stale_deadlines(void *arg)
@@ -113,9 +114,9 @@ TEST(test_regress_a_wait_that_ended_early_leaves_no_timer_behind)
 static int earlier_again(void *arg)
 {
     (void)arg;
-    CHECK_EQ(coir_park(1000), 0);
-    CHECK_EQ(coir_park(50), -ETIMEDOUT);
-    return coir_now() == 50 ? 0 : 1;
+    CHECK_EQ(coir_park(at_ns(1000)), 0);
+    CHECK_EQ(coir_park(at_ns(50)), -ETIMEDOUT);
+    return now_ns() == 50 ? 0 : 1;
 }
 
 static int earlier_deadline(void *arg)
@@ -174,7 +175,7 @@ static int join_late(void *arg)
     coir_sleep(1);
     CHECK_EQ(coir_join(dropped, NULL, COIR_NEVER), -ESRCH);
     CHECK_EQ(run_join(kept), 7);
-    return coir_join(kept, NULL, 0) == -ESRCH ? 0 : 1;
+    return coir_join(kept, NULL, COIR_TRY) == -ESRCH ? 0 : 1;
 }
 
 /* proves: E3 */
@@ -189,13 +190,13 @@ static int join_with_deadline(void *arg)
     int64_t length = 1000;
     int result = 42;
     coir_fiber sleeper = run_spawn(sleep_long, &length);
-    CHECK_EQ(coir_join(sleeper, &result, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_join(sleeper, &result, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_join(sleeper, &result, coir_after(10)), -ETIMEDOUT);
-    CHECK_EQ(coir_now(), 10);
+    CHECK_EQ(now_ns(), 10);
     CHECK_EQ(result, 42);
     CHECK_EQ(coir_join(sleeper, &result, coir_after(5000)), 0);
     CHECK_EQ(result, 0);
-    return coir_now() == 1000 ? 0 : 1;
+    return now_ns() == 1000 ? 0 : 1;
 }
 
 /* proves: T4, E3, W4 */
@@ -214,7 +215,7 @@ static int stale_handles(void *arg)
         CHECK_EQ(next.slot, first.slot);
         CHECK(next.generation != first.generation);
         CHECK_EQ(coir_wake(first), -ESRCH);
-        CHECK_EQ(coir_join(first, NULL, 0), -ESRCH);
+        CHECK_EQ(coir_join(first, NULL, COIR_TRY), -ESRCH);
         CHECK_EQ(run_join(next), 7);
     }
     return 0;
@@ -251,7 +252,7 @@ TEST(test_a_slot_whose_generation_would_wrap_is_retired)
 static int end_with_a_timer(void *arg)
 {
     (void)arg;
-    CHECK_EQ(coir_park(COIR_SEC(1)), 0);
+    CHECK_EQ(coir_park(coir_after(COIR_SEC(1))), 0);
     return 0;
 }
 
@@ -279,7 +280,7 @@ TEST(test_a_fiber_takes_its_timer_with_it)
 static int room_for_timers(void *arg)
 {
     enum { EACH = 70 };
-    static uint64_t until = COIR_SEC(1);
+    coir_time until = coir_after(COIR_SEC(1));
     coir_fiber ended[EACH], parked[2 * EACH];
     (void)arg;
     for (int i = 0; i < EACH; i++)

@@ -2,6 +2,7 @@
  * the loop, and threads, post letters of their own; each letter's call takes what was counted
  * before. In the end nothing is missing, however the scheduler was driven. */
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_io.h>
 #include <coir_loop.h>
@@ -82,8 +83,8 @@ static int come_and_go(void *arg)
 {
     uint32_t random = 99;
     (void)arg;
-    uint64_t until = coir_after(COIR_SEC(SECONDS_MOST));
-    while (signals < SIGNALS && coir_now() < until)
+    coir_time until = coir_after(COIR_SEC(SECONDS_MOST));
+    while (signals < SIGNALS && coir_left(until) > 0)
         for (uint32_t i = next_random(&random) % 8; i < 8; i++)
             CHECK_EQ(i == 7 ? coir_sleep(COIR_US(next_random(&random) % 400)) : coir_yield(), 0);
     atomic_store(&over, true);
@@ -101,9 +102,8 @@ static void drive_by_foreign_loop(coir_sched *sched)
 {
     struct pollfd ask = {.fd = coir_sched_fd(sched), .events = POLLIN};
     while (!atomic_load(&over)) {
-        uint64_t until = coir_sched_deadline(sched), now = coir_now();
-        int left_ms = until > now ? (int)((until - now) / 1000000 + 1) : 0;
-        poll(&ask, 1, until == COIR_NEVER ? 1000 : left_ms);
+        int64_t left = coir_left(coir_sched_deadline(sched));
+        poll(&ask, 1, left == INT64_MAX ? 1000 : left > 0 ? (int)(left / 1000000 + 1) : 0);
         coir_sched_step(sched, 3);
     }
 }
@@ -180,9 +180,9 @@ static void *ask_and_wait(void *arg)
 {
     uint32_t random = 5;
     struct word *word = arg;
-    uint64_t until = coir_loop_after(COIR_MS(ASKING_MS));
+    coir_time until = coir_loop_after(COIR_MS(ASKING_MS));
     for (int i = 0; i < ASKED_MOST; i++) {
-        if (i >= ASKED_LEAST && coir_loop_now() > until)
+        if (i >= ASKED_LEAST && coir_loop_now().ns > until.ns)
             break;
         asked++;
         post_word(word);

@@ -25,7 +25,8 @@ static bool all_gone(const coir_fiber *handles, int count)
 {
     bool gone = true;
     for (int i = 0; i < count; i++)
-        gone &= coir_join(handles[i], NULL, 0) == -ESRCH && coir_cancel(handles[i]) == -ESRCH;
+        gone &= coir_join(handles[i], NULL, COIR_TRY) == -ESRCH &&
+                coir_cancel(handles[i]) == -ESRCH;
     return gone;
 }
 
@@ -71,7 +72,7 @@ static int ties_and_failures(void *arg)
     struct job ended[] = {{0, -EIO}, {0, 4}, {0, 5}};
     spawn_jobs(handles, ended, 3);
     CHECK_EQ(coir_sleep(1), 0);
-    CHECK_EQ(coir_race(handles, 3, &result, 0), 1);
+    CHECK_EQ(coir_race(handles, 3, &result, COIR_TRY), 1);
     CHECK_EQ(result, 4);
     CHECK(all_gone(handles, 3));
     return 0;
@@ -94,7 +95,7 @@ static int out_of_time(void *arg)
     CHECK_EQ(now_ms(), 10);
     CHECK(all_gone(handles, 2));
     spawn_jobs(handles, jobs, 2);
-    CHECK_EQ(coir_race(handles, 2, &result, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_race(handles, 2, &result, COIR_TRY), -ETIMEDOUT);
     CHECK(all_gone(handles, 2));
     CHECK_EQ(result, 77);
     CHECK_EQ(coir_race(handles, 0, &result, COIR_NEVER), -EINVAL);
@@ -236,8 +237,8 @@ static int one_and_all(void *arg)
     CHECK_EQ(coir_join_all(handles, 3, results, coir_after(COIR_MS(10))), -ETIMEDOUT);
     CHECK_EQ(now_ms(), 15);
     CHECK_EQ(results[1], 77);
-    CHECK_EQ(coir_join_all(handles, 3, results, 0), -ETIMEDOUT);
-    CHECK_EQ(coir_join_any(handles, 3, &result, 0), 1);
+    CHECK_EQ(coir_join_all(handles, 3, results, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_join_any(handles, 3, &result, COIR_TRY), 1);
     CHECK_EQ(result, -EIO);
     CHECK_EQ(coir_join_any(handles, 3, &result, COIR_NEVER), -ESRCH);
     CHECK_EQ(coir_join_all(handles, 3, results, COIR_NEVER), -ESRCH);

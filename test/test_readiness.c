@@ -242,7 +242,7 @@ static void check_row(const struct row *row, bool owned, bool parked)
     CHECK_EQ(run_join(w.fiber), row->expect);
     for (int again = 0; again < 2; again++)
         CHECK_EQ(coir_wait_fd(pair.in, row->mask, coir_after(COIR_SEC(5))), row->expect);
-    CHECK_EQ(coir_wait_fd(pair.in, row->mask, 0), row->expect);
+    CHECK_EQ(coir_wait_fd(pair.in, row->mask, COIR_TRY), row->expect);
     fds_check_nothing_left(pair.in);
     CHECK_EQ(coir_close(pair.in), 0);
     if (pair.out >= 0)
@@ -321,8 +321,8 @@ static int no_room(void *arg)
     fds_start(&w, 1);
     half_close(&pair);
     CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, 0), -ETIMEDOUT);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, 0), COIR_IN | COIR_HUP);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_TRY), COIR_IN | COIR_HUP);
     fds_check_nothing_left(pair.in);
     CHECK_EQ(coir_close(pair.in), 0);
     close(pair.out);
@@ -433,7 +433,7 @@ static int accept_without_room(void *arg)
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int accepted = accept(pair.in, NULL, NULL);
     CHECK(accepted >= 0);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
     CHECK_EQ(coir_close(pair.in), 0);
     close(accepted);
     close(pair.out);

@@ -175,7 +175,7 @@ static int reused_in_a_rest(void *arg)
     CHECK_EQ(coir_pipe(fds), 0);
     CHECK(fds[0] == old.in && fds[1] == old.out);
     CHECK_EQ(run_join(fiber), -EBADF);
-    CHECK_EQ(coir_read(fds[0], &byte, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, COIR_TRY), -ETIMEDOUT);
     return arg ? 1 : 0;
 }
 
@@ -243,7 +243,7 @@ static int connects_twice(void *arg)
     bool urgent = *(int *)arg;
     char buf[10];
     int listener = fds_listen(&address, 1), fd = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_TRY), -ETIMEDOUT);
     int peer = accept(listener, NULL, NULL);
     CHECK_EQ(write(peer, "abc", 3), 3);
     if (urgent)

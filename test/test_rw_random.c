@@ -3,6 +3,7 @@
  * makes its system call last, so the model is changed where the call returns. */
 #define TEST_SECONDS 60
 #include "fds.h"
+#include "clock.h"
 
 #include <coir_io.h>
 
@@ -105,11 +106,11 @@ static void channel_shut(struct channel *channel, int side)
 
 /* ---- calls ---- */
 
-static uint64_t some_deadline(void)
+static coir_time some_deadline(void)
 {
     switch (rnd(4)) {
     case 0:
-        return 0;
+        return COIR_TRY;
     case 1:
         return coir_now();
     case 2:
@@ -142,7 +143,7 @@ static void do_read(struct actor *self, struct channel *channel, int side, size_
     unsigned id = channel->id;
     int fd = channel->fds[side], left = 0;
     bool refused = self->told;
-    uint64_t until = some_deadline();
+    coir_time until = some_deadline();
     struct iovec part = {buf, size};
     ssize_t got = some ? coir_readv(fd, &part, 1, until) : coir_read(fd, buf, size, until);
     struct way *way = &channel->ways[!side];
@@ -174,7 +175,7 @@ static void do_write(struct actor *self, struct channel *channel, int side, size
     bool refused = self->told;
     for (size_t i = 0; i < size; i++)
         buf[i] = (unsigned char)rnd(256);
-    uint64_t until = some_deadline();
+    coir_time until = some_deadline();
     struct iovec part = {buf, size};
     ssize_t put = some ? coir_writev(fd, &part, 1, until) : coir_write(fd, buf, size, until);
     struct way *way = &channel->ways[side];

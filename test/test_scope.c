@@ -134,7 +134,7 @@ static int join_the_failure(void *arg)
         CHECK_EQ(coir_join_all(&fiber, 1, &result, COIR_NEVER), 0);
     CHECK_EQ(result, -EPROTO - 2);
     CHECK_EQ(coir_sleep(COIR_MS(1)), -ECANCELED);
-    CHECK_EQ(coir_join(fiber, NULL, 0), -ESRCH);
+    CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), -ESRCH);
     CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
     return 0;
 }
@@ -225,7 +225,7 @@ static int same_instant(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    uint64_t until = coir_after(COIR_MS(10));
+    coir_time until = coir_after(COIR_MS(10));
     CHECK_EQ(coir_scope_open(&scope, &(struct coir_scope_opts){.until = until}), 0);
     CHECK_EQ(coir_park(until), -ECANCELED);
     CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);

@@ -132,7 +132,7 @@ static int wait_in_vain(int fd, void *arg)
     char byte;
     serve_enter(server);
     CHECK_EQ(coir_net_await(fd, &byte, 1, coir_after(COIR_MS(5))), -ETIMEDOUT);
-    CHECK_EQ(coir_net_await(fd, &byte, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_TRY), -ETIMEDOUT);
     CHECK(!coir_net_ending());
     CHECK_EQ(coir_cancel(coir_self()), 0);
     CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_NEVER), -ECANCELED);
@@ -170,9 +170,9 @@ static int elsewhere(void *arg)
     coir_reader_init(&in, pipe.in, memory, sizeof memory);
     CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 5);
     CHECK_EQ(coir_reader_take(&in, 3), 3);
-    CHECK_EQ(coir_reader_await(&in, 0), 2);
+    CHECK_EQ(coir_reader_await(&in, COIR_TRY), 2);
     CHECK_EQ(coir_reader_take(&in, 2), 2);
-    CHECK_EQ(coir_reader_await(&in, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_await(&in, COIR_TRY), -ETIMEDOUT);
     fds_put(pipe.out, "12345678");
     CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 8); /* the whole buffer is free again */
     CHECK_EQ(memcmp(in.data, "12345678", 8), 0);

@@ -2,6 +2,7 @@
  * badly: nobody is stranded, and nothing is tried without end. */
 #define TEST_SECONDS 60
 #include "serve.h"
+#include "clock.h"
 
 #ifndef RLIMIT_AS
 #define RLIMIT_AS RLIMIT_DATA /* on OpenBSD, where it counts all memory that has no file */
@@ -115,10 +116,10 @@ static bool is_at_rest(void)
     enum { SLEEPS = 60 };
     serve_calls.accepts = serve_calls.waits = 0;
     double cpu = cpu_seconds();
-    uint64_t from = coir_now();
+    uint64_t from = now_ns();
     for (int i = 0; i < SLEEPS; i++)
         CHECK_EQ(coir_sleep(COIR_MS(10)), 0);
-    double seconds = (double)(coir_now() - from) / 1e9;
+    double seconds = (double)(now_ns() - from) / 1e9;
     cpu = (cpu_seconds() - cpu) / seconds;
     printf("\nnote: %d accepts and %d waits in %.1f s, CPU %.2f %%\n", serve_calls.accepts,
            serve_calls.waits, seconds, 100 * cpu);
@@ -173,12 +174,12 @@ static uint64_t serve_instead(const struct server *server, int *fd)
     int next = serve_dial(server);
     CHECK_EQ(coir_sleep(COIR_MS(350)), 0);
     serve_calls.fail_times = 0;
-    uint64_t from = coir_now();
+    uint64_t from = now_ns();
     CHECK_EQ(coir_close(*fd), 0);
     while (server->begun == begun)
         CHECK_EQ(coir_yield(), 0);
     *fd = next;
-    return coir_now() - from;
+    return now_ns() - from;
 }
 
 /* A descriptor that becomes free is used at once, not at the next try. */
@@ -240,11 +241,11 @@ static int connection_errors(void *arg)
     serve_calls.fail = EPROTO;
     serve_calls.fail_times = 1000000;
     serve_calls.accepts = 0;
-    uint64_t from = coir_now();
+    uint64_t from = now_ns();
     int fd = serve_dial(&server);
     for (int i = 0; i < TEST_TRIES && serve_calls.accepts < 3; i++)
         CHECK_EQ(coir_sleep(COIR_MS(300)), 0);
-    double seconds = (double)(coir_now() - from) / 1e9;
+    double seconds = (double)(now_ns() - from) / 1e9;
     CHECK(serve_calls.accepts >= 3 && serve_calls.accepts < 50 * seconds);
     serve_calls.fail_times = 0;
     serve_ask(fd);
@@ -397,7 +398,7 @@ static uint64_t slowest_request(int fd, coir_reader *in)
 {
     uint64_t slowest = 0;
     for (int request = 0; request < 200; request++) {
-        uint64_t from = coir_now();
+        uint64_t from = now_ns();
         CHECK_EQ(coir_write(fd, "hello\r\n", 7, COIR_NEVER), 7);
         for (int i = 0; i < 100; i++) {
             char expected[32], *line;
@@ -405,7 +406,7 @@ static uint64_t slowest_request(int fd, coir_reader *in)
             snprintf(expected, sizeof expected, "hello: answer %d", i);
             CHECK_STR(line, expected);
         }
-        slowest = coir_now() - from > slowest ? coir_now() - from : slowest;
+        slowest = now_ns() - from > slowest ? now_ns() - from : slowest;
         CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     }
     printf("\nnote: slowest of 200 requests: %.1f ms\n", (double)slowest / 1e6);

@@ -180,7 +180,7 @@ static int read_all(void *arg)
 {
     const struct reader *reader = arg;
     char bytes[SIZE];
-    uint64_t until = coir_after(COIR_SEC(20));
+    coir_time until = coir_after(COIR_SEC(20));
     if (reader->waits)
         CHECK(coir_wait_fd(reader->fd, COIR_IN, until) > 0);
     for (int i = 0; i < READS_MOST && reader->message->reads[i]; i++) {
@@ -191,7 +191,7 @@ static int read_all(void *arg)
         CHECK_EQ(coir_read(reader->fd, bytes, sizeof bytes, until), size);
         CHECK_EQ(memcmp(bytes, data, size), 0);
     }
-    CHECK(coir_now() < until); /* past which a read would find what no edge had told */
+    CHECK(coir_left(until) > 0); /* past which a read would find what no edge had told */
     return 0;
 }
 
@@ -277,10 +277,10 @@ static int adopt_late(void *arg)
     CHECK(run_join(in.fiber) & COIR_IN);
     CHECK(inside_fiber(out) && inside_fiber(out)->wait);
     CHECK_EQ(coir_adopt(tcp.in), 0);
-    uint64_t until = coir_after(COIR_SEC(20));
+    coir_time until = coir_after(COIR_SEC(20));
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), 3);
     CHECK_EQ(coir_read(tcp.in, bytes, sizeof bytes, until), urgent ? 3 : 0);
-    CHECK(coir_now() < until);
+    CHECK(coir_left(until) > 0);
     while (fds_drain(tcp.out) > 0)
         continue;
     CHECK(run_join(out) & COIR_OUT);

@@ -1,13 +1,14 @@
 /* A signal each 100 µs, handled without SA_RESTART, while two hundred connections are opened, used
  * and closed: no call fails, and no byte is lost. */
 #include "serve.h"
+#include "clock.h"
 
 #include <sys/time.h>
 
 enum { CLIENTS = 200, ROUNDS = 25, SIZE_MOST = 5000 };
 
 static volatile sig_atomic_t signals;
-static uint64_t ends_at; /* or later, when so many signals have come */
+static coir_time ends_at; /* or later, when so many signals have come */
 static int signals_least;
 static long long messages, connections;
 
@@ -54,7 +55,7 @@ static int talk(void *arg)
 {
     const struct server *server = arg;
     unsigned which = (unsigned)connections * 101;
-    while (coir_now() < ends_at || signals < signals_least) {
+    while (coir_left(ends_at) > 0 || signals < signals_least) {
         int fd = serve_dial(server);
         connections++;
         for (int i = 0; i < ROUNDS; i++)

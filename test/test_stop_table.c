@@ -3,6 +3,7 @@
  * at 2; of two things at one instant, both happen at 5. */
 #include "fds.h"
 
+#include "clock.h"
 #include "inside.h"
 
 #include <limits.h>
@@ -81,7 +82,7 @@ static bool is_time_to_free;
 
 static int now_ms(void)
 {
-    return (int)(coir_now() / 1000000);
+    return (int)(now_ns() / 1000000);
 }
 
 static bool reads(void)
@@ -151,7 +152,7 @@ static int tell_time(void *arg)
 
 /* ---- the call */
 
-static int close_a_scope(uint64_t until)
+static int close_a_scope(coir_time until)
 {
     coir_scope scope;
     struct coir_scope_opts opts = {.until = until};
@@ -163,7 +164,7 @@ static int close_a_scope(uint64_t until)
     return coir_scope_close(&scope);
 }
 
-static int make_the_call(uint64_t until)
+static int make_the_call(coir_time until)
 {
     static char byte;
     int value = -1, values[2], outcome;
@@ -173,7 +174,7 @@ static int make_the_call(uint64_t until)
     case JOIN_ANY: outcome = coir_join_any(targets, 2, &value, until); break;
     case RACE: outcome = coir_race(targets, 2, &value, until); break;
     case SLEEP:
-    case SLEEP_WOKEN: return coir_sleep(until ? (int64_t)(until - coir_now()) : 0);
+    case SLEEP_WOKEN: return coir_sleep(cr_is_try(until) ? 0 : coir_left(until));
     case PARK: return coir_park(until);
     case WAIT_FD:
     case WAIT_ADOPTED:
@@ -221,9 +222,10 @@ static int make_it(void *arg)
 {
     coir_scope scope;
     bool scoped = when == SCOPE_DEADLINE || when == SCOPE_DEADLINE_TOO;
-    struct coir_scope_opts opts = {.until = COIR_MS(when == SCOPE_DEADLINE ? AT_STOP : AT_END)};
-    uint64_t until = COIR_MS(when == OWN_DEADLINE ? AT_DEADLINE : when == ONCE ? 0
-                             : call == SLEEP      ? AT_END : NEVER);
+    int64_t limit = COIR_MS(when == SCOPE_DEADLINE ? AT_STOP : AT_END);
+    struct coir_scope_opts opts = {.until = coir_after(limit)};
+    int64_t left = COIR_MS(when == OWN_DEADLINE ? AT_DEADLINE : call == SLEEP ? AT_END : NEVER);
+    coir_time until = when == ONCE ? COIR_TRY : coir_after(left);
     (void)arg;
     if (scoped)
         CHECK_EQ(coir_scope_open(&scope, &opts), 0);

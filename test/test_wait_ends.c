@@ -1,12 +1,13 @@
 /* How waits for descriptors end (readiness, a deadline, a wake, a stop) and what is left then. */
 #include "fds.h"
+#include "clock.h"
 
 static int end_by_deadline(void *arg)
 {
     int fd = *(int *)arg;
-    uint64_t begun = coir_now();
-    CHECK_EQ(coir_wait_fd(fd, COIR_IN, begun + 1000), -ETIMEDOUT);
-    CHECK_EQ(coir_now(), begun + 1000);
+    uint64_t begun = now_ns();
+    CHECK_EQ(coir_wait_fd(fd, COIR_IN, at_ns(begun + 1000)), -ETIMEDOUT);
+    CHECK_EQ(now_ns(), begun + 1000);
     return 0;
 }
 
@@ -25,7 +26,7 @@ static int end_by_stop(void *arg)
     struct fds_waiter *w = arg;
     w->result = coir_wait_fd(w->fd, w->mask, COIR_NEVER);
     CHECK_EQ(w->result, -ECANCELED);
-    CHECK_EQ(coir_wait_fd(w->fd, w->mask, 0), -ECANCELED);
+    CHECK_EQ(coir_wait_fd(w->fd, w->mask, COIR_TRY), -ECANCELED);
     CHECK_EQ(coir_read(w->fd, &(char){0}, 1, COIR_NEVER), -ECANCELED);
     CHECK_EQ(coir_write(w->fd, "x", 1, COIR_NEVER), -ECANCELED);
     fds_check_nothing_left(w->fd);
@@ -43,9 +44,9 @@ static int ends(void *arg)
         fds_check_nothing_left(pipe.in);
         CHECK_EQ(end_by_wake(&pipe.in), 0);
         fds_check_nothing_left(pipe.in);
-        uint64_t begun = coir_now();
+        uint64_t begun = now_ns();
         CHECK_EQ(coir_sleep(COIR_SEC(2)), 0);
-        CHECK_EQ(coir_now(), begun + COIR_SEC(2));
+        CHECK_EQ(now_ns(), begun + COIR_SEC(2));
     }
     struct fds_waiter w = {.fd = pipe.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(1))};
     fds_start(&w, 1);
@@ -102,21 +103,21 @@ static int tries(void *arg)
     if (owned)
         CHECK_EQ(coir_adopt(pair.in), 0);
     coir_fiber other = run_spawn(run_flag, &ran);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN | COIR_OUT, 0), -ETIMEDOUT);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, 0), -ETIMEDOUT);
-    CHECK_EQ(coir_write(pair.in, "x", 1, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN | COIR_OUT, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_write(pair.in, "x", 1, COIR_TRY), -ETIMEDOUT);
     CHECK(!ran);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, 1), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, at_ns(0)), -ETIMEDOUT);
     CHECK(ran);
     ran = false;
     run_join(other);
     other = run_spawn(run_flag, &ran);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, 1), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, at_ns(0)), -ETIMEDOUT);
     CHECK(ran);
     run_join(other);
     fds_put(pair.out, "y");
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, 1), COIR_IN);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, 0), 1);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, at_ns(0)), COIR_IN);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_TRY), 1);
     CHECK_EQ(byte, 'y');
     fds_check_nothing_left(pair.in);
     fds_close(pair);
@@ -150,7 +151,7 @@ static int timers_and_fds(void *arg)
         waiters[i] = (struct fds_waiter){.fd = pipes[i].in, .mask = COIR_IN,
                                          .until = coir_after(COIR_MS(10 * (COUNT - i)))};
     }
-    uint64_t begun = coir_now();
+    uint64_t begun = now_ns();
     fds_start(waiters, COUNT);
     for (int i = COUNT - 1; i >= 0; i--) { /* 5, 15, 25, … ms: halfway between two deadlines */
         coir_sleep(i == COUNT - 1 ? COIR_MS(5) : COIR_MS(10));

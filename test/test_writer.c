@@ -239,8 +239,8 @@ static int prints(void *arg)
     coir_writer out;
     (void)arg;
     coir_writer_init(&out, pair.out, memory, sizeof memory);
-    CHECK_EQ(coir_writer_print(&out, 0, "%s", "0123456789abcde"), 15);
-    CHECK_EQ(coir_writer_print(&out, 0, "%s", ""), 0);
+    CHECK_EQ(coir_writer_print(&out, COIR_TRY, "%s", "0123456789abcde"), 15);
+    CHECK_EQ(coir_writer_print(&out, COIR_TRY, "%s", ""), 0);
     CHECK_EQ(coir_writer_print(&out, COIR_NEVER, "%d", 7), 1); /* no room for its NUL: sent first */
     CHECK_EQ(coir_writer_write(&out, "0123456789", 10, COIR_NEVER), 10);
     CHECK_EQ(coir_writer_print(&out, COIR_NEVER, "%05d", 42), 5);
@@ -279,12 +279,13 @@ static int stops(void *arg)
     fds_fill(pair.out);
     coir_writer_init(&out, pair.out, memory, sizeof memory);
     CHECK_EQ(coir_writer_write(&out, "abc", 3, COIR_NEVER), 3);
-    CHECK_EQ(coir_writer_flush(&out, 0), -ETIMEDOUT);
+    CHECK_EQ(coir_writer_flush(&out, COIR_TRY), -ETIMEDOUT);
     coir_fiber fiber = run_spawn(late_flush, &out);
     fds_until_parked(fiber);
     CHECK_EQ(coir_cancel(fiber), 0);
     CHECK_EQ(run_join(fiber), -ECANCELED);
-    CHECK_EQ(coir_writer_print(&out, 0, "%d", 4), 1); /* a flush loses nothing, so this goes on */
+    /* A flush loses nothing, so this goes on. */
+    CHECK_EQ(coir_writer_print(&out, COIR_TRY, "%d", 4), 1);
     fds_drain(pair.in);
     CHECK_EQ(coir_writer_flush(&out, COIR_NEVER), 0);
     CHECK_EQ(read(pair.in, got, sizeof got), 4);

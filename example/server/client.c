@@ -29,7 +29,7 @@ static int talk(void *arg)
     unsigned which = (unsigned)(uintptr_t)arg;
     int fd = coir_net_dial(address, NULL, coir_after(COIR_SEC(PATIENCE_S)));
     for (int i = 0; i < rounds; i++) {
-        uint64_t until = coir_after(COIR_SEC(PATIENCE_S));
+        coir_time until = coir_after(COIR_SEC(PATIENCE_S));
         size_t size = make_message(sent, which + (unsigned)i);
         if (fd >= 0 && coir_write_full(fd, sent, size, until) == (ssize_t)size &&
             coir_read_full(fd, got, size, until) == (ssize_t)size && !memcmp(sent, got, size))

@@ -20,7 +20,7 @@ static struct answer {
   missing = {"404 Not Found", "not found\n", {{"", 0, 0}}},
   wrong = {"400 Bad Request", "bad request\n", {{"", 0, 0}}};
 
-static uint64_t idle_until; /* IDLE_S from now, or up to a second more */
+static coir_time idle_until; /* IDLE_S from now, or up to a second more */
 
 /* A connection: what is known of its request, and the answers to be sent. */
 struct http {

@@ -9,8 +9,8 @@
 #include <errno.h>
 
 struct link {
-    int fds[2];        /* the client's, the target's */
-    uint64_t moved_at; /* when bytes last moved, in either direction */
+    int fds[2];      /* the client's, the target's */
+    coir_time until; /* when it is closed, unless bytes move before that, in either direction */
 };
 
 /* Reads or writes some bytes: how many, or an error. Bytes in the other direction put the end of
@@ -18,11 +18,11 @@ struct link {
 static ssize_t move(struct link *link, bool out, int fd, void *buf, size_t size)
 {
     for (;;) {
-        uint64_t until = link->moved_at + (uint64_t)server.idle_ns;
-        ssize_t result = out ? coir_write(fd, buf, size, until) : coir_read(fd, buf, size, until);
+        ssize_t result = out ? coir_write(fd, buf, size, link->until)
+                             : coir_read(fd, buf, size, link->until);
         if (result > 0)
-            link->moved_at = coir_now();
-        if (result != -ETIMEDOUT || until == link->moved_at + (uint64_t)server.idle_ns)
+            link->until = coir_after(server.idle_ns);
+        if (result != -ETIMEDOUT || coir_left(link->until) == 0)
             return result;
     }
 }
@@ -49,7 +49,7 @@ static int pump_back(void *arg)
 static int forward(int fd, void *target)
 {
     int up = coir_net_dial(target, NULL, coir_after(server.idle_ns));
-    struct link link = {{fd, up}, coir_now()};
+    struct link link = {{fd, up}, coir_after(server.idle_ns)};
     coir_scope scope;
     if (up < 0)
         return up;

@@ -24,4 +24,7 @@
 #define CR_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define CR_ASSERT(x) assert(x)
 
+/* Inside, a deadline in nanoseconds that does not come; outside, COIR_NEVER. */
+#define CR_NEVER UINT64_MAX
+
 #endif

@@ -15,12 +15,14 @@
 
 #include "base.h"
 
+#include "../../include/coir.h"
+
 #define CR_TIMER_OUT SIZE_MAX
 
 enum { CR_TIMER_ARITY = 4 };
 
 struct cr_timer {
-    uint64_t deadline_ns; /* UINT64_MAX: not armed */
+    uint64_t deadline_ns; /* CR_NEVER: not armed */
     uint64_t order;
     size_t place;
     void (*fire)(struct cr_timer *timer); /* what its deadline does; it disarms it */
@@ -43,7 +45,23 @@ struct cr_timers {
 CR_INLINE uint64_t cr_timer_after(uint64_t now, int64_t length_ns)
 {
     uint64_t length = length_ns > 0 ? (uint64_t)length_ns : 0;
-    return length < UINT64_MAX - now ? now + length : UINT64_MAX;
+    return length < CR_NEVER - now ? now + length : CR_NEVER;
+}
+
+/* Deadlines inside, where never is the latest of all, and those of users, where it is 0. */
+CR_INLINE coir_time cr_deadline(uint64_t ns)
+{
+    return COIR_TIME_NS(ns == CR_NEVER ? COIR_NEVER.ns : ns);
+}
+
+CR_INLINE uint64_t cr_deadline_ns(coir_time until)
+{
+    return until.ns == COIR_NEVER.ns ? CR_NEVER : until.ns;
+}
+
+CR_INLINE bool cr_is_try(coir_time until)
+{
+    return until.ns == COIR_TRY.ns;
 }
 
 /* Makes room for more timers; false when memory ran out. */
@@ -61,7 +79,7 @@ CR_HIDDEN struct cr_timer *cr_timer_first(struct cr_timers *timers);
 
 CR_INLINE void cr_timer_init(struct cr_timer *timer, void (*fire)(struct cr_timer *timer))
 {
-    timer->deadline_ns = UINT64_MAX;
+    timer->deadline_ns = CR_NEVER;
     timer->place = CR_TIMER_OUT;
     timer->fire = fire;
 }
@@ -101,7 +119,7 @@ CR_INLINE bool cr_timer_pop(struct cr_timers *timers, struct cr_timer *timer)
 
 CR_INLINE void cr_timer_disarm(struct cr_timer *timer)
 {
-    timer->deadline_ns = UINT64_MAX;
+    timer->deadline_ns = CR_NEVER;
 }
 
 #endif

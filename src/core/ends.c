@@ -31,7 +31,7 @@ static const struct cr_wait_kind JOIN = {
 };
 
 static int ends_join(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
-                     int *result, uint64_t until)
+                     int *result, coir_time until)
 {
     struct cr_join join;
     if (CR_UNLIKELY(self->stop))
@@ -45,7 +45,7 @@ static int ends_join(struct cr_fiber *self, struct cr_fiber *target, coir_fiber 
     return outcome;
 }
 
-int coir_join(coir_fiber handle, int *result, uint64_t until)
+int coir_join(coir_fiber handle, int *result, coir_time until)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
@@ -61,14 +61,14 @@ int coir_join(coir_fiber handle, int *result, uint64_t until)
         cr_slot_release(&sched->slots, handle.slot);
         return 0;
     }
-    if (until == 0 && !cr_sched_self)
+    if (cr_is_try(until) && !cr_sched_self)
         return -ETIMEDOUT;
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_join", CR_CALLER);
     if (slot->fiber == self)
         return -EDEADLK;
-    if (until == 0)
+    if (cr_is_try(until))
         return cr_sched_try_once(self);
     return ends_join(self, slot->fiber, handle, result, until);
 }
@@ -198,7 +198,7 @@ static size_t ends_first(const struct ends *ends)
 }
 
 /* Waits until enough have ended. */
-static int ends_wait(struct ends *ends, uint64_t until)
+static int ends_wait(struct ends *ends, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     bool one = ends->until != ENDS_ALL && ends_first(ends) < ends->count;
@@ -206,12 +206,12 @@ static int ends_wait(struct ends *ends, uint64_t until)
         cr_sched_spend(self);
         return 0;
     }
-    if (until == 0)
+    if (cr_is_try(until))
         return cr_sched_try_once(self);
     return cr_sched_park(self, &ends->group.park, &SEVERAL, until);
 }
 
-int coir_join_all(const coir_fiber *handles, size_t count, int *results, uint64_t until)
+int coir_join_all(const coir_fiber *handles, size_t count, int *results, coir_time until)
 {
     struct ends ends;
     if (CR_UNLIKELY(!cr_sched_self))
@@ -229,7 +229,7 @@ int coir_join_all(const coir_fiber *handles, size_t count, int *results, uint64_
     return outcome;
 }
 
-int coir_join_any(const coir_fiber *handles, size_t count, int *result, uint64_t until)
+int coir_join_any(const coir_fiber *handles, size_t count, int *result, coir_time until)
 {
     struct ends ends;
     if (CR_UNLIKELY(!cr_sched_self))
@@ -265,7 +265,7 @@ static void race_finish_losers(struct ends *race)
         ends_take(race, i);
 }
 
-int coir_race(const coir_fiber *handles, size_t count, int *result, uint64_t until)
+int coir_race(const coir_fiber *handles, size_t count, int *result, coir_time until)
 {
     struct ends race;
     if (CR_UNLIKELY(!cr_sched_self))

@@ -51,7 +51,7 @@ void cr_sched_fini(struct coir_sched *sched)
 uint64_t cr_sched_deadline(struct coir_sched *sched)
 {
     struct cr_timer *timer = cr_timer_first(&sched->timers);
-    return timer ? timer->deadline_ns : COIR_NEVER;
+    return timer ? timer->deadline_ns : CR_NEVER;
 }
 
 uint64_t cr_sched_fire(struct coir_sched *sched)
@@ -162,7 +162,7 @@ static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wai
 }
 
 CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait,
-                         const struct cr_wait_kind *kind, uint64_t until)
+                         const struct cr_wait_kind *kind, coir_time until)
 {
     if (CR_UNLIKELY(self->stop) && !kind->firm)
         return sched_park_refused(self, wait);
@@ -170,7 +170,7 @@ CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait,
 }
 
 int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, const struct cr_wait_kind *kind,
-                  uint64_t until)
+                  coir_time until)
 {
     return sched_park(self, wait, kind, until);
 }
@@ -178,28 +178,28 @@ int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, const struct cr_w
 static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = -ETIMEDOUT};
 static const struct cr_wait_kind SLEEP = {.name = "its sleep to end", .woken = -EINTR};
 
-int coir_park(uint64_t until)
+int coir_park(coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_park", CR_CALLER);
-    if (CR_UNLIKELY(until == 0))
+    if (CR_UNLIKELY(cr_is_try(until)))
         return cr_sched_try_once(self);
     struct cr_wait wait;
     cr_list_init(&wait.link);
     return sched_park(self, &wait, &PARK, until);
 }
 
-int coir_sleep(int64_t length_ns)
+int coir_sleep(int64_t duration_ns)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_sleep", CR_CALLER);
-    if (length_ns < 0)
+    if (duration_ns < 0)
         return -EINVAL;
     struct cr_wait wait;
     cr_list_init(&wait.link);
-    return cr_sched_park(self, &wait, &SLEEP, coir_after(length_ns));
+    return cr_sched_park(self, &wait, &SLEEP, coir_after(duration_ns));
 }
 
 int coir_wake(coir_fiber handle)
@@ -221,18 +221,37 @@ int coir_wake(coir_fiber handle)
 
 /* ---- time ---- */
 
-uint64_t coir_now(void)
+coir_time coir_now(void)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_now", CR_CALLER), 0;
-    return sched->now(sched);
+        return cr_sched_none("coir_now", CR_CALLER), COIR_TRY;
+    return COIR_TIME_NS(sched->now(sched));
 }
 
-uint64_t coir_after(int64_t length_ns)
+coir_time coir_after(int64_t duration_ns)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_after", CR_CALLER), 0;
-    return cr_timer_after(sched->now(sched), length_ns);
+        return cr_sched_none("coir_after", CR_CALLER), COIR_TRY;
+    return cr_deadline(cr_timer_after(sched->now(sched), duration_ns));
+}
+
+int64_t coir_since(coir_time instant)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_since", CR_CALLER), 0;
+    return (int64_t)(sched->now(sched) - instant.ns);
+}
+
+int64_t coir_left(coir_time until)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_left", CR_CALLER), 0;
+    if (until.ns == COIR_NEVER.ns)
+        return INT64_MAX;
+    uint64_t now = sched->now(sched), left = until.ns > now ? until.ns - now : 0;
+    return left < INT64_MAX ? (int64_t)left : INT64_MAX;
 }

@@ -67,7 +67,7 @@ CR_HIDDEN int cr_sched_init(struct coir_sched *sched, const struct coir_sched_op
                             uint64_t (*now)(struct coir_sched *sched));
 CR_HIDDEN void cr_sched_fini(struct coir_sched *sched);
 
-/* The earliest deadline, COIR_NEVER when there is none. */
+/* The earliest deadline, CR_NEVER when there is none. */
 CR_HIDDEN uint64_t cr_sched_deadline(struct coir_sched *sched);
 
 /* Ends all waits whose deadlines have come, in order. Returns how many. */
@@ -177,15 +177,15 @@ CR_INLINE void cr_sched_leave(struct coir_sched *sched, struct cr_fiber *self)
 /* Parks the running fiber in a record that is linked, until it is woken or `until`. Returns the
  * wait's result. The fiber is not cancelled, or the kind is firm. */
 CR_INLINE int cr_sched_park_now(struct cr_fiber *self, struct cr_wait *wait,
-                                const struct cr_wait_kind *kind, uint64_t until)
+                                const struct cr_wait_kind *kind, coir_time until)
 {
     struct coir_sched *sched = self->sched;
     CR_ASSERT(!self->wait && cr_sched_self == self && (kind->firm || !self->stop));
     wait->kind = kind;
     wait->fiber = self;
     self->wait = wait;
-    if (until != COIR_NEVER)
-        cr_timer_arm(&sched->timers, &self->timer, until);
+    if (until.ns != COIR_NEVER.ns)
+        cr_timer_arm(&sched->timers, &self->timer, until.ns);
     sched->outside += kind->outside;
     sched->holding += kind->holds_clock;
     cr_sched_leave(sched, self);
@@ -198,7 +198,7 @@ CR_INLINE int cr_sched_park_now(struct cr_fiber *self, struct cr_wait *wait,
 /* The same, whether the fiber is cancelled or not: then it does not park, but lets others run, and
  * returns -ECANCELED. */
 CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait,
-                            const struct cr_wait_kind *kind, uint64_t until);
+                            const struct cr_wait_kind *kind, coir_time until);
 
 /* What a blocking call of a cancelled fiber does: lets others run, then returns -ECANCELED. */
 CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);

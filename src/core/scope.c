@@ -161,7 +161,7 @@ static CR_COLD int scope_open_slowly(struct cr_fiber *self, struct cr_scope *sco
         return -ENOMEM;
     timers->room--;
     cr_timer_init(&scope->timer, scope_expire);
-    cr_timer_arm(timers, &scope->timer, opts->until);
+    cr_timer_arm(timers, &scope->timer, opts->until.ns);
     scope->special.timed = true;
     return scope_open_shield(self, scope, opts->shield);
 }
@@ -170,9 +170,9 @@ static __attribute__((noinline)) int scope_open_with(struct cr_fiber *self, stru
                                                      const struct coir_scope_opts *opts)
 {
     struct cr_timers *timers = &self->sched->timers;
-    if (opts->until != 0 && opts->until != COIR_NEVER) {
+    if (opts->until.ns != COIR_NEVER.ns) {
         if (self->sched->live >= timers->room ||
-            !cr_timer_push(timers, &scope->timer, opts->until))
+            !cr_timer_push(timers, &scope->timer, opts->until.ns))
             return scope_open_slowly(self, scope, opts);
         timers->room--;
         scope->timer.fire = scope_expire;

@@ -105,7 +105,7 @@ static void call_end(struct cr_call *call)
 /* Once more past the deadline, if it is still the same file. */
 static CR_COLD int call_last_try(struct cr_call *call)
 {
-    call->until = 0;
+    call->until = COIR_TRY;
     return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
 }
 
@@ -126,7 +126,7 @@ static int64_t call_run(struct cr_call *call)
         call->tried = false;
         if (CR_LIKELY(result != -EAGAIN))
             return result;
-        if (call->until == 0)
+        if (cr_is_try(call->until))
             return -ETIMEDOUT;
         if (woken > 0 && !call->wait.again && call->fooled < UINT8_MAX)
             call->fooled++;

@@ -8,7 +8,7 @@
 
 struct cr_call {
     struct cr_op op; /* what the world is asked; its address is a pending operation's token */
-    uint64_t until;
+    coir_time until;
     bool aside;      /* what it asks for is not what others get, so its EAGAIN proves nothing */
     bool by_pauses;  /* readiness does not report when to try again */
     bool holds;      /* a foreign descriptor's registration */
@@ -58,14 +58,14 @@ CR_HIDDEN int cr_io_wait(struct cr_call *call);
 /* Waits without being woken by readiness, until `until` or coir_close: -ETIMEDOUT, -EBADF or
  * -ECANCELED. */
 CR_HIDDEN int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
-                          const struct cr_wait_kind *kind, uint64_t until);
+                          const struct cr_wait_kind *kind, coir_time until);
 
 /* The kind of a wait for readiness on behalf of a call. */
 extern CR_HIDDEN const struct cr_wait_kind cr_io_readiness;
 
 /* Parks in a wait that hangs on a descriptor: what it is ready for, or why not. */
 CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
-                           const struct cr_wait_kind *kind, uint64_t until)
+                           const struct cr_wait_kind *kind, coir_time until)
 {
     uint64_t token = entry->token;
     int woken = cr_sched_park_now(self, &wait->wait, kind, until);

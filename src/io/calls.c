@@ -143,7 +143,7 @@ static int calls_adopt(struct cr_fiber *self, int fd, int direction)
     return self->stop ? 0 : result;
 }
 
-int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
+int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
@@ -164,7 +164,7 @@ int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, uint64_t until)
     return cr_fd_enter(calls_io(), result, listener->owned ? listener->kind : CR_FD_SOCKET);
 }
 
-int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, uint64_t until)
+int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     struct cr_call call = {
@@ -193,7 +193,7 @@ static bool calls_is_aside(int flags)
     return (flags & ~PLAIN_FLAGS) != 0;
 }
 
-static ssize_t calls_recv(const struct cr_op *op, uint64_t until, const char *function,
+static ssize_t calls_recv(const struct cr_op *op, coir_time until, const char *function,
                           void *caller)
 {
     struct cr_call call = {.op = *op, .until = until, .aside = calls_is_aside(op->recv.flags)};
@@ -201,7 +201,7 @@ static ssize_t calls_recv(const struct cr_op *op, uint64_t until, const char *fu
     return (ssize_t)cr_call_make(&call, function, caller);
 }
 
-static ssize_t calls_send(const struct cr_op *op, uint64_t until, const char *function,
+static ssize_t calls_send(const struct cr_op *op, coir_time until, const char *function,
                           void *caller)
 {
     struct cr_call call = {.op = *op, .until = until};
@@ -209,33 +209,33 @@ static ssize_t calls_send(const struct cr_op *op, uint64_t until, const char *fu
     return (ssize_t)cr_call_make(&call, function, caller);
 }
 
-ssize_t coir_recv(int fd, void *buf, size_t size, int flags, uint64_t until)
+ssize_t coir_recv(int fd, void *buf, size_t size, int flags, coir_time until)
 {
     struct cr_op op = {.kind = CR_OP_RECV, .fd = fd, .recv = {buf, size, flags, NULL, NULL}};
     return calls_recv(&op, until, "coir_recv", CR_CALLER);
 }
 
-ssize_t coir_send(int fd, const void *buf, size_t size, int flags, uint64_t until)
+ssize_t coir_send(int fd, const void *buf, size_t size, int flags, coir_time until)
 {
     struct cr_op op = {.kind = CR_OP_SEND, .fd = fd, .send = {buf, size, flags, 0, NULL}};
     return calls_send(&op, until, "coir_send", CR_CALLER);
 }
 
 ssize_t coir_recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *addr,
-                      socklen_t *addr_size, uint64_t until)
+                      socklen_t *addr_size, coir_time until)
 {
     struct cr_op op = {.kind = CR_OP_RECV, .fd = fd, .recv = {buf, size, flags, addr, addr_size}};
     return calls_recv(&op, until, "coir_recvfrom", CR_CALLER);
 }
 
 ssize_t coir_sendto(int fd, const void *buf, size_t size, int flags, const struct sockaddr *addr,
-                    socklen_t addr_size, uint64_t until)
+                    socklen_t addr_size, coir_time until)
 {
     struct cr_op op = {.kind = CR_OP_SEND, .fd = fd, .send = {buf, size, flags, addr_size, addr}};
     return calls_send(&op, until, "coir_sendto", CR_CALLER);
 }
 
-ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until)
+ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, coir_time until)
 {
     struct cr_call call = {
         .op = {.kind = CR_OP_RECVMSG, .fd = fd, .recvmsg = {message, flags}},
@@ -245,7 +245,7 @@ ssize_t coir_recvmsg(int fd, struct msghdr *message, int flags, uint64_t until)
     return (ssize_t)cr_call_make(&call, "coir_recvmsg", CR_CALLER);
 }
 
-ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t until)
+ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, coir_time until)
 {
     struct cr_call call = {
         .op = {.kind = CR_OP_SENDMSG, .fd = fd, .sendmsg = {message, flags}},
@@ -254,7 +254,7 @@ ssize_t coir_sendmsg(int fd, const struct msghdr *message, int flags, uint64_t u
     return (ssize_t)cr_call_make(&call, "coir_sendmsg", CR_CALLER);
 }
 
-ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
+ssize_t coir_readv(int fd, const struct iovec *parts, int count, coir_time until)
 {
     struct cr_call call = {
         .op = {.kind = CR_OP_READV, .fd = fd, .vector = {parts, count}},
@@ -263,7 +263,7 @@ ssize_t coir_readv(int fd, const struct iovec *parts, int count, uint64_t until)
     return (ssize_t)cr_call_make(&call, "coir_readv", CR_CALLER);
 }
 
-ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until)
+ssize_t coir_writev(int fd, const struct iovec *parts, int count, coir_time until)
 {
     struct cr_call call = {
         .op = {.kind = CR_OP_WRITEV, .fd = fd, .vector = {parts, count}},
@@ -274,7 +274,7 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, uint64_t until
 
 /* ---- readiness ---- */
 
-int coir_wait_fd(int fd, int mask, uint64_t until)
+int coir_wait_fd(int fd, int mask, coir_time until)
 {
     struct cr_call call = {.op = {.kind = CR_OP_READY, .fd = fd, .mask = mask}, .until = until};
     if (CR_UNLIKELY(!cr_sched_self))

@@ -27,7 +27,7 @@ CR_INLINE void fast_check(size_t size, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "the size is negative");
 }
 
-static CR_NOINLINE ssize_t fast_read_slowly(int fd, void *buf, size_t size, uint64_t until,
+static CR_NOINLINE ssize_t fast_read_slowly(int fd, void *buf, size_t size, coir_time until,
                                             void *caller)
 {
     fast_check(size, "coir_read", caller);
@@ -43,7 +43,7 @@ static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t
 {
     if (!cr_identity_check(cr_io_of(cr_sched_here), entry))
         return -EBADF;
-    return fast_read_slowly(cr_fd_number(entry), buf, size, 0, caller);
+    return fast_read_slowly(cr_fd_number(entry), buf, size, COIR_TRY, caller);
 }
 
 /* Whether a read that moved nothing must be made again the way of all calls: after EAGAIN, EINTR,
@@ -61,14 +61,14 @@ static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd
     return true;
 }
 
-ssize_t coir_read(int fd, void *buf, size_t size, uint64_t until)
+ssize_t coir_read(int fd, void *buf, size_t size, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_read", CR_CALLER);
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = fast_entry(self, fd, CR_FD_IN);
-    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || until == 0 || --sched->budget < 0))
+    if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || cr_is_try(until) || --sched->budget < 0))
         return fast_read_slowly(fd, buf, size, until, CR_CALLER);
     if (!(entry->ready & CR_READABLE)) {
         if (CR_UNLIKELY(!entry->attached))
@@ -113,7 +113,7 @@ CR_INLINE int64_t fast_write(struct cr_fiber *self, int fd, const void *buf, siz
 }
 
 /* Goes on after a write that was not tried, or that moved nothing. */
-static CR_NOINLINE ssize_t fast_write_on(int fd, const void *buf, size_t size, uint64_t until,
+static CR_NOINLINE ssize_t fast_write_on(int fd, const void *buf, size_t size, coir_time until,
                                          int64_t result, void *caller)
 {
     if (result != FAST_NOT_TRIED && result != -EAGAIN && result != -EINTR)
@@ -129,7 +129,7 @@ static CR_NOINLINE ssize_t fast_write_on(int fd, const void *buf, size_t size, u
     return (ssize_t)cr_call_make(&call, "coir_write", caller);
 }
 
-ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
+ssize_t coir_write(int fd, const void *buf, size_t size, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
@@ -141,7 +141,7 @@ ssize_t coir_write(int fd, const void *buf, size_t size, uint64_t until)
 }
 
 /* The rest of a write after a first try. */
-static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size, uint64_t until,
+static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size, coir_time until,
                                            int64_t result, void *caller)
 {
     size_t done = 0;
@@ -153,7 +153,7 @@ static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size,
     return done > 0 ? (ssize_t)done : (ssize_t)result;
 }
 
-ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
+ssize_t coir_write_full(int fd, const void *buf, size_t size, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
@@ -164,7 +164,7 @@ ssize_t coir_write_full(int fd, const void *buf, size_t size, uint64_t until)
     return fast_write_rest(fd, buf, size, until, result, CR_CALLER);
 }
 
-ssize_t coir_read_full(int fd, void *buf, size_t size, uint64_t until)
+ssize_t coir_read_full(int fd, void *buf, size_t size, coir_time until)
 {
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_read_full", CR_CALLER);

@@ -73,7 +73,7 @@ uint64_t cr_identity_turn(struct cr_io *io)
     struct cr_identity *audit = &io->identity;
     struct coir_sched *sched = &io->core;
     if (io->world->is_virtual || sched->outside == 0 || !(audit->needed || audit->sweeping))
-        return COIR_NEVER;
+        return CR_NEVER;
     uint64_t now = sched->now(sched);
     if (!audit->sweeping && audit->due_ns == 0)
         audit->due_ns = now + audit_interval_ns(audit);
@@ -87,5 +87,5 @@ uint64_t cr_identity_turn(struct cr_io *io)
         audit_end(audit, now);
     if (!is_over || sched->ready)
         return 0;
-    return audit->needed ? audit->due_ns : COIR_NEVER;
+    return audit->needed ? audit->due_ns : CR_NEVER;
 }

@@ -49,7 +49,7 @@ CR_INLINE bool cr_identity_call(struct cr_io *io, struct cr_fiber *self, struct 
 }
 
 /* Does a part of an audit that is due. Returns when the loop must come back
- * for the next part, 0: at once; COIR_NEVER: there is none to come. */
+ * for the next part, 0: at once; CR_NEVER: there is none to come. */
 CR_HIDDEN uint64_t cr_identity_turn(struct cr_io *io);
 
 #endif

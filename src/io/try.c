@@ -152,7 +152,7 @@ static bool try_is_in_vain(const struct cr_call *call)
     const struct cr_fd *entry = call->entry;
     if (call->mask != COIR_IN || call->op.kind == CR_OP_READY || call->aside)
         return false;
-    return entry->owned && !(entry->ready & CR_READABLE) && call->until != 0 &&
+    return entry->owned && !(entry->ready & CR_READABLE) && !cr_is_try(call->until) &&
            call->pause_ms == 0 && !try_has_no_bytes(call);
 }
 

@@ -40,7 +40,7 @@ static const struct cr_wait_kind BACK_OFF = {
 };
 
 int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
-                  const struct cr_wait_kind *kind, uint64_t until)
+                  const struct cr_wait_kind *kind, coir_time until)
 {
     uint64_t token = entry->token;
     if (self->stop)
@@ -59,11 +59,11 @@ static int wait_back_off(struct cr_call *call)
     call->woken = 0;
     int pause_ms = call->pause_ms ? 2 * call->pause_ms : 1;
     call->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-    uint64_t next = coir_after(COIR_MS(call->pause_ms));
-    bool is_last = next >= call->until;
+    coir_time next = coir_after(COIR_MS(call->pause_ms));
+    bool is_last = next.ns >= cr_deadline_ns(call->until);
     int woken = cr_io_pause(call->self, call->entry, &call->wait, &BACK_OFF,
                             is_last ? call->until : next);
-    if (woken != -ETIMEDOUT || is_last || coir_now() < next)
+    if (woken != -ETIMEDOUT || is_last || coir_left(next) > 0)
         return woken;
     return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
 }

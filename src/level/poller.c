@@ -191,27 +191,27 @@ static int poller_look(coir_loop *loop, struct coir_loop_event *events, int most
     return more > 0 ? count + more : count > 0 ? count : more;
 }
 
-int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most, uint64_t until)
+int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most, coir_time until)
 {
     int count = poller_check(loop);
     if (count < 0 || !events || most <= 0)
         return count < 0 ? count : -EINVAL;
     do
-        count = poller_look(loop, events, most, until);
-    while (count == 0 && (until == COIR_NEVER || coir_loop_now() < until));
+        count = poller_look(loop, events, most, cr_is_try(until) ? 0 : cr_deadline_ns(until));
+    while (count == 0 && cr_posix_now(NULL) < cr_deadline_ns(until));
     return count;
 }
 
 /* ---- time ---- */
 
-uint64_t coir_loop_now(void)
+coir_time coir_loop_now(void)
 {
-    return cr_posix_now(NULL);
+    return COIR_TIME_NS(cr_posix_now(NULL));
 }
 
-uint64_t coir_loop_after(int64_t length_ns)
+coir_time coir_loop_after(int64_t duration_ns)
 {
-    return cr_timer_after(cr_posix_now(NULL), length_ns);
+    return cr_deadline(cr_timer_after(cr_posix_now(NULL), duration_ns));
 }
 
 /* ---- life ---- */

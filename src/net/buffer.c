@@ -23,7 +23,7 @@ void coir_reader_init(coir_reader *reader, int fd, void *buf, size_t size)
 
 /* What is unread moves to the front first: never more than once for the same bytes, since they are
  * there afterwards until all of them are consumed or more of the buffer is. */
-ssize_t coir_reader_fill(coir_reader *reader, uint64_t until)
+ssize_t coir_reader_fill(coir_reader *reader, coir_time until)
 {
     if (CR_UNLIKELY(reader->length >= reader->size))
         return -EMSGSIZE;
@@ -38,7 +38,7 @@ ssize_t coir_reader_fill(coir_reader *reader, uint64_t until)
     return got;
 }
 
-ssize_t coir_reader_await(coir_reader *reader, uint64_t until)
+ssize_t coir_reader_await(coir_reader *reader, coir_time until)
 {
     if (reader->length > 0)
         return (ssize_t)reader->length;
@@ -67,7 +67,7 @@ static ssize_t reader_give(coir_reader *reader, size_t count, char **bytes)
 }
 
 /* Reads more of a message that is not whole: a count, 0 at the end of file, or an error. */
-static ssize_t reader_more(coir_reader *reader, uint64_t until)
+static ssize_t reader_more(coir_reader *reader, coir_time until)
 {
     ssize_t got = coir_reader_fill(reader, until);
     return got == 0 && reader->length > 0 ? -EBADMSG : got;
@@ -91,7 +91,7 @@ CR_INLINE const char *reader_find(const char *from, const char *end, const char 
 }
 
 CR_INLINE ssize_t reader_until(coir_reader *reader, const char *delimiter, size_t size,
-                               char **message, uint64_t until)
+                               char **message, coir_time until)
 {
     size_t searched = 0;
     for (;;) {
@@ -111,14 +111,14 @@ CR_INLINE ssize_t reader_until(coir_reader *reader, const char *delimiter, size_
 }
 
 ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t size, char **message,
-                          uint64_t until)
+                          coir_time until)
 {
     if (CR_UNLIKELY(size == 0))
         cr_fatal_mistake("coir_reader_until", CR_CALLER, "the delimiter is empty");
     return reader_until(reader, delimiter, size, message, until);
 }
 
-ssize_t coir_reader_line(coir_reader *reader, char **line, uint64_t until)
+ssize_t coir_reader_line(coir_reader *reader, char **line, coir_time until)
 {
     ssize_t length = reader_until(reader, "\n", 1, line, until);
     if (length > 0) {
@@ -128,7 +128,7 @@ ssize_t coir_reader_line(coir_reader *reader, char **line, uint64_t until)
     return length;
 }
 
-ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes, uint64_t until)
+ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes, coir_time until)
 {
     if (count > reader->limit)
         return -EMSGSIZE;
@@ -140,7 +140,7 @@ ssize_t coir_reader_exact(coir_reader *reader, size_t count, char **bytes, uint6
     return reader_give(reader, count, bytes);
 }
 
-ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, uint64_t until)
+ssize_t coir_reader_read(coir_reader *reader, void *buf, size_t size, coir_time until)
 {
     if (reader->length == 0 && size >= reader->size)
         return coir_read(reader->fd, buf, size, until);
@@ -172,7 +172,7 @@ static void writer_sent(coir_writer *writer, size_t count)
 
 /* Sends something of what is in the buffer and of `data`, by one call. Returns how much of `data`
  * was sent, or an error. */
-static ssize_t writer_send(coir_writer *writer, const char *data, size_t size, uint64_t until)
+static ssize_t writer_send(coir_writer *writer, const char *data, size_t size, coir_time until)
 {
     size_t buffered = writer->end - writer->begin;
     if (buffered == 0)
@@ -210,7 +210,7 @@ static void writer_append(coir_writer *writer, const char *data, size_t size)
 /* As long as it does not fit. Of what is left after a send, the end is buffered again, so that a
  * writer does not wait longer than it must. */
 static ssize_t writer_write_through(coir_writer *writer, const char *data, size_t size,
-                                    uint64_t until)
+                                    coir_time until)
 {
     size_t done = 0;
     while (!writer_fits(writer, size - done)) {
@@ -225,7 +225,7 @@ static ssize_t writer_write_through(coir_writer *writer, const char *data, size_
     return (ssize_t)size;
 }
 
-ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t size, uint64_t until)
+ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t size, coir_time until)
 {
     if (CR_UNLIKELY(writer->error))
         return writer->error;
@@ -238,7 +238,7 @@ ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t size, ui
     return (ssize_t)size;
 }
 
-static int writer_flush(coir_writer *writer, uint64_t until)
+static int writer_flush(coir_writer *writer, coir_time until)
 {
     while (writer->end > writer->begin) {
         ssize_t sent = coir_write(writer->fd, writer->buf + writer->begin,
@@ -250,7 +250,7 @@ static int writer_flush(coir_writer *writer, uint64_t until)
     return 0;
 }
 
-int coir_writer_flush(coir_writer *writer, uint64_t until)
+int coir_writer_flush(coir_writer *writer, coir_time until)
 {
     return CR_UNLIKELY(writer->error) ? writer->error : writer_flush(writer, until);
 }
@@ -266,7 +266,7 @@ static int writer_format(coir_writer *writer, const char *format, va_list values
 }
 
 /* It is formatted again where it did not fit at first, since nothing else has room for it. */
-int coir_writer_print(coir_writer *writer, uint64_t until, const char *format, ...)
+int coir_writer_print(coir_writer *writer, coir_time until, const char *format, ...)
 {
     va_list values;
     size_t room = writer->size - writer->end;

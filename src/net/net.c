@@ -159,7 +159,7 @@ int coir_net_listen(const char *text, const struct coir_net_opts *opts)
     return result;
 }
 
-int coir_net_dial(const char *text, const struct coir_net_opts *opts, uint64_t until)
+int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time until)
 {
     coir_addr addr;
     opts = opts ? opts : &DEFAULTS;

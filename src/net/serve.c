@@ -83,7 +83,7 @@ static int serve_connection(void *arg)
 
 /* Until a connection ends, or until `until`: 0, -EBADF when the listener was closed meanwhile, or
  * -ECANCELED. */
-static int serve_wait(struct serve *serve, uint64_t until)
+static int serve_wait(struct serve *serve, coir_time until)
 {
     struct cr_fd_wait wait;
     if (serve->entry->token != serve->token)
@@ -196,7 +196,7 @@ static void serve_end_idle(struct serve *serve)
 /* Others may wake the caller, so a wake means nothing but to look. */
 static void serve_drain(struct serve *serve)
 {
-    uint64_t until = coir_after(serve->opts.grace_ns);
+    coir_time until = coir_after(serve->opts.grace_ns);
     serve_end_idle(serve);
     while (serve->live > 0 && coir_park(until) == 0)
         continue;
@@ -249,7 +249,7 @@ bool coir_net_ending(void)
 }
 
 /* After the drain has ended its wait, what came meanwhile is read. */
-ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until)
+ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
 {
     struct serve *serve = serve_here();
     if (!serve)
@@ -262,6 +262,6 @@ ssize_t coir_net_await(int fd, void *buf, size_t size, uint64_t until)
         if (got != -ETIMEDOUT || !serve->done)
             return got;
     }
-    ssize_t got = coir_read(fd, buf, size, 0);
+    ssize_t got = coir_read(fd, buf, size, COIR_TRY);
     return got == -ETIMEDOUT ? 0 : got;
 }

@@ -43,7 +43,7 @@ static uint64_t loop_deadline(struct cr_run *run)
     struct coir_sched *sched = &run->io.core;
     uint64_t deadline = cr_sched_deadline(sched);
     if (CR_UNLIKELY(sched->holding) && run->io.world->is_virtual && deadline > sched->now(sched))
-        return COIR_NEVER;
+        return CR_NEVER;
     return deadline;
 }
 
@@ -82,7 +82,7 @@ static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
         return 0;
     }
     uint64_t deadline = loop_deadline(run);
-    bool forever = deadline == COIR_NEVER;
+    bool forever = deadline == CR_NEVER;
     if (may_wait && forever && sched->outside == 0)
         return -EDEADLK;
     uint64_t gathered = loop_gather(run, deadline);
@@ -105,7 +105,7 @@ static uint64_t loop_next_turn(struct cr_run *run)
     uint64_t deadline = loop_deadline(run);
     if (run->io.core.ready || run->has_more)
         return 0;
-    if (run->io.world->is_virtual && deadline != COIR_NEVER)
+    if (run->io.world->is_virtual && deadline != CR_NEVER)
         return 0;
     uint64_t audit = cr_identity_turn(&run->io);
     if (run->io.core.ready)
@@ -126,7 +126,7 @@ static bool loop_is_livelock(struct cr_run *run, uint64_t switches)
         return false;
     uint64_t now = sched->now(sched);
     uint64_t limit = sched->opts.livelock_limit ? sched->opts.livelock_limit : LIVELOCK_SWITCHES;
-    if (sched->progress || now != run->idle_at || cr_sched_deadline(sched) == COIR_NEVER) {
+    if (sched->progress || now != run->idle_at || cr_sched_deadline(sched) == CR_NEVER) {
         sched->progress = false;
         run->idle_at = now;
         run->idle_switches = 0;
@@ -244,9 +244,10 @@ int coir_sched_fd(coir_sched *sched)
     return fd;
 }
 
-uint64_t coir_sched_deadline(coir_sched *sched)
+coir_time coir_sched_deadline(coir_sched *sched)
 {
     if (cr_loop_own(sched, "coir_sched_deadline", CR_CALLER) < 0)
         return COIR_NEVER;
-    return loop_next_turn(cr_run_of(sched));
+    uint64_t due = loop_next_turn(cr_run_of(sched));
+    return due ? cr_deadline(due) : COIR_TRY;
 }

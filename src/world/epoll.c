@@ -6,7 +6,7 @@
  * for a deadline that is earlier than the one it is set for; the waits have no limit then. It may
  * fire for a deadline that has gone: that wait ends without an event.
  *
- * Invariant: `alarm_ns` is when the timer descriptor fires, or COIR_NEVER. */
+ * Invariant: `alarm_ns` is when the timer descriptor fires, or CR_NEVER. */
 #include "levels.h"
 
 #if defined(__linux__)
@@ -107,7 +107,7 @@ static int epoll_open_for_host(struct cr_world *world)
         epoll_remove(epoll->queue, epoll->timer);
         close(epoll->timer);
         epoll->timer = -1;
-        epoll->alarm_ns = COIR_NEVER;
+        epoll->alarm_ns = CR_NEVER;
     }
     return queue;
 }
@@ -180,7 +180,7 @@ CR_INLINE int epoll_collect(struct cr_epoll *epoll, struct epoll_event got[BATCH
         return cr_os_poll(NULL, 0, cr_posix_left(until, &left_buf));
     if (until == 0)
         return epoll_wait(epoll->queue, got, max, 0);
-    if (until == COIR_NEVER || epoll_set_alarm(epoll, until))
+    if (until == CR_NEVER || epoll_set_alarm(epoll, until))
         return epoll_wait(epoll->queue, got, max, -1);
     return epoll_wait_until(epoll->queue, got, max, until);
 }
@@ -205,7 +205,7 @@ static int epoll_wait_events(struct cr_world *world, struct cr_event *events, in
         events[i].token = got[i].data.u64;
         events[i].value = epoll_mask(got[i].events);
         if (CR_UNLIKELY(got[i].data.u64 == CR_TOKEN_TIMER))
-            epoll->alarm_ns = COIR_NEVER;
+            epoll->alarm_ns = CR_NEVER;
     }
     *more = count == room && max > 0;
     return count;
@@ -244,7 +244,7 @@ int cr_epoll_make(struct cr_world **world)
         .world = {.ops = &OPS, .name = "epoll", .edges = true, .plain = true},
         .queue = -1,
         .timer = -1,
-        .alarm_ns = COIR_NEVER,
+        .alarm_ns = CR_NEVER,
     };
     *world = &epoll->world;
     return 0;

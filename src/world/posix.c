@@ -25,7 +25,7 @@ uint64_t cr_posix_now(struct cr_world *world)
 
 struct timespec *cr_posix_left(uint64_t until, struct timespec *left)
 {
-    if (until == COIR_NEVER)
+    if (until == CR_NEVER)
         return NULL;
     uint64_t now = until == 0 ? 0 : cr_posix_now(NULL);
     uint64_t left_ns = until > now ? until - now : 0;

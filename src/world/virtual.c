@@ -1,6 +1,7 @@
-/* The virtual clock in front of another world's descriptors. It starts at 0 and moves only here, in
- * the wait: when no descriptor is ready, straight to the time that the wait would have lasted to.
- * A wait without a deadline is the other world's own. */
+/* The virtual clock in front of another world's descriptors. It starts at 2, because 0 and 1 are
+ * COIR_NEVER and COIR_TRY, and moves only here, in the wait: when no descriptor is ready, straight
+ * to the time that the wait would have lasted to. A wait without a deadline is the other world's
+ * own. */
 #include "below.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static int virtual_wait(struct cr_world *world, struct cr_event *events, int max
                         bool *more)
 {
     struct cr_virtual *clock = virtual_of(world);
-    bool forever = until == COIR_NEVER;
+    bool forever = until == CR_NEVER;
     int count = 0;
     if (max > 0 || forever)
         count = cr_below_ops.wait(world, events, max, forever ? until : 0, more);
@@ -39,7 +40,7 @@ int cr_virtual_make(struct cr_world **world)
     struct cr_virtual *clock = malloc(sizeof *clock);
     if (!clock)
         return -ENOMEM;
-    clock->now_ns = 0;
+    clock->now_ns = 2;
     clock->ops = cr_below_ops;
     clock->ops.now = virtual_now;
     clock->ops.wait = virtual_wait;

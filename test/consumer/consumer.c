@@ -27,7 +27,7 @@ static int parent(void *arg)
         coir_join(fibers[i], &result, COIR_NEVER);
         sum += result;
     }
-    printf("joined %d at %d ms\n", sum, (int)(coir_now() / COIR_MS(1)));
+    printf("joined %d at %d ms\n", sum, (int)(coir_now().ns / COIR_MS(1)));
     return sum;
 }
 

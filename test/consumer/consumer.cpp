@@ -28,7 +28,7 @@ static int parent(void *)
         coir_join(one.fiber, &result, COIR_NEVER);
         sum += result;
     }
-    std::printf("joined %d at %d ms\n", sum, static_cast<int>(coir_now() / COIR_MS(1)));
+    std::printf("joined %d at %d ms\n", sum, static_cast<int>(coir_now().ns / COIR_MS(1)));
     return sum;
 }
 
