@@ -1,6 +1,6 @@
 /* Ten thousand fibers in real time: pairs of them send 64 bytes back and forth over socket pairs,
  * and the program tells how fast, and in how much memory. Fewer where descriptors are short. */
-#include <coir.h>
+#include <coir_io.h>
 
 #include <stdio.h>
 #include <stdlib.h>

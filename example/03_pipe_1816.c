@@ -1,6 +1,6 @@
 /* A reader waits for an empty pipe; a writer that is spawned after it writes; the kernel's
  * readiness wakes the reader. (Capstone 1816.) */
-#include <coir.h>
+#include <coir_io.h>
 
 #include <stdio.h>
 #include <unistd.h>

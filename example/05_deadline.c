@@ -1,6 +1,6 @@
 /* Every wait takes a deadline as its last argument: an absolute time, so that a whole conversation
  * can share one. Here a reader gives a slow writer 25 ms in all. */
-#include <coir.h>
+#include <coir_io.h>
 
 #include <errno.h>
 #include <stdio.h>

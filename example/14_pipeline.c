@@ -1,6 +1,6 @@
 /* A pipeline of three fibers over two pipes, stopped in the middle of its work by a deadline. The
  * stages know nothing of it: their calls return -ECANCELED, and they leave. */
-#include <coir.h>
+#include <coir_io.h>
 
 #include <stdio.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* coir_io.h: the other calls on descriptors. Each has the arguments of the POSIX call of its name,
- * and `until` where it may wait; what coir.h says of all calls holds here too. So:
+/* coir_io.h: the calls on descriptors. Most have the arguments of the POSIX call of their name, and
+ * `until` where it may wait; what coir.h says of all calls holds here too. So:
  *  - a call that waits parks only its fiber, is refused to a stopped one, and limits its wait by
  *    `until` (COIR_TRY: one try); EINTR never shows; no signal SIGPIPE ends the program;
  *  - what has been done is reported: a call that was stopped, or ran out of time, has done nothing.
@@ -18,6 +18,52 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- readiness, reading, writing ------------------------------------------------------------- */
+
+/* What a descriptor is ready for: bits of a mask. */
+enum {
+    COIR_IN = 1,  /* a read would not block: data, end of file, or an error to fetch */
+    COIR_OUT = 2, /* a write would not block: room, or an error to fetch */
+    COIR_HUP = 4, /* reported only: the other side is gone, or will send no more */
+    COIR_ERR = 8  /* reported only: an error is pending on it */
+};
+
+/* Waits until a descriptor is ready for COIR_IN, COIR_OUT or either, and returns what it is ready
+ * for, with COIR_HUP and COIR_ERR where they hold. It asks the kernel, so the answer is true at
+ * that moment. End of file, hang-up and error count as ready; so does, always, what cannot be
+ * polled (a regular file). Any number of fibers may wait for one descriptor. A descriptor that coir
+ * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
+ * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
+ * -ETIMEDOUT, -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait
+ * -EMFILE or -ENFILE, for a wait that must register. Parks. */
+COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
+
+/* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
+ * readiness from now on, so that later waits cost no registration. Its kind is looked up here, and
+ * a later dup2 over the number is not noticed before it is adopted again. Non-blocking is a flag of
+ * the open file, so others that share it (a shell its terminal) see it too, and it stays. Any other
+ * call may be made on the descriptor: on EAGAIN or EINPROGRESS coir_wait_fd, and again. Give it
+ * back by coir_close. Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE,
+ * -ENOSPC. Callable anywhere in the thread. Never parks. */
+COIR_API int coir_adopt(int fd);
+
+/* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
+ * file, or -ETIMEDOUT, -ECANCELED (nothing was read), -EBADF (closed, also meanwhile), or what
+ * read(2) says. COIR_TRY asks the kernel once. Parks; a fiber parked here is not ended by
+ * coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system call. */
+COIR_API ssize_t coir_read(int fd, void *buf, size_t size, coir_time until);
+
+/* Writes as soon as there is room for one byte; may write less than `size`. Returns the count, or
+ * an error as coir_read; -EPIPE instead of SIGPIPE. Into a blocking descriptor that is not coir's
+ * own, at most 4096 bytes at a time. Parks. */
+COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, coir_time until);
+
+/* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
+ * Returns 0, -EBADF or what close(2) says (the number is free all the same). Callable anywhere in
+ * the scheduler's thread. Never parks. After a plain close(2) those who wait are told so too, but
+ * only by an audit, about a second later. */
+COIR_API int coir_close(int fd);
 
 /* ---- making descriptors; never park ---------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
  * What coir.h says of results, times and forks holds here too, but:
  *  - A loop belongs to the thread that waits. Only coir_loop_wake may be called elsewhere. Any
  *    number of loops are independent of each other.
- *  - `until` is a deadline on the monotonic clock, coir_loop_now; 0: do not wait.
+ *  - `until` is a deadline on the monotonic clock, coir_loop_now; COIR_TRY: do not wait.
  *  - Nothing parks: in a fiber, a wait holds up all fibers of the thread.
  *  - In a forked child, -ECHILD is the answer for a loop of the parent's; only coir_loop_close may
  *    be called on it, and gives back the child's copy.
@@ -28,7 +28,7 @@
 #ifndef COIR_LOOP_H
 #define COIR_LOOP_H
 
-#include "coir.h"
+#include "coir_io.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -5,6 +5,7 @@
 
 #include "fds.h"
 
+#include <coir_buffer.h>
 #include <coir_net.h>
 
 static inline int serve_must(int result)

@@ -4,6 +4,7 @@
 #include "clock.h"
 
 #include <coir_loop.h>
+#include <coir_buffer.h>
 #include <coir_net.h>
 #include <limits.h>
 

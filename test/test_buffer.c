@@ -2,6 +2,7 @@
  * or doubled when a call ends early. */
 #include "fds.h"
 
+#include <coir_buffer.h>
 #include <coir_net.h>
 
 enum { KINDS = 3 };

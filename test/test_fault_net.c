@@ -3,6 +3,7 @@
 #define TEST_SECONDS 60
 #include "fault.h"
 
+#include <coir_buffer.h>
 #include <coir_net.h>
 
 static int64_t repeat_net(int64_t (*call)(void *arg), void *arg)

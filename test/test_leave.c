@@ -2,6 +2,7 @@
  * refused until it makes a scheduler of its own, nothing is inherited by a program. */
 #include "run.h"
 
+#include <coir_io.h>
 #include <fcntl.h>
 #include <pthread.h>
 

@@ -1,6 +1,7 @@
 /* Mistakes of the programmer: one line with the function, the fiber and the caller, then abort. */
 #include "run.h"
 
+#include <coir_io.h>
 #include <fenv.h>
 #include <pthread.h>
 

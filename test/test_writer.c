@@ -2,6 +2,7 @@
  * takes it, and calls are few. */
 #include "fds.h"
 
+#include <coir_buffer.h>
 #include <coir_net.h>
 
 /* The bytes of the stream: byte i is a function of i, so any loss or repetition shows. */

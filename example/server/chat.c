@@ -7,6 +7,7 @@
  * nobody: one whose queue is full is sent away, as is one who says nothing for IDLE_S. */
 #include "server.h"
 
+#include <coir_buffer.h>
 #include <string.h>
 
 enum { LINE_MOST = 1024, QUEUE_SIZE = 16 * LINE_MOST };

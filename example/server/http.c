@@ -6,6 +6,7 @@
  * answers and the deadline for idle connections are made once a second, not for each request. */
 #include "server.h"
 
+#include <coir_buffer.h>
 #include <http_parser.h>
 #include <string.h>
 #include <time.h>

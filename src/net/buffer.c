@@ -5,6 +5,7 @@
  * writer counts what was sent before it does anything else. */
 #include "../base/base.h"
 
+#include "../../include/coir_buffer.h"
 #include "../../include/coir_net.h"
 #include "../debug/debug.h"
 #include "../core/sched.h"

@@ -20,7 +20,7 @@
 
 #include "../base/base.h"
 
-#include "../../include/coir.h"
+#include "../../include/coir_io.h"
 #include "op.h"
 
 #include <errno.h>
