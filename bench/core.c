@@ -144,14 +144,14 @@ static int run_spawn_join(void *arg)
 
 /* Scopes: opened and closed with nothing in them, with a deadline, with one child. */
 
-static int scopes(const struct coir_scope_opts *opts, int (*child)(void *arg))
+static int scopes(coir_time until, int (*child)(void *arg))
 {
     for (long i = 0; i < bench_count; i++) {
         coir_scope scope;
-        must(coir_scope_open(&scope, opts));
+        coir_scope_open(&scope, until, 0);
         if (child)
             must(coir_spawn(NULL, child, NULL, NULL));
-        must(coir_scope_close(&scope));
+        must(coir_scope_end(&scope, 0));
     }
     return 0;
 }
@@ -159,20 +159,19 @@ static int scopes(const struct coir_scope_opts *opts, int (*child)(void *arg))
 static int run_scope_empty(void *arg)
 {
     (void)arg;
-    return scopes(NULL, NULL);
+    return scopes(COIR_NEVER, NULL);
 }
 
 static int run_scope_deadline(void *arg)
 {
     (void)arg;
-    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(3600))};
-    return scopes(&opts, NULL);
+    return scopes(coir_after(COIR_SEC(3600)), NULL);
 }
 
 static int run_scope_join(void *arg)
 {
     (void)arg;
-    return scopes(NULL, end);
+    return scopes(COIR_NEVER, end);
 }
 
 /* Park and wake: two fibers wake each other; one operation is a wake, a park and a switch. */

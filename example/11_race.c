@@ -1,5 +1,6 @@
-/* Ask two servers, take the first answer, and give up after a second. The slower one is cancelled
- * and has ended when coir_race returns: nothing goes on behind one's back. */
+/* Ask two servers, take the first answer, and give up after a second. The second one is asked when
+ * the first has not answered within 50 ms, or has failed. The slower one is cancelled and has ended
+ * when the race returns: nothing goes on behind one's back. */
 #include <coir.h>
 
 #include <stdio.h>
@@ -19,16 +20,13 @@ static int fetch(void *arg)
 
 static void ask(struct server *near, struct server *far)
 {
-    coir_fiber fetchers[2];
-    int answer = 0;
-    if (coir_spawn(&fetchers[0], fetch, near, NULL) < 0 ||
-        coir_spawn(&fetchers[1], fetch, far, NULL) < 0)
-        return;
-    int winner = coir_race(fetchers, 2, &answer, coir_after(COIR_SEC(1)));
+    struct coir_racer racers[] = {{fetch, near, 0}, {fetch, far, COIR_MS(50)}};
+    int answers[2];
+    int winner = coir_race_run(racers, 2, answers, coir_after(COIR_SEC(1)));
     if (winner < 0)
         printf("nobody: %s", coir_error_name(winner));
     else
-        printf("%d from %s", answer, winner == 0 ? near->name : far->name);
+        printf("%d from %s", answers[winner], winner == 0 ? near->name : far->name);
     printf(" @ %d ms\n", (int)(coir_now().ns / 1000000));
 }
 

@@ -1,5 +1,5 @@
-/* A scope: three parts of one job, of which the second fails. The others are told to stop, and have
- * ended when the scope is closed, which hands over the first failure. */
+/* A scope: three parts of one job, of which the second fails. That cancels the others, and all have
+ * ended when the scope ends, with the first failure. */
 #include <coir.h>
 
 #include <errno.h>
@@ -19,8 +19,8 @@ static int work(void *arg)
     for (int step = 1; step <= 3; step++) {
         int slept = coir_sleep(COIR_MS(3));
         if (slept < 0) {
-            printf("  %s: stopped before step %d\n", name, step);
-            return slept; /* having been told, it has not failed */
+            printf("  %s: cancelled before step %d\n", name, step);
+            return slept; /* cut short, it has not failed */
         }
     }
     printf("  %s: done\n", name);
@@ -32,13 +32,11 @@ static int job(void *arg)
     static char load[] = "load", render[] = "render", second_part[] = "parse";
     coir_scope scope;
     int (*second)(void *) = arg ? parse : work;
-    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(1))};
-    if (coir_scope_open(&scope, &opts) < 0)
-        return 1;
+    coir_scope_open(&scope, coir_after(COIR_SEC(1)), 0);
     coir_spawn(NULL, work, load, NULL);
     coir_spawn(NULL, second, second_part, NULL);
     coir_spawn(NULL, work, render, NULL);
-    int result = coir_scope_close(&scope);
+    int result = coir_scope_end(&scope, 0);
     printf("job: %s @ %d ms\n", coir_error_name(result), (int)(coir_now().ns / 1000000));
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Clean-up that must wait: a journal is flushed under a shield, which keeps the stop away for a
- * grace of 50 ms. The first disk is fast enough, the second is not. */
+/* Clean-up that must wait: a journal is flushed under a shield, which keeps the cancel away for
+ * a grace of 50 ms. The first disk is fast enough, the second is not. */
 #include <coir.h>
 
 #include <stdio.h>
@@ -12,11 +12,9 @@ struct journal {
 static int flush(const struct journal *journal)
 {
     coir_scope shield;
-    struct coir_scope_opts opts = {.shield = true, .until = coir_after(COIR_MS(50))};
-    if (coir_scope_open(&shield, &opts) < 0)
-        return -1;
-    coir_sleep(COIR_MS(journal->flush_ms)); /* stands for the disk */
-    return coir_scope_close(&shield);
+    coir_scope_open(&shield, coir_after(COIR_MS(50)), COIR_SHIELD);
+    int result = coir_sleep(COIR_MS(journal->flush_ms)); /* stands for the disk */
+    return coir_scope_end(&shield, result);
 }
 
 static int keep_journal(void *arg)
@@ -36,13 +34,12 @@ static int parent(void *arg)
     (void)arg;
     struct journal fast = {"fast", 20}, slow = {"slow", 5000};
     coir_scope scope;
-    if (coir_scope_open(&scope, NULL) < 0)
-        return 1;
+    coir_scope_open(&scope, COIR_NEVER, 0);
     coir_spawn(NULL, keep_journal, &fast, NULL);
     coir_spawn(NULL, keep_journal, &slow, NULL);
     coir_sleep(COIR_MS(10));
-    coir_scope_cancel(&scope);
-    printf("closed: %s @ ", coir_error_name(coir_scope_close(&scope)));
+    coir_scope_cancel(&scope, COIR_CANCELLED);
+    printf("ended: %s @ ", coir_error_name(coir_scope_end(&scope, 0)));
     printf("%d ms\n", (int)(coir_now().ns / 1000000));
     return 0;
 }

@@ -1,5 +1,5 @@
-/* A pipeline of three fibers over two pipes, stopped in the middle of its work by a deadline. The
- * stages know nothing of it: their calls return -ECANCELED, and they leave. */
+/* A pipeline of three fibers over two pipes, cancelled in the middle of its work by a deadline. The
+ * stages know nothing of it: their calls return COIR_CANCELLED, and they leave with that. */
 #include <coir_io.h>
 
 #include <stdio.h>
@@ -9,45 +9,50 @@ static int raw[2], doubled[2]; /* pipes */
 
 static int count(void *arg)
 {
+    int result = 0;
     (void)arg;
-    for (unsigned char n = 1; coir_write(raw[1], &n, 1, COIR_NEVER) == 1; n++)
-        if (coir_sleep(COIR_MS(10)) < 0)
-            break;
-    return puts("the source leaves") < 0;
+    for (unsigned char n = 1; result == 0 && coir_write(raw[1], &n, 1, COIR_NEVER) == 1; n++)
+        result = coir_sleep(COIR_MS(10));
+    puts("the source leaves");
+    return result;
 }
 
 static int twice(void *arg)
 {
     unsigned char n;
+    ssize_t moved;
     (void)arg;
-    while (coir_read(raw[0], &n, 1, COIR_NEVER) == 1) {
+    while ((moved = coir_read(raw[0], &n, 1, COIR_NEVER)) == 1) {
         n = (unsigned char)(2 * n);
-        if (coir_write(doubled[1], &n, 1, COIR_NEVER) != 1)
+        if ((moved = coir_write(doubled[1], &n, 1, COIR_NEVER)) < 0)
             break;
     }
-    return puts("the middle leaves") < 0;
+    puts("the middle leaves");
+    return (int)moved;
 }
 
 static int print(void *arg)
 {
     unsigned char n;
+    ssize_t got;
     (void)arg;
-    while (coir_read(doubled[0], &n, 1, COIR_NEVER) == 1)
+    while ((got = coir_read(doubled[0], &n, 1, COIR_NEVER)) == 1)
         printf("%d @ %d ms\n", n, (int)(coir_now().ns / 1000000));
-    return puts("the sink leaves") < 0;
+    puts("the sink leaves");
+    return (int)got;
 }
 
 static int pipeline(void *arg)
 {
     coir_scope scope;
-    struct coir_scope_opts opts = {.until = coir_after(COIR_MS(35))};
     (void)arg;
-    if (pipe(raw) < 0 || pipe(doubled) < 0 || coir_scope_open(&scope, &opts) < 0)
+    if (pipe(raw) < 0 || pipe(doubled) < 0)
         return 1;
+    coir_scope_open(&scope, coir_after(COIR_MS(35)), 0);
     coir_spawn(NULL, count, NULL, NULL);
     coir_spawn(NULL, twice, NULL, NULL);
     coir_spawn(NULL, print, NULL, NULL);
-    printf("closed: %s\n", coir_error_name(coir_scope_close(&scope)));
+    printf("ended: %s\n", coir_error_name(coir_scope_end(&scope, 0)));
     return 0;
 }
 

@@ -48,7 +48,7 @@ static int run(void *arg)
         coir_write_full(fd, "\r\n", 2, COIR_NEVER);
         if (coir_reader_line(&in, &line, COIR_NEVER) > 0)
             puts(line);
-        coir_cancel(server);
+        coir_cancel(server, COIR_CANCELLED);
     }
     coir_close(fd); /* which ends its handler, and so the server */
     coir_join(server, NULL, COIR_NEVER);

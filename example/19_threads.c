@@ -1,6 +1,6 @@
 /* Work that blocks, done by threads: a fiber hands it over and parks; the thread, when it is done,
  * posts a letter, and that wakes the fiber. All other fibers go on meanwhile. */
-#include <coir.h>
+#include <coir_post.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -35,14 +35,14 @@ static void job_end(void *arg)
     coir_wake(job->fiber);
 }
 
-/* The job lies on the fiber's stack, so a stop must not end this wait. */
-static void job_wait(struct job *job)
+/* The job lies on the fiber's stack, so a cancel must not end this wait. */
+static int job_wait(struct job *job)
 {
     coir_scope shield;
-    coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true});
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
     while (!job->done)
         coir_park(COIR_NEVER);
-    coir_scope_close(&shield);
+    return coir_scope_end(&shield, 0);
 }
 
 static int square(void *arg)
@@ -60,14 +60,14 @@ static int square(void *arg)
 static int parent(void *arg)
 {
     static int numbers[] = {2, 3, 4};
-    coir_fiber fibers[3] = {{0, 0}};
+    coir_fiber fibers[3] = {{0, 0, 0}};
     int answers[3] = {0}, ticks = 0;
     (void)arg;
     if (coir_mailbox_open(&mailbox) < 0)
         return 1;
     for (int i = 0; i < 3; i++)
         coir_spawn(&fibers[i], square, &numbers[i], NULL);
-    while (coir_join_all(fibers, 3, answers, coir_after(COIR_MS(1))) == -ETIMEDOUT)
+    while (coir_join_all(fibers, 3, answers, coir_after(COIR_MS(1))) == COIR_TIMED_OUT)
         ticks++;
     printf("%d %d %d\n", answers[0], answers[1], answers[2]);
     puts(ticks > 0 ? "others went on meanwhile" : "others had to wait");

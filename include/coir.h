@@ -1,5 +1,5 @@
 /* coir: fibers for C. Straight-line, blocking-style code on thousands to millions of fibers in one
- * thread, over the kernel's descriptors and either a real or a virtual clock.
+ * thread, with either a real or a virtual clock.
  *
  *     static int hello(void *arg)
  *     {
@@ -9,27 +9,30 @@
  *     }
  *     int main(void) { return coir_run(hello, "hello", NULL, NULL) ? 1 : 0; }
  *
- * Conventions, valid for every call below unless it says otherwise:
- *  - A result >= 0 is success, < 0 is -ECODE (errno.h). errno is of no use to the caller.
+ * Conventions. They hold for every call unless its comment says otherwise.
+ *  - Results. A result >= 0 is success. A result < 0 is an error: a code of coir's own (COIR_…), or
+ *    -ECODE with a code of <errno.h>, which this header does not include. Do not read errno.
  *  - Time is in nanoseconds. `until` is a deadline, an instant on the scheduler's clock:
- *    coir_after(COIR_MS(10)), COIR_NEVER, or COIR_TRY: try once, do not wait. It limits only the
- *    waiting: a call that can succeed at once does so, even after the deadline; otherwise it
- *    returns -ETIMEDOUT.
- *  - Errors are named by <errno.h>, which this header does not include.
- *  - "Parks" means: may suspend the calling fiber while others run; also where it need not wait it
- *    lets the others run now and then. A call that parks must be made in a fiber, also with
- *    COIR_TRY, and returns -ECANCELED, without waiting, once the fiber has been told to stop
- *    (coir_cancel, coir_scope_…, coir_sched_free), and only then. Every loop around such a call
- *    must end on -ECANCELED.
- *  - A scheduler belongs to the thread that made it, and a fiber never changes its thread. The
- *    calls find their scheduler through the thread; two threads' schedulers do not know of each
- *    other.
- *  - After a fork, each call in the child returns -ECHILD (or does nothing, where it returns no
- *    error) until the child makes a scheduler of its own.
- *  - Mistakes (parking outside a fiber, a call in a thread without a scheduler, a NULL function, a
- *    negative size, another thread's scheduler) print one line to standard error and abort; see
- *    coir_on_fatal.
- *  - Option structs: zero means default, NULL means all defaults.
+ *    coir_after(COIR_MS(10)), COIR_NEVER, or COIR_TRY: try once, do not wait. A deadline limits
+ *    only the waiting: a call that can succeed at once does so, even after the deadline; otherwise
+ *    it returns COIR_TIMED_OUT.
+ *  - Blocking calls are marked "Parks". They may suspend the calling fiber while others run, and
+ *    sometimes let others run though they need not wait. Make them only in a fiber, even with
+ *    COIR_TRY.
+ *  - Cancelling. Once a fiber is cancelled (coir_cancel, a scope, coir_sched_free), its current
+ *    blocking call and every later one return COIR_CANCELLED. No call returns COIR_CANCELLED for
+ *    any other reason. Every loop around a blocking call must end on it.
+ *  - Effects. A call has taken effect and says so, or nothing has happened. It takes effect when
+ *    its waiter is woken: a cancel that comes before the fiber runs again changes nothing, and the
+ *    next call is cancelled.
+ *  - Threads. A scheduler belongs to the thread that made it; its fibers never change threads. A
+ *    call uses the calling thread's scheduler. Only coir_post reaches a scheduler from other
+ *    threads and from signal handlers.
+ *  - Forks. In a forked child every call fails with -ECHILD, or does nothing if it returns no
+ *    error, until the child makes a scheduler of its own.
+ *  - Misuse (parking outside a fiber, a NULL function, a negative size, another thread's scheduler,
+ *    no scheduler in this thread) prints one line to standard error and aborts; see coir_on_fatal.
+ *  - Options. NULL: all defaults. A member that is 0 has its default.
  * doc/semantics.md holds the promises, numbered, each with its tests. */
 #ifndef COIR_H
 #define COIR_H
@@ -45,12 +48,22 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define COIR_API __attribute__((visibility("default")))
+#define COIR_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define COIR_API
+#define COIR_MUST_CHECK
 #endif
 
 /* Major, minor, patch. Before 1.0 a new minor version may change the binary interface. */
 #define COIR_VERSION "0.1.0"
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+/* Codes of coir's own. No errno is that large, so what the kernel says cannot look like one. */
+enum {
+    COIR_CANCELLED = -10001, /* the calling fiber is cancelled; coir_cancelled tells why */
+    COIR_TIMED_OUT = -10002  /* `until` has come */
+};
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
@@ -70,7 +83,7 @@ typedef struct coir_time {
 /* No deadline; what an option has that is not set. */
 #define COIR_NEVER COIR_TIME_NS(0)
 
-/* A deadline long past: the call is tried once, without waiting. */
+/* A deadline long past: the call is tried once. */
 #define COIR_TRY COIR_TIME_NS(1)
 
 /* Microseconds, as a duration in nanoseconds. */
@@ -183,18 +196,21 @@ COIR_API coir_time coir_sched_deadline(coir_sched *sched);
  * world, which has none; -EMFILE, -ENFILE, -ENOMEM. */
 COIR_API int coir_sched_fd(coir_sched *sched);
 
-/* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return -ECANCELED
- * and they run to their end; one that makes no progress to it is reported and abandoned. Frees all
- * stacks and closes coir's own descriptors. Not callable in a fiber. NULL is ignored. */
+/* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return
+ * COIR_CANCELLED and they run to their end; one that makes no progress to it is reported and
+ * abandoned. Frees all stacks and closes coir's own descriptors. Not callable in a fiber. NULL
+ * is ignored. */
 COIR_API void coir_sched_free(coir_sched *sched);
 
 /* ---- fibers ---------------------------------------------------------------------------------- */
 
-/* A handle is a value: copy it freely, use it as late as you like. Once its fiber is gone it is
- * answered with -ESRCH. {0, 0} is never a fiber. */
+/* A handle names one fiber, for ever: a value that can be copied, and never dangles. Once the fiber
+ * has ended and its result is taken or dropped, calls return -ESRCH, as they do for a handle of
+ * another scheduler and for {0}. */
 typedef struct coir_fiber {
-    uint32_t slot;       /* which place in the scheduler's table */
-    uint32_t generation; /* which of the fibers that had it */
+    uint64_t number; /* which fiber of its scheduler: they count up in the order of spawning */
+    uint32_t slot;   /* where it is found */
+    uint32_t sched;  /* which scheduler of the process */
 } coir_fiber;
 
 struct coir_scope;
@@ -203,68 +219,97 @@ struct coir_scope;
 struct coir_spawn_opts {
     const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
     size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
-    struct coir_scope *scope; /* whose child it is, open; default the caller's innermost */
-    bool detached;     /* the scheduler's child, not a scope's; its result is dropped when it ends,
-                          though a handle was taken */
-    bool inherit;      /* starts with the caller's local values, see coir_local_set */
+    struct coir_scope *scope; /* its parent, an open scope; default: the caller's innermost */
+    bool daemon;   /* cancelled, with reason 0, when all other children of its parent have ended and
+                      the parent waits for nothing else */
+    bool detached; /* the scheduler's child; even with a handle its result is dropped at its end */
+    bool inherit;  /* starts with the caller's local values, see coir_local_set */
 };
 
-/* Makes a fiber that will run fn(arg), at the tail of the ready queue. It is a child of the scope
- * that the caller has open or was itself spawned in, if there is one. With a handle, its result is
- * kept until the first join after its end; without one (NULL), or detached, nothing is. Callable
- * anywhere in the scheduler's thread. Returns 0, -ENOMEM (memory, address space or mappings ran
- * out; nothing happened), -ECANCELED (nothing happened) when the caller, or the scope that is
- * named, has been told to stop; of a detached fiber only while the scheduler is being freed. Never
- * parks. */
+/* Makes a fiber that will run fn(arg), at the tail of the ready queue. Every fiber is a scope: the
+ * new one is a child of the caller's innermost scope or, if none is open, of the calling fiber, and
+ * the parent does not end before it. Outside fibers the parent is the scheduler.
+ *
+ * Without a handle (NULL) a failure, a result < 0, is the parent's at once. With a handle it
+ * belongs to whoever takes the result (coir_join, a race); if nobody has when the parent ends, it
+ * is the parent's after all. Results that nobody took are dropped when the parent ends.
+ *
+ * Returns 0; -ENOMEM: memory, address space or mappings ran out; COIR_CANCELLED: the caller or the
+ * scope that is named is cancelled, or the scheduler is being freed. Callable anywhere in the
+ * scheduler's thread. Never parks. */
 COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                         const struct coir_spawn_opts *opts);
 
-/* Waits for a fiber to end; what it returned goes to *result (may be NULL). Any number may wait;
- * all of them get the result. Returns 0, -ETIMEDOUT, -ECANCELED, -EDEADLK for oneself, -ESRCH for a
- * fiber that is gone. Parks; a fiber that has ended can be joined outside fibers too. */
-COIR_API int coir_join(coir_fiber handle, int *result, coir_time until);
+/* Waits for a fiber and its children to end, and takes its result, *result (may be NULL). Any
+ * number of fibers may wait; all of them get the result. After any error the fiber goes on. Returns
+ * 0, COIR_TIMED_OUT, COIR_CANCELLED; -EDEADLK: the caller or one of its ancestors; -ESRCH: it has
+ * ended, and its result was taken or dropped. A fiber that has ended can be joined outside fibers
+ * and by a cancelled fiber too. Parks. */
+COIR_API int coir_join(coir_fiber fiber, int *result, coir_time until);
 
-/* Waits until all of `count` fibers have ended; what they returned goes to results[0 … count - 1]
- * (may be NULL). Returns 0, or an error as coir_join: then no result was taken, but for those that
- * another fiber joined meanwhile. -ENOMEM: more than 16, and memory ran out. Parks. */
-COIR_API int coir_join_all(const coir_fiber *handles, size_t count, int *results, coir_time until);
+/* Cancels a fiber, waits until it has ended, even if the caller is cancelled, and takes its result:
+ * the end of something to which memory was lent. Returns 0, -EDEADLK, -ESRCH. Parks. */
+COIR_API int coir_finish(coir_fiber fiber, int reason, int *result);
 
-/* Waits until one of `count` fibers has ended, and joins that one: returns its index (of several
- * the lowest), its result in *result (may be NULL). The others go on. Returns an error as
- * coir_join, -ENOMEM as coir_join_all, -EINVAL for a count of 0 or above INT_MAX. Parks. */
-COIR_API int coir_join_any(const coir_fiber *handles, size_t count, int *result, coir_time until);
+/* Waits until all of `count` fibers have ended, and takes their results, results[0 … count - 1]
+ * (may be NULL). Returns 0, or an error as coir_join: then it has taken no result. -ENOMEM: more
+ * than 16, and memory ran out. Parks. */
+COIR_API int coir_join_all(const coir_fiber *fibers, size_t count, int *results, coir_time until);
 
-/* Waits until one of `count` fibers has ended with success (a result >= 0), cancels the others, and
- * waits until they have ended too, however long that takes. Returns the winner's index, its result
- * in *result (may be NULL); of several the lowest. When all failed, returns the error of the last
- * to fail, also in *result; a fiber that is gone already has failed with -ESRCH. -ETIMEDOUT and
- * -ECANCELED after all were cancelled and have ended; -EDEADLK when the caller is one of them,
- * -ENOMEM, -EINVAL as coir_join_any: then nothing happened. All results are taken. While the race
- * is on, a failure of one of them is not a failure of its scope. Parks. */
-COIR_API int coir_race(const coir_fiber *handles, size_t count, int *result, coir_time until);
+/* Waits until one of `count` fibers has ended, and takes its result, *result (may be NULL). Returns
+ * its index, of several the lowest. The others go on. Errors as coir_join_all; -EINVAL for a count
+ * of 0 or above INT_MAX. Parks. */
+COIR_API int coir_join_any(const coir_fiber *fibers, size_t count, int *result, coir_time until);
 
-/* Tells a fiber to stop, and all that it has spawned in scopes: its current blocking call (but
- * coir_scope_close) ends with -ECANCELED, and so does each later one. One that has not begun
- * begins, and finds out at its first blocking call. What is under a shield is not told until the
- * shield ends. Returns 0, also when it was told before; -ESRCH for one that has ended. A fiber may
- * cancel itself. Callable anywhere in the thread. Never parks. */
-COIR_API int coir_cancel(coir_fiber handle);
+/* Waits until one of `count` fibers has succeeded (a result >= 0), cancels the others, and waits
+ * until they have ended too. Takes all results, results[0 … count - 1] (may be NULL): a loser may
+ * have made something that must be closed. Returns the winner's index, of several the lowest; when
+ * all failed, the error of the first that did (-ESRCH of a fiber that cannot be found);
+ * COIR_TIMED_OUT or COIR_CANCELLED after all were cancelled and have ended; -EDEADLK, -ENOMEM and
+ * -EINVAL as coir_join_any. Parks. */
+COIR_API int coir_race(const coir_fiber *fibers, size_t count, int *results, coir_time until);
 
-/* The running fiber; {0, 0} outside fibers. */
+/* What takes part in a race of functions. */
+struct coir_racer {
+    int (*fn)(void *arg);
+    void *arg;
+    int64_t delay_ns; /* after which it starts, or when all that have started have failed */
+};
+
+/* The same for functions, each run in a fiber of its own: all of them are spawned, or none. Returns
+ * as coir_race, -ENOMEM when a fiber could not be made. Parks. */
+COIR_API int coir_race_run(const struct coir_racer *racers, size_t count, int *results,
+                           coir_time until);
+
+/* Cancels a fiber and all its descendants, up to shields. Its current blocking call and every later
+ * one return COIR_CANCELLED; a fiber that has not started still starts. The first reason stays:
+ * what coir_cancelled tells, an error < 0, or 0: enough, the fiber is not needed any more. Code
+ * under a shield is cancelled when the shield ends. A fiber may cancel itself. Returns 0, even
+ * if it was cancelled before; -ESRCH: it has ended. Callable anywhere in the thread. Never
+ * parks. */
+COIR_API int coir_cancel(coir_fiber fiber, int reason);
+
+/* Whether the running fiber is cancelled where it is, and why: *reason (may be NULL) is that of
+ * coir_cancel or coir_scope_cancel, COIR_TIMED_OUT of a scope's deadline, the failure of another
+ * child, or COIR_CANCELLED of coir_sched_free. Gives no turn away. False outside fibers. */
+COIR_API bool coir_cancelled(int *reason);
+
+/* The running fiber; {0} outside fibers. */
 COIR_API coir_fiber coir_self(void);
 
 /* The running fiber's name, "" when it has none or outside fibers; valid while the fiber lives. */
 COIR_API const char *coir_name(void);
 
-/* Goes to the tail of the ready queue. Returns 0 or, when told to stop, -ECANCELED (others ran). */
+/* Goes to the tail of the ready queue. Returns 0 or, when told to stop, COIR_CANCELLED (others
+ * ran). */
 COIR_API int coir_yield(void);
 
 /* Parks for a duration, 0: until all that is ready has run. Returns 0, -EINVAL for a negative
- * duration, -EINTR when woken early, -ECANCELED. */
+ * duration, -EINTR when woken early, COIR_CANCELLED. */
 COIR_API int coir_sleep(int64_t duration_ns);
 
-/* Parks until coir_wake; for building one's own synchronisation. Returns 0, -ETIMEDOUT,
- * -ECANCELED. */
+/* Parks until coir_wake; for building one's own synchronisation. Returns 0, COIR_TIMED_OUT,
+ * COIR_CANCELLED. */
 COIR_API int coir_park(coir_time until);
 
 /* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to
@@ -272,89 +317,79 @@ COIR_API int coir_park(coir_time until);
  * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
 COIR_API int coir_wake(coir_fiber handle);
 
-/* ---- from other threads ---------------------------------------------------------------------- */
-
-/* Where other threads, and signal handlers, reach a scheduler. A value, as a fiber's handle is. */
-typedef struct coir_mailbox {
-    uint32_t slot;       /* coir's */
-    uint32_t generation; /* coir's */
-} coir_mailbox;
-
-/* A call to be made in the scheduler's thread. The caller owns the memory: begin with
- * `coir_letter letter = {.fn = f, .arg = a};`, so that the rest is 0, and let it stay where it is
- * from the post to the call. A fiber whose own stack holds it waits for the call under a shield
- * (coir_scope_open), or a stop would end its wait too early. */
-typedef struct coir_letter {
-    void (*fn)(void *arg);    /* is called by the loop, outside fibers; it may do all but park */
-    void *arg;                /* its argument */
-    struct coir_letter *next; /* coir's */
-    int posted;               /* coir's */
-} coir_letter;
-
-/* Opens the scheduler's mailbox, or gives the one that is open again. While it is open, the
- * scheduler waits for posts: coir_run and coir_sched_run do not end, though all fibers have.
- * Returns 0, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC. Callable anywhere in the scheduler's thread. Never
- * parks. */
-COIR_API int coir_mailbox_open(coir_mailbox *mailbox);
-
-/* Closes it, when called as often as coir_mailbox_open: then calls what was posted, and later posts
- * are -ESRCH. It waits for posts that other threads are in the middle of. coir_sched_free closes
- * it after the fibers have ended. Returns 0, or -ESRCH for one that is closed. Callable anywhere in
- * the scheduler's thread. Never parks. */
-COIR_API int coir_mailbox_close(coir_mailbox mailbox);
-
-/* Posts a letter: the loop's next turn calls letter->fn(letter->arg), after what was posted before.
- * A letter that is posted again before it is called is called once, after the later post. When the
- * call begins the letter is its owner's again. Callable in any thread, and in signal handlers; it
- * allocates nothing, takes no lock, and makes one system call where the scheduler waits, else none.
- * Returns 0, and the call will be made; -ESRCH when the mailbox is closed, and it will not. A
- * letter without function, or whose rest did not begin as 0, is a mistake. */
-COIR_API int coir_post(coir_mailbox mailbox, coir_letter *letter);
-
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
 /* A scope is a stretch of a fiber's code that no fiber spawned in it outlives.
  *
  *     coir_scope scope;
- *     coir_scope_open(&scope, &(struct coir_scope_opts){.until = coir_after(COIR_SEC(5))});
+ *     coir_scope_open(&scope, coir_after(COIR_SEC(5)), 0);
  *     coir_spawn(NULL, fetch, a, NULL);
  *     coir_spawn(NULL, fetch, b, NULL);
- *     int result = coir_scope_close(&scope);   // both have ended; 0: both succeeded
+ *     int result = read_reply(fd);
+ *     return coir_scope_end(&scope, result);   // both have ended; 0: all three succeeded
  *
  * The caller owns the memory, which must stay where it is while the scope is open; its contents
- * are coir's. Scopes of one fiber nest: the innermost is closed first. A fiber that ends with a
- * scope open is a mistake.
+ * are coir's. Scopes of one fiber nest: the innermost is ended first. A fiber that ends with a
+ * scope open, and a scope left open by a return, are misuse.
  *
- * A scope is stopped by coir_scope_cancel, by its deadline, by the first child that fails (returns
- * a negative result), or from outside: with its fiber, or the scope around it. Then its children,
- * and what its own fiber does until it closes the scope, are told to stop, with all that they have
- * spawned. A child that was told, and returns -ECANCELED, has not failed. */
+ * A scope is cancelled by coir_scope_cancel, by its deadline, by the first failure in it, or from
+ * outside: with its fiber, or the scope around it. Then its children, what they have spawned, and
+ * what its own fiber does until it ends the scope, are cancelled. A cancelled fiber whose result is
+ * COIR_CANCELLED, or the reason, was cut short and has not failed. */
 typedef struct coir_scope {
-    uint64_t opaque[14]; /* coir's */
+    uint64_t opaque[16]; /* coir's */
 } coir_scope;
 
-/* How a scope is opened. */
-struct coir_scope_opts {
-    coir_time until; /* its deadline; it takes effect when the loop next runs */
-    bool shield; /* what stops the code around it does not stop it: for clean-up that must block.
-                    The deadline is then the grace. A shield without one can hold up for ever
-                       whoever waits for its fiber; coir_sched_free breaks it only when nothing
-                       else can run */
+/* Kinds of scopes. */
+enum {
+    COIR_SHIELD = 1, /* a cancel of the code around it does not reach it: for clean-up that blocks.
+                        Its deadline is the grace; without one it can delay whoever waits for its
+                        fiber forever. coir_sched_free breaks it only when nothing else can run */
+    COIR_LIMIT = 2   /* only a deadline for the fiber's own code: what is spawned inside is the
+                        child of the scope around it */
 };
 
-/* Opens a scope in the running fiber. A fiber that was told to stop can do so too. Returns 0;
- * -ENOMEM, only with a deadline. Never parks. */
-COIR_API int coir_scope_open(coir_scope *scope, const struct coir_scope_opts *opts);
+/* Opens a scope in the running fiber, cancelled or not. It is cancelled with COIR_TIMED_OUT when
+ * the loop next runs after `until`. `kind` is 0 or a kind of scope. Never parks, never fails. */
+COIR_API void coir_scope_open(coir_scope *scope, coir_time until, int kind);
 
-/* Waits until all children have ended, and closes the innermost scope of the running fiber. The
- * wait is not cut short by a stop: the children are told of it. Returns the result of the first
- * child that failed; else -ETIMEDOUT when the scope's deadline stopped it, -ECANCELED when anything
- * else did, 0 when nothing did. Parks while a child lives. */
-COIR_API int coir_scope_close(coir_scope *scope);
+/* Waits until all children have ended, and ends the innermost scope of the running fiber. `result`
+ * is that of the code in the scope: a result < 0 is a failure as a child's is. A cancel does not
+ * end the wait: it cancels the children. Returns what came first:
+ *  - a failure, of the code or of a child;
+ *  - if a cancel has cut something short: its reason, COIR_CANCELLED if it came from outside;
+ *  - `result` (0 for one that was cut short because of reason 0).
+ * Parks while a child lives. */
+COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
 
-/* Stops a scope. Callable anywhere in the thread, as long as the scope is open. Returns 0, also
- * when it was stopped before. Never parks. */
-COIR_API int coir_scope_cancel(coir_scope *scope);
+/* Cancels a scope. Callable anywhere in the thread, as long as the scope is open. The first reason
+ * stays, as with coir_cancel; 0: enough, and the scope's result is that of its code. Returns 0.
+ * Never parks. */
+COIR_API int coir_scope_cancel(coir_scope *scope, int reason);
+
+/* A handle of a scope, for cancelling it and spawning into it from elsewhere: a value that never
+ * dangles. */
+typedef struct coir_scope_ref {
+    coir_fiber opaque; /* coir's */
+} coir_scope_ref;
+
+/* Makes a handle of an open scope. Returns 0, or -ENOMEM. Never parks. */
+COIR_API int coir_scope_refer(coir_scope *scope, coir_scope_ref *ref);
+
+/* The scope of a handle; NULL once it has ended. It stays open at least until the caller parks,
+ * yields or ends, so it can be cancelled and spawned into. */
+COIR_API coir_scope *coir_scope_find(coir_scope_ref ref);
+
+/* Opens a scope that also ends when its block is left by return, break or goto. Left so, it is
+ * cancelled with COIR_CANCELLED. Use coir_scope_end to have its result. */
+#if defined(__GNUC__)
+#define COIR_SCOPE(name, until, kind)                                                              \
+    coir_scope name __attribute__((cleanup(coir_scope_leave)));                                    \
+    coir_scope_open(&(name), until, kind)
+#endif
+
+/* Cancels and ends a scope, if it is open still. Parks while a child lives. */
+COIR_API void coir_scope_leave(coir_scope *scope);
 
 /* ---- local values ---------------------------------------------------------------------------- */
 
@@ -398,8 +433,8 @@ COIR_API void coir_stats(struct coir_stats *stats);
  * what it waits for; and one that says so when its mailbox is open. */
 COIR_API void coir_dump(int fd);
 
-/* The name of an error value, as "ETIMEDOUT" for -ETIMEDOUT or ETIMEDOUT; "0" for 0; "E?" for one
- * it does not know. */
+/* The name of an error value, as "ETIMEDOUT" for COIR_TIMED_OUT or ETIMEDOUT; "0" for 0; "E?"
+ * for one it does not know. */
 COIR_API const char *coir_error_name(int error);
 
 /* Sets what takes the line (without newline) of a mistake or a stack overflow before the program

@@ -35,8 +35,8 @@ enum {
  * polled (a regular file). Any number of fibers may wait for one descriptor. A descriptor that coir
  * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
  * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
- * -ETIMEDOUT, -EINTR (coir_wake), -ECANCELED; -ENOMEM, -ENOSPC, and at the scheduler's first wait
- * -EMFILE or -ENFILE, for a wait that must register. Parks. */
+ * COIR_TIMED_OUT, -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the scheduler's
+ * first wait -EMFILE or -ENFILE, for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
 /* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
@@ -49,9 +49,10 @@ COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 COIR_API int coir_adopt(int fd);
 
 /* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
- * file, or -ETIMEDOUT, -ECANCELED (nothing was read), -EBADF (closed, also meanwhile), or what
- * read(2) says. COIR_TRY asks the kernel once. Parks; a fiber parked here is not ended by
- * coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system call. */
+ * file, or COIR_TIMED_OUT, COIR_CANCELLED (nothing was read), -EBADF (closed, also meanwhile),
+ * or what read(2) says. COIR_TRY asks the kernel once. Parks; a fiber parked here is not ended
+ * by coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system
+ * call. */
 COIR_API ssize_t coir_read(int fd, void *buf, size_t size, coir_time until);
 
 /* Writes as soon as there is room for one byte; may write less than `size`. Returns the count, or
@@ -104,11 +105,11 @@ COIR_API int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size);
  * it is there or closed. Parks. */
 COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_time until);
 
-/* Connects a socket: 0, or what connect(2) says. After -ETIMEDOUT by `until`, or -ECANCELED, the
- * attempt goes on in the kernel: call again to wait on, or coir_close. The kernel's own -ETIMEDOUT
- * has ended it. Of several fibers in the connect of one socket, one is told why it failed, the
- * others -ECONNABORTED. A Unix socket whose peer's queue is full is tried again after 1 ms, 2 ms …
- * 16 ms. Parks. */
+/* Connects a socket: 0, or what connect(2) says. After COIR_TIMED_OUT by `until`, or
+ * COIR_CANCELLED, the attempt goes on in the kernel: call again to wait on, or coir_close.
+ * -ETIMEDOUT comes from the kernel: the attempt is over. Of several fibers in the connect of one
+ * socket, one is told why it failed, the others -ECONNABORTED. A Unix socket whose peer's queue
+ * is full is tried again after 1 ms, 2 ms … 16 ms. Parks. */
 COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, coir_time until);
 
 /* ---- data; all park -------------------------------------------------------------------------- */

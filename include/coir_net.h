@@ -108,7 +108,7 @@ struct coir_serve_opts {
  * fiber is told to stop or coir_close closes the listener. Then it accepts no more, waits up to
  * opts.grace_ns for the handlers (a stop of the caller has not reached them), cancels those that
  * are left, and returns when all have ended. (After a stop, what the caller still has to do that
- * blocks needs a shield.) So a handler that waits must end on -ECANCELED.
+ * blocks needs a shield.) So a handler that waits must end on COIR_CANCELLED.
  *
  * The handler owns the connection until it returns, with any result; then it is closed (one that
  * the handler has closed by coir_close is left alone). To keep it longer: coir_dup.
@@ -117,10 +117,10 @@ struct coir_serve_opts {
  * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with
  * ends nothing.
  *
- * Returns 0 after coir_close of the listener; -ECANCELED after a stop; -ENOMEM when it could not
- * begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL, -ENOTSOCK,
- * -EOPNOTSUPP). After a stop the listener is open, and who connects during the grace waits in the
- * kernel for the next call: to have them refused, end it by coir_close. Parks. */
+ * Returns 0 after coir_close of the listener; COIR_CANCELLED after a stop; -ENOMEM when it could
+ * not begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL,
+ * -ENOTSOCK, -EOPNOTSUPP). After a stop the listener is open, and who connects during the grace
+ * waits in the kernel for the next call: to have them refused, end it by coir_close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
 

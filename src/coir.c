@@ -24,7 +24,9 @@
 #include "core/scope.c"
 #include "core/local.c"
 #include "core/fiber.c"
+#include "core/cancel.c"
 #include "core/ends.c"
+#include "core/race.c"
 
 /* 3: the world: the one door to the kernel */
 #include "world/posix.c"

@@ -55,7 +55,7 @@ run_example() {
     local program=$output/man_example
     awk '/^\.Bd -literal/ { on = 1; next } /^\.Ed/ { on = 0 } on' doc/coir.3 >"$program.c"
     cc -Wall -Werror -Iinclude -o "$program" "$program.c" src/coir.c "src/ctx/$(uname -m)"*.S
-    [ "$("$program")" = ETIMEDOUT ] || echo "the example does not print ETIMEDOUT"
+    [ "$("$program")" = COIR_TIMED_OUT ] || echo "the example does not print COIR_TIMED_OUT"
 }
 
 if command -v doxygen >/dev/null; then

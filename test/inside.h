@@ -33,8 +33,14 @@ static inline struct cr_fd *inside_fd(int fd)
 /* The fiber of a handle, NULL when it has ended. */
 static inline struct cr_fiber *inside_fiber(coir_fiber handle)
 {
-    struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle);
+    struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle, 0);
     return slot ? slot->fiber : NULL;
+}
+
+/* Whether a fiber has ended and nobody keeps its result. */
+static inline bool inside_is_gone(coir_fiber handle)
+{
+    return !inside_fiber(handle) && !cr_slot_find(&cr_sched_here->slots, handle, CR_SLOT_ENDED);
 }
 
 /* How many descriptors the world has for itself. */

@@ -20,10 +20,10 @@ static struct real {
     const struct model *model;
     coir_sched *sched;
     struct cr_fiber *record[FIBERS]; /* of those that were seen in the queue */
-    bool alive[FIBERS];
+    coir_fiber seen[FIBERS];
     coir_fiber handle[FIBERS];
     coir_scope scope[FIBERS][OPS];
-    int depth[FIBERS], next, turns;
+    int depth[FIBERS], next, turns, reported;
     uint64_t base;
 } real;
 
@@ -50,9 +50,14 @@ static coir_time real_until(int until)
 
 static int real_main(void *arg);
 
+static bool real_alive(int f)
+{
+    return inside_fiber(real.seen[f]);
+}
+
 static int real_spawn(const struct op *op)
 {
-    struct coir_spawn_opts opts = {.detached = op->how & DETACHED};
+    struct coir_spawn_opts opts = {.detached = op->how & DETACHED, .daemon = op->how & DAEMON};
     if (real.next == real.program->count)
         return SKIPPED;
     if (op->how & NAMED) {
@@ -62,26 +67,32 @@ static int real_spawn(const struct op *op)
     }
     coir_fiber *handle = op->how & BARE ? NULL : &real.handle[real.next];
     int result = coir_spawn(handle, real_main, &real.handle[real.next], op->how ? &opts : NULL);
-    if (result == 0)
-        real.alive[real.next++] = true;
+    real.next += result == 0;
     return result;
 }
 
 static int real_open(int f, const struct op *op)
 {
     coir_time until = op->until == ONCE ? COIR_NEVER : real_until(op->until);
-    struct coir_scope_opts opts = {.until = until, .shield = op->how};
-    bool plain = until.ns == COIR_NEVER.ns && !opts.shield;
-    int result = coir_scope_open(&real.scope[f][real.depth[f]], plain ? NULL : &opts);
-    real.depth[f] += result == 0;
-    return result;
+    coir_scope_open(&real.scope[f][real.depth[f]++], until, op->how);
+    return 0;
 }
 
-static int real_close(int f)
+static int real_result(int f, int ending, int last)
+{
+    switch (ending) {
+    case SUCCEED: return 10 + f;
+    case FAIL: return -200 - f;
+    case SAY_CANCELLED: return COIR_CANCELLED;
+    default: return last < 0 && last != SKIPPED ? last : 0;
+    }
+}
+
+static int real_close(int f, const struct op *op, int last)
 {
     if (real.depth[f] == 0)
         return SKIPPED;
-    int result = coir_scope_close(&real.scope[f][real.depth[f] - 1]);
+    int result = coir_scope_end(&real.scope[f][real.depth[f] - 1], real_result(f, op->how, last));
     real.depth[f]--;
     return result;
 }
@@ -90,18 +101,19 @@ static int real_scope_cancel(const struct op *op)
 {
     if (op->other >= real.depth[op->who])
         return SKIPPED;
-    return coir_scope_cancel(&real.scope[op->who][op->other]);
+    return coir_scope_cancel(&real.scope[op->who][op->other], REASONS[op->until]);
 }
 
-static int real_join_all(const coir_fiber *both, coir_time until, int *value)
+static int real_several(int kind, const coir_fiber *both, coir_time until, int *value)
 {
     int values[2] = {UNTOUCHED, UNTOUCHED};
-    int result = coir_join_all(both, 2, values, until);
-    *value = result == 0 || values[0] != values[1] ? values[0] * 1000 + values[1] : values[0];
+    int result = (kind == RACE ? coir_race : coir_join_all)(both, 2, values, until);
+    bool untouched = values[0] == UNTOUCHED && values[1] == UNTOUCHED;
+    *value = untouched ? UNTOUCHED : values[0] * 1000 + values[1];
     return result;
 }
 
-static int real_do(int f, const struct op *op, int *value)
+static int real_do(int f, const struct op *op, int last, int *value)
 {
     coir_time until = real_until(op->until);
     coir_fiber both[] = {real.handle[op->who], real.handle[op->other]};
@@ -113,42 +125,34 @@ static int real_do(int f, const struct op *op, int *value)
     case SPAWN: return real_spawn(op);
     case JOIN: return coir_join(both[0], value, until);
     case JOIN_ANY: return coir_join_any(both, 2, value, until);
-    case JOIN_ALL: return real_join_all(both, until, value);
-    case RACE: return coir_race(both, 2, value, until);
-    case CANCEL: return coir_cancel(both[0]);
+    case JOIN_ALL:
+    case RACE: return real_several(op->kind, both, until, value);
+    case FINISH: return coir_finish(both[0], REASONS[1], value);
+    case CANCEL: return coir_cancel(both[0], REASONS[op->until]);
+    case ASK: return coir_cancelled(value);
     case OPEN: return real_open(f, op);
-    case CLOSE: return real_close(f);
+    case CLOSE: return real_close(f, op, last);
     default: return real_scope_cancel(op);
     }
-}
-
-static int real_ending(int f, int last)
-{
-    static const int RESULTS[] = {[SUCCEED] = 10, [FAIL] = -200, [SAY_STOPPED] = STOPPED};
-    int ending = real.program->ending[f];
-    if (ending == SAY_LAST)
-        return last < 0 && last != SKIPPED ? last : 0;
-    return RESULTS[ending] + (ending == SUCCEED ? f : ending == FAIL ? -f : 0);
 }
 
 static int real_main(void *arg)
 {
     static const struct op close = {.kind = CLOSE};
     int f = (int)((coir_fiber *)arg - real.handle), last = 0;
-    if (real.handle[f].generation == 0)
+    if (real.handle[f].sched == 0)
         real.handle[f] = coir_self();
     real_line(BEGIN, f);
     for (int i = 0; i < real.program->ops[f] || real.depth[f] > 0; i++) {
         const struct op *op = i < real.program->ops[f] ? &real.program->op[f][i] : &close;
         int value = UNTOUCHED;
-        last = real_do(f, op, &value);
+        last = real_do(f, op, last, &value);
         struct line *line = real_line(op->kind, f);
         line->result = last;
         line->value = value;
     }
-    int result = real_ending(f, last);
+    int result = real_result(f, real.program->ending[f], last);
     real_line(END, f)->result = result;
-    real.alive[f] = false;
     return result;
 }
 
@@ -163,6 +167,7 @@ static int real_queue(const struct coir_sched *sched, int turn)
     for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next, i++) {
         int f = (int)((coir_fiber *)fiber->arg - real.handle), batch = -1;
         real.record[f] = fiber;
+        real.seen[f] = (coir_fiber){cr_fiber_number(fiber), fiber->slot, sched->slots.sched};
         digits |= (f + 1) << 3 * i;
         if (!same || i >= real.model->turn[turn].ready)
             continue;
@@ -187,7 +192,7 @@ static struct cr_fiber **real_pick(struct coir_sched *sched)
         link = &sched->ready;
     for (int f = 0; f < real.next; f++) {
         const struct cr_fiber *fiber = real.record[f];
-        if (!real.alive[f])
+        if (!real_alive(f))
             continue;
         value |= (fiber->stop != 0) << (2 * FIBERS + f) | (fiber->wait != NULL) << (FIBERS + f) |
                  (fiber->timer.deadline_ns != UINT64_MAX) << f;
@@ -198,31 +203,30 @@ static struct cr_fiber **real_pick(struct coir_sched *sched)
     return link;
 }
 
-static void real_ignore(const char *line, void *arg)
+/* Counts the fibers that a report names. */
+static void real_report(const char *line, void *arg)
 {
-    (void)line;
     (void)arg;
+    real.reported = strncmp(line, "  ", 2) ? 0 : real.reported + 1;
 }
 
 static void real_make(void)
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .stack_size = STACK};
-    opts.report = real_ignore;
+    opts.report = real_report;
     CHECK_EQ(coir_sched_new(&real.sched, &opts), 0);
     real.sched->pick = real_pick;
 }
 
-static void real_abandon(void)
+static void real_abandon(int left)
 {
-    int left = 0;
-    for (int f = 0; f < FIBERS; f++)
-        left += real.alive[f];
     if (left > 0)
         trace_add(&progress->trace, ABANDONED, 0)->result = left;
 }
 
 static void real_free(void)
 {
+    real.reported = 0;
     coir_sched_free(real.sched);
     real.sched = NULL;
 }
@@ -232,11 +236,11 @@ static bool real_stop_all(void)
 {
     real_line(STANDSTILL, 0);
     for (int f = 0; f < real.next; f++)
-        if (real.alive[f])
-            cr_scope_stop(real.record[f]);
+        if (real_alive(f))
+            CHECK_EQ(coir_cancel(real.seen[f], COIR_CANCELLED), 0);
     for (int f = 0; f < real.next; f++)
         for (int d = 0; d < real.depth[f]; d++)
-            CHECK_EQ(coir_scope_cancel(&real.scope[f][d]), 0);
+            CHECK_EQ(coir_scope_cancel(&real.scope[f][d], COIR_CANCELLED), 0);
     return real.sched->ready;
 }
 
@@ -249,7 +253,7 @@ static void real_check_left(void)
         real_line(LEFT, f)->result = joined < 0 ? joined : result;
     }
     uint32_t unused = 0;
-    for (uint32_t i = sched->slots.free; i != 0; i = (uint32_t)sched->slots.at[i].result)
+    for (uint32_t i = sched->slots.free; i != 0; i = sched->slots.at[i].next)
         unused++;
     CHECK_EQ(unused, sched->slots.count ? sched->slots.count - 1 : 0);
     CHECK(sched->live == 0 && !sched->ready && sched->ready_end == &sched->ready);
@@ -257,8 +261,10 @@ static void real_check_left(void)
     CHECK(sched->shields == 0 && !cr_sched_self);
     for (int f = 0; f < real.next && !CR_SAN_ADDRESS; f++) {
         const struct cr_fiber *fiber = real.record[f];
-        CHECK(cr_list_empty(&fiber->joiners) && !fiber->wait && !fiber->scope && !fiber->home);
-        CHECK(!fiber->stop && !fiber->marks && fiber->timer.place == CR_TIMER_OUT);
+        CHECK(cr_list_empty(&fiber->joiners) && !fiber->wait && fiber->scope == &fiber->own);
+        CHECK(cr_scope_is_plain(&fiber->own) && cr_list_empty(&fiber->own.children));
+        CHECK(!fiber->own.failure && !fiber->own.kept && !fiber->own.reason);
+        CHECK(!fiber->stop && fiber->timer.place == CR_TIMER_OUT);
     }
 }
 
@@ -269,7 +275,7 @@ static void real_run(const struct program *program, const struct model *model)
         real_make();
     real.program = program;
     real.model = model;
-    memset(real.alive, 0, sizeof real.alive);
+    memset(real.seen, 0, sizeof real.seen);
     memset(real.handle, 0, sizeof real.handle);
     memset(real.depth, 0, sizeof real.depth);
     real.next = real.turns = progress->trace.count = 0;
@@ -280,13 +286,13 @@ static void real_run(const struct program *program, const struct model *model)
         if (turn == program->free_at) {
             real_line(FREED, 0);
             real_free();
-            real_abandon();
+            real_abandon(real.reported);
             return;
         }
         if (coir_sched_deadline(real.sched).ns != COIR_NEVER.ns) {
             CHECK(coir_sched_step(real.sched, 1) >= 0);
         } else if (!real_stop_all()) {
-            real_abandon();
+            real_abandon((int)real.sched->live);
             real_free();
             return;
         }

@@ -50,7 +50,7 @@ static void take(struct place *place)
         CHECK(place->cycle != cycle || done);
         refused++;
     } else {
-        CHECK(result == COIR_IN || result == -ETIMEDOUT); /* another one has read it */
+        CHECK(result == COIR_IN || result == COIR_TIMED_OUT); /* another one has read it */
     }
 }
 

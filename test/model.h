@@ -1,5 +1,5 @@
-/* What doc/semantics.md promises of fibers and scopes, as a plain simulation: it asks the whole
- * tree whenever a fiber may be stopped, and keeps everything in short arrays. It runs a program
+/* What doc/semantics.md promises of fibers and scopes, as a plain simulation: it looks at the whole
+ * tree whenever something is cancelled, and keeps everything in short arrays. It runs a program
  * (program.h) with given choices of who is next, and tells what happens.
  *
  * Where the promises leave the order open, of those that one event makes ready, it takes any: they
@@ -9,21 +9,25 @@
 
 #include "program.h"
 
+#include <coir.h>
 #include <errno.h>
 
-enum { CHOICES = 96, TURNS = 192, NO_TIME = 0xffff };
-enum { OUT_OF_TIME = -ETIMEDOUT, STOPPED = -ECANCELED };
+enum { CHOICES = 96, TURNS = 192, NO_TIME = 0xffff, ROOT = -1 };
+enum { OUT_OF_TIME = COIR_TIMED_OUT, CANCELLED = COIR_CANCELLED };
 
 enum state { ABSENT, READY, PARKED, ENDED };
 
 /* Where a fiber is in its operation. */
 enum phase { START, YIELDED, SPENT, TRIED, REFUSED, WAITED, LOSERS };
 
+enum cancel { NOT, BY_ITSELF, FROM_OUTSIDE };
+
+/* A fiber's own scope has its number; its parent is the `outer` of that. */
 struct model_fiber {
     enum state state;
-    bool known, keeps, kept, told, raced; /* known: somebody has its handle; kept: its result is */
-    int home;                             /* the scope it is a child of, or -1 */
-    int scope[OPS + 1], depth;
+    bool known, keeps, kept; /* known: somebody has its handle; kept: its result is */
+    bool failed, daemon;
+    int scope[OPS + 1], depth; /* that it has opened */
     int op, last;
     enum phase phase;
     int until, order;            /* its deadline, NO_TIME: none; when it was armed */
@@ -31,20 +35,21 @@ struct model_fiber {
     int decided;                 /* of a race that waits for its losers */
     int watched[2], over[2], error; /* over: 1 when that one has ended */
     int got[2];
-    int batch, result;
+    int batch, result, ended; /* ended: as how manyeth */
 };
 
 struct model_scope {
-    int owner, outer; /* outer: the next of its owner's, or -1 */
-    bool open, shield, cancelled, expired;
-    int failure, until, order;
+    int owner, outer;
+    bool open, shield, limit, ending, cut;
+    enum cancel cancel;
+    int reason, failure, until, order;
 };
 
 struct model {
     const struct program *program;
     struct model_fiber fiber[FIBERS];
     struct model_scope scope[SCOPES];
-    int queue[FIBERS], ready, scopes, next, now, orders, batch;
+    int queue[FIBERS], ready, scopes, next, now, orders, batch, ends;
     bool freeing;
     int choices, turns;
     uint8_t choice[CHOICES], ways[CHOICES]; /* what was chosen, of how many */
@@ -54,35 +59,20 @@ struct model {
     struct trace trace;
 };
 
-/* ---- who is stopped */
-
-static bool model_told(const struct model *m, int f);
-
-static bool model_inside(const struct model *m, int s)
+static bool model_alive(const struct model *m, int f)
 {
-    const struct model_scope *scope = &m->scope[s];
-    if (scope->cancelled || scope->expired || scope->failure)
-        return true;
-    if (scope->shield)
-        return false;
-    return scope->outer >= 0 ? model_inside(m, scope->outer) : model_told(m, scope->owner);
+    return m->fiber[f].state == READY || m->fiber[f].state == PARKED;
 }
 
-static bool model_told(const struct model *m, int f)
+static int model_innermost(const struct model *m, int f)
 {
     const struct model_fiber *fiber = &m->fiber[f];
-    return fiber->told || (fiber->home >= 0 && model_inside(m, fiber->home));
+    return fiber->depth ? fiber->scope[fiber->depth - 1] : f;
 }
 
 static bool model_stopped(const struct model *m, int f)
 {
-    const struct model_fiber *fiber = &m->fiber[f];
-    return fiber->depth ? model_inside(m, fiber->scope[fiber->depth - 1]) : model_told(m, f);
-}
-
-static bool model_alive(const struct model *m, int f)
-{
-    return m->fiber[f].state == READY || m->fiber[f].state == PARKED;
+    return m->scope[model_innermost(m, f)].cancel != NOT;
 }
 
 static struct line *model_line(struct model *m, int kind, int f)
@@ -138,18 +128,11 @@ static const struct op *model_op(const struct model *m, int f)
     return fiber->depth ? &close : &end;
 }
 
-/* Whether a stop or a deadline ends what it is parked in. */
+/* Whether a cancel or a deadline ends what it is parked in. */
 static bool model_is_firm(const struct model *m, int f)
 {
-    return model_op(m, f)->kind == CLOSE || m->fiber[f].phase == LOSERS;
-}
-
-/* Something was stopped: whoever waits in a stopped place is told. */
-static void model_deliver(struct model *m)
-{
-    for (int f = 0; f < FIBERS; f++)
-        if (m->fiber[f].state == PARKED && !model_is_firm(m, f) && model_stopped(m, f))
-            model_wake(m, f, STOPPED);
+    int kind = model_op(m, f)->kind;
+    return kind == CLOSE || kind == END || kind == FINISH || m->fiber[f].phase == LOSERS;
 }
 
 /* Begins a wait: once, refused, or parked. */
@@ -160,6 +143,90 @@ static bool model_wait(struct model *m, int f, int until)
     if (model_stopped(m, f))
         return model_rest(m, f, REFUSED);
     return model_park(m, f, until == NEVER ? NO_TIME : until, WAITED);
+}
+
+/* ---- cancels */
+
+/* What is inside of something cancelled is cancelled, with the same reason, but for shields. */
+static void model_spread(struct model *m)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (int s = 0; s < m->scopes; s++) {
+            struct model_scope *scope = &m->scope[s];
+            int outer = scope->outer;
+            bool reached = outer == ROOT ? m->freeing : m->scope[outer].cancel != NOT;
+            if (!scope->open || scope->cancel || scope->shield || !reached)
+                continue;
+            scope->cancel = FROM_OUTSIDE;
+            scope->reason = outer == ROOT ? CANCELLED : m->scope[outer].reason;
+            more = true;
+        }
+    }
+    for (int f = 0; f < FIBERS; f++)
+        if (m->fiber[f].state == PARKED && !model_is_firm(m, f) && model_stopped(m, f))
+            model_wake(m, f, CANCELLED);
+}
+
+static void model_cancel(struct model *m, int s, int reason)
+{
+    if (m->scope[s].cancel)
+        return;
+    m->scope[s].cancel = BY_ITSELF;
+    m->scope[s].reason = reason;
+    model_spread(m);
+}
+
+static void model_fail(struct model *m, int s, int result)
+{
+    if (s == ROOT || m->scope[s].failure)
+        return;
+    m->scope[s].failure = result;
+    model_cancel(m, s, result);
+}
+
+/* Whether a result says no more than that a cancel has cut it short. */
+static bool model_excuses(const struct model_scope *scope, int result)
+{
+    return scope->cancel && !scope->failure && (result == CANCELLED || result == scope->reason);
+}
+
+/* ---- children */
+
+static bool model_has(const struct model *m, int s, bool daemons)
+{
+    for (int f = 0; f < FIBERS; f++)
+        if (model_alive(m, f) && m->scope[f].outer == s && m->fiber[f].daemon == daemons)
+            return true;
+    return false;
+}
+
+static void model_end_daemons(struct model *m, int s)
+{
+    for (int f = 0; f < FIBERS; f++)
+        if (model_alive(m, f) && m->scope[f].outer == s && m->fiber[f].daemon)
+            model_cancel(m, f, 0);
+}
+
+/* The first to end of those whose results a scope keeps, or -1. */
+static int model_first_kept(const struct model *m, int s)
+{
+    int first = -1;
+    for (int f = 0; f < FIBERS; f++)
+        if (m->fiber[f].kept && m->scope[f].outer == s &&
+            (first < 0 || m->fiber[f].ended < m->fiber[first].ended))
+            first = f;
+    return first;
+}
+
+/* What nobody took is the scope's. */
+static void model_drop_kept(struct model *m, int s)
+{
+    for (int f = model_first_kept(m, s); f >= 0; f = model_first_kept(m, s)) {
+        m->fiber[f].kept = false;
+        if (m->fiber[f].failed)
+            model_fail(m, s, m->fiber[f].result);
+    }
 }
 
 /* ---- the ends of fibers */
@@ -178,7 +245,7 @@ static void model_tell_watcher(struct model *m, int w, int f, int result)
         if (watcher->watched[i] == f && !watcher->over[i]) {
             watcher->over[i] = 1;
             watcher->got[i] = result;
-            watcher->error = result < 0 ? result : watcher->error;
+            watcher->error = watcher->error ? watcher->error : result < 0 ? result : 0;
             enough |= kind == JOIN_ANY || (kind == RACE && result >= 0);
         }
         left += !watcher->over[i];
@@ -187,163 +254,116 @@ static void model_tell_watcher(struct model *m, int w, int f, int result)
         model_wake(m, w, 0);
 }
 
-static bool model_is_watching(const struct model *m, int w)
+/* Whether a fiber watches several, among them f, which has not ended. */
+static bool model_is_watching(const struct model *m, int w, int f)
 {
+    const struct model_fiber *watcher = &m->fiber[w];
     const struct op *op = model_alive(m, w) ? model_op(m, w) : NULL;
-    bool many = op && (op->kind == JOIN_ANY || op->kind == JOIN_ALL || op->kind == RACE);
-    return many && m->fiber[w].phase != START;
+    if (!op || watcher->phase == START)
+        return false;
+    if (op->kind != JOIN_ANY && op->kind != JOIN_ALL && op->kind != RACE)
+        return false;
+    return (watcher->watched[0] == f && !watcher->over[0]) ||
+           (watcher->watched[1] == f && !watcher->over[1]);
 }
 
-static void model_tell_owner(struct model *m, int s)
+static bool model_is_joining(const struct model *m, int w, int f)
 {
-    struct model_fiber *owner = &m->fiber[m->scope[s].owner];
-    for (int f = 0; f < FIBERS; f++)
-        if (model_alive(m, f) && m->fiber[f].home == s)
-            return;
-    if (owner->state == PARKED && model_op(m, m->scope[s].owner)->kind == CLOSE &&
-        owner->scope[owner->depth - 1] == s)
-        model_wake(m, m->scope[s].owner, 0);
+    const struct model_fiber *joiner = &m->fiber[w];
+    if (joiner->state != PARKED || joiner->watched[0] != f)
+        return false;
+    return model_op(m, w)->kind == JOIN || model_op(m, w)->kind == FINISH;
+}
+
+/* Returns whether anybody waits for it, and in *taken whether one of them takes its result. */
+static bool model_deliver(struct model *m, int f, int result, bool *taken)
+{
+    bool claimed = false;
+    *taken = false;
+    for (int w = 0; w < FIBERS; w++)
+        if (model_is_watching(m, w, f)) {
+            model_tell_watcher(m, w, f, result);
+            claimed = true;
+        }
+    for (int w = 0; w < FIBERS; w++)
+        if (model_is_joining(m, w, f)) {
+            m->fiber[w].value = result;
+            model_wake(m, w, 0);
+            *taken = claimed = true;
+        }
+    return claimed;
+}
+
+/* A parent that waits for the last of its children, or of its daemons. */
+static void model_tell_parent(struct model *m, int s, bool daemon)
+{
+    if (model_has(m, s, daemon))
+        return;
+    if (s == ROOT) {
+        if (!daemon)
+            model_end_daemons(m, ROOT);
+        return;
+    }
+    int owner = m->scope[s].owner;
+    int kind = m->fiber[owner].state == PARKED ? model_op(m, owner)->kind : NONE;
+    if (m->scope[s].ending && (kind == CLOSE || kind == END) && model_innermost(m, owner) == s)
+        model_wake(m, owner, 0);
 }
 
 static void model_end(struct model *m, int f, int result)
 {
     struct model_fiber *fiber = &m->fiber[f];
-    bool joined = false, excused = fiber->raced || (result == STOPPED && model_told(m, f));
+    int parent = m->scope[f].outer;
+    bool cut = result < 0 && model_excuses(&m->scope[f], result), taken;
     m->batch++;
     fiber->state = ENDED;
     fiber->result = result;
-    for (int w = 0; w < FIBERS; w++)
-        if (model_is_watching(m, w))
-            model_tell_watcher(m, w, f, result);
-    for (int w = 0; w < FIBERS; w++) {
-        bool waits = m->fiber[w].state == PARKED && model_op(m, w)->kind == JOIN;
-        if (!waits || m->fiber[w].watched[0] != f)
-            continue;
-        m->fiber[w].value = result;
-        model_wake(m, w, 0);
-        joined = true;
-    }
-    fiber->kept = fiber->keeps && !joined;
-    if (fiber->home < 0)
-        return;
-    struct model_scope *scope = &m->scope[fiber->home];
-    if (result < 0 && !excused && !scope->failure) {
-        scope->failure = result;
-        model_deliver(m);
-    }
-    model_tell_owner(m, fiber->home);
+    fiber->failed = result < 0 && !cut;
+    fiber->ended = m->ends++;
+    bool claimed = model_deliver(m, f, result, &taken);
+    bool ending = parent != ROOT && m->scope[parent].ending;
+    fiber->kept = fiber->keeps && !taken;
+    m->scope[f].open = false;
+    if (fiber->failed && !claimed && (!fiber->keeps || ending))
+        model_fail(m, parent, result);
+    if (cut && parent != ROOT)
+        m->scope[parent].cut |= m->scope[parent].cancel != NOT;
+    model_tell_parent(m, parent, fiber->daemon);
 }
 
 /* ---- spawn */
 
-static void model_make(struct model *m, int how, int home)
+static void model_make(struct model *m, int how, int parent)
 {
     int f = m->next++;
     struct model_fiber *fiber = &m->fiber[f];
     fiber->keeps = !(how & (BARE | DETACHED));
     fiber->known = !(how & BARE);
-    fiber->home = home;
+    fiber->daemon = how & DAEMON;
     fiber->op = -1;
+    m->scope[f] = (struct model_scope){.owner = f, .outer = parent, .open = true, .until = NO_TIME};
     m->batch++;
     model_ready(m, f);
 }
 
 static int model_spawn(struct model *m, int f, const struct op *op)
 {
-    const struct model_fiber *fiber = &m->fiber[f], *who = &m->fiber[op->who];
-    int home = fiber->depth ? fiber->scope[fiber->depth - 1] : fiber->home;
+    const struct model_fiber *who = &m->fiber[op->who];
+    int parent = op->how & DETACHED ? ROOT : model_innermost(m, f);
     if (m->next == m->program->count || (op->how & NAMED && op->other >= who->depth))
         return SKIPPED;
-    if (op->how & DETACHED) {
-        home = -1;
-    } else {
+    if (!(op->how & DETACHED)) {
         if (op->how & NAMED)
-            home = who->scope[op->other];
-        if (model_stopped(m, f) || (home >= 0 && model_inside(m, home)))
-            return STOPPED;
+            parent = who->scope[op->other];
+        if (model_stopped(m, f))
+            return CANCELLED;
     }
-    if (m->freeing && home < 0)
-        return STOPPED;
-    model_make(m, op->how, home);
+    while (parent != ROOT && m->scope[parent].limit && !m->scope[parent].cancel)
+        parent = m->scope[parent].outer;
+    if (parent == ROOT ? m->freeing : m->scope[parent].cancel != NOT)
+        return CANCELLED;
+    model_make(m, op->how, parent);
     return 0;
-}
-
-/* ---- several at once */
-
-/* The result of an ended fiber is taken by the first who joins it. */
-static void model_take(struct model *m, int f)
-{
-    if (f >= 0)
-        m->fiber[f].kept = false;
-}
-
-static int model_watch(struct model *m, int f, const struct op *op)
-{
-    struct model_fiber *fiber = &m->fiber[f];
-    fiber->watched[0] = op->who;
-    fiber->watched[1] = op->other;
-    fiber->error = 0;
-    for (int i = 0; i < 2; i++) {
-        if (model_is_gone(m, fiber->watched[i]) && op->kind != RACE)
-            return -ESRCH;
-        if (fiber->watched[i] == f)
-            return -EDEADLK;
-    }
-    for (int i = 0; i < 2; i++) {
-        struct model_fiber *other = &m->fiber[fiber->watched[i]];
-        bool gone = model_is_gone(m, fiber->watched[i]);
-        fiber->over[i] = !model_alive(m, fiber->watched[i]) || gone;
-        fiber->got[i] = gone ? -ESRCH : other->result;
-        if (fiber->over[i] && fiber->got[i] < 0)
-            fiber->error = fiber->got[i];
-        if (!fiber->over[i] && op->kind == RACE)
-            other->raced = true;
-        if (gone)
-            fiber->watched[i] = -1; /* its handle never was, or is nobody's any more */
-    }
-    return 0;
-}
-
-/* The lowest that has ended, of a race with success; 2: none. */
-static int model_first(const struct model_fiber *fiber, int kind)
-{
-    for (int i = 0; i < 2; i++)
-        if (fiber->over[i] && (kind != RACE || fiber->got[i] >= 0))
-            return i;
-    return 2;
-}
-
-static bool model_begin_many(struct model *m, int f, const struct op *op)
-{
-    struct model_fiber *fiber = &m->fiber[f];
-    fiber->outcome = model_watch(m, f, op);
-    if (fiber->outcome < 0)
-        return true;
-    bool all = fiber->over[0] && fiber->over[1];
-    if (all || (op->kind != JOIN_ALL && model_first(fiber, op->kind) < 2))
-        return model_rest(m, f, SPENT);
-    return model_wait(m, f, op->until);
-}
-
-/* A race has its outcome: the others are stopped, and it waits until they have ended. */
-static bool model_finish_race(struct model *m, int f)
-{
-    struct model_fiber *fiber = &m->fiber[f];
-    fiber->value = UNTOUCHED;
-    if (fiber->outcome == 0) {
-        int winner = model_first(fiber, RACE);
-        fiber->outcome = winner < 2 ? winner : fiber->error;
-        fiber->value = winner < 2 ? fiber->got[winner] : fiber->error;
-    }
-    m->batch++;
-    for (int i = 0; i < 2; i++)
-        if (!fiber->over[i])
-            m->fiber[fiber->watched[i]].told = true;
-    model_deliver(m);
-    if (fiber->over[0] && fiber->over[1])
-        return true;
-    fiber->decided = fiber->outcome;
-    return model_park(m, f, NO_TIME, LOSERS);
 }
 
 #endif

@@ -4,71 +4,25 @@
 #ifndef TEST_MODEL_RUN_H
 #define TEST_MODEL_RUN_H
 
-#include "model.h"
+#include "model_many.h"
 
-/* ---- operations */
+/* ---- other operations */
 
-static int model_open(struct model *m, int f, const struct op *op)
+static int model_cancel_fiber(struct model *m, const struct op *op)
 {
-    struct model_fiber *fiber = &m->fiber[f];
-    struct model_scope *scope = &m->scope[m->scopes];
-    *scope = (struct model_scope){.owner = f, .open = true, .shield = op->how, .until = NO_TIME};
-    scope->outer = fiber->depth ? fiber->scope[fiber->depth - 1] : -1;
-    if (op->until != ONCE && op->until != NEVER) {
-        scope->until = op->until;
-        scope->order = m->orders++;
-    }
-    fiber->scope[fiber->depth++] = m->scopes++;
-    return 0;
-}
-
-static bool model_has_children(const struct model *m, int s)
-{
-    for (int f = 0; f < FIBERS; f++)
-        if (model_alive(m, f) && m->fiber[f].home == s)
-            return true;
-    return false;
-}
-
-/* Waits as long as there are children. */
-static bool model_close(struct model *m, int f)
-{
-    struct model_fiber *fiber = &m->fiber[f];
-    if (fiber->depth == 0) {
-        fiber->outcome = SKIPPED;
-        return true;
-    }
-    int s = fiber->scope[fiber->depth - 1];
-    struct model_scope *scope = &m->scope[s];
-    if (model_has_children(m, s))
-        return model_park(m, f, NO_TIME, WAITED);
-    bool stopped = model_inside(m, s);
-    scope->open = false;
-    fiber->depth--;
-    fiber->outcome = scope->failure ? scope->failure
-                     : scope->expired ? OUT_OF_TIME : stopped ? STOPPED : 0;
-    return true;
-}
-
-static int model_scope_cancel(struct model *m, const struct op *op)
-{
-    const struct model_fiber *who = &m->fiber[op->who];
-    if (op->other >= who->depth)
-        return SKIPPED;
-    m->batch++;
-    m->scope[who->scope[op->other]].cancelled = true;
-    model_deliver(m);
-    return 0;
-}
-
-static int model_cancel(struct model *m, int f)
-{
-    if (model_is_gone(m, f) || !model_alive(m, f))
+    if (model_is_gone(m, op->who) || !model_alive(m, op->who))
         return -ESRCH;
     m->batch++;
-    m->fiber[f].told = true;
-    model_deliver(m);
+    model_cancel(m, op->who, REASONS[op->until]);
     return 0;
+}
+
+static int model_ask(const struct model *m, int f, int *value)
+{
+    if (!model_stopped(m, f))
+        return 0;
+    *value = m->scope[model_innermost(m, f)].reason;
+    return 1;
 }
 
 static int model_wake_up(struct model *m, int f)
@@ -89,17 +43,21 @@ static bool model_join(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];
     fiber->watched[0] = op->who;
-    if (model_is_gone(m, op->who))
+    if (model_is_gone(m, op->who)) {
         fiber->outcome = -ESRCH;
-    else if (op->who == f)
+    } else if (model_alive(m, op->who) && model_is_within(m, f, op->who)) {
         fiber->outcome = -EDEADLK;
-    else if (model_alive(m, op->who))
-        return model_wait(m, f, op->until);
-    else
+    } else if (model_alive(m, op->who)) {
+        if (op->kind == JOIN)
+            return model_wait(m, f, op->until);
+        m->batch++;
+        model_cancel(m, op->who, REASONS[1]);
+        return model_park(m, f, NO_TIME, WAITED);
+    } else {
         fiber->outcome = 0;
-    if (fiber->outcome == 0)
         fiber->value = m->fiber[op->who].result;
-    model_take(m, op->who);
+        model_take(m, op->who);
+    }
     return true;
 }
 
@@ -122,10 +80,12 @@ static bool model_begin(struct model *m, int f, const struct op *op)
     case SLEEP: return model_sleep(m, f, op);
     case WAKE: return *outcome = model_wake_up(m, op->who), true;
     case SPAWN: return *outcome = model_spawn(m, f, op), true;
-    case JOIN: return model_join(m, f, op);
-    case CANCEL: return *outcome = model_cancel(m, op->who), true;
+    case JOIN:
+    case FINISH: return model_join(m, f, op);
+    case CANCEL: return *outcome = model_cancel_fiber(m, op), true;
+    case ASK: return *outcome = model_ask(m, f, &fiber->value), true;
     case OPEN: return *outcome = model_open(m, f, op), true;
-    case CLOSE: return model_close(m, f);
+    case CLOSE: return model_close(m, f, op);
     case SCOPE_CANCEL: return *outcome = model_scope_cancel(m, op), true;
     default: return model_begin_many(m, f, op);
     }
@@ -139,11 +99,11 @@ static bool model_resume(struct model *m, int f)
     if (fiber->phase == TRIED && stopped)
         return model_rest(m, f, REFUSED);
     if (fiber->phase == YIELDED)
-        fiber->outcome = stopped ? STOPPED : 0;
+        fiber->outcome = stopped ? CANCELLED : 0;
     else if (fiber->phase == TRIED)
         fiber->outcome = OUT_OF_TIME;
     else if (fiber->phase == REFUSED)
-        fiber->outcome = STOPPED;
+        fiber->outcome = CANCELLED;
     else if (fiber->phase == SPENT)
         fiber->outcome = 0;
     return true;
@@ -154,21 +114,19 @@ static bool model_finish(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];
     if (op->kind == CLOSE && fiber->phase == WAITED)
-        return model_close(m, f);
+        return model_close(m, f, op);
     if (op->kind == RACE && fiber->phase == LOSERS) {
         fiber->outcome = fiber->decided;
     } else if (op->kind == RACE && fiber->phase != START) {
         if (!model_finish_race(m, f))
             return false;
     }
-    if (op->kind == RACE && fiber->phase != START)
-        for (int i = 0; i < 2; i++)
-            model_take(m, fiber->watched[i]);
+    bool raced = op->kind == RACE && fiber->phase != START;
     if (op->kind == JOIN_ANY && fiber->outcome == 0) {
         fiber->outcome = model_first(fiber, JOIN_ANY);
         fiber->value = fiber->got[fiber->outcome];
         model_take(m, fiber->watched[fiber->outcome]);
-    } else if (op->kind == JOIN_ALL && fiber->outcome == 0) {
+    } else if (raced || (op->kind == JOIN_ALL && fiber->outcome == 0)) {
         fiber->value = fiber->got[0] * 1000 + fiber->got[1];
         model_take(m, fiber->watched[0]);
         model_take(m, fiber->watched[1]);
@@ -176,15 +134,16 @@ static bool model_finish(struct model *m, int f, const struct op *op)
     return true;
 }
 
-static int model_ending(const struct model *m, int f)
+/* The fiber's function has returned; true when it has ended with its children. */
+static bool model_go_to_end(struct model *m, int f)
 {
-    int last = m->fiber[f].last;
-    switch (m->program->ending[f]) {
-    case SUCCEED: return 10 + f;
-    case FAIL: return -200 - f;
-    case SAY_STOPPED: return STOPPED;
-    default: return last < 0 && last != SKIPPED ? last : 0;
-    }
+    int result = model_result(m, f, m->program->ending[f]);
+    if (m->fiber[f].phase == START)
+        model_line(m, END, f)->result = result;
+    if (!model_settle(m, f, f, result))
+        return false;
+    model_end(m, f, m->fiber[f].outcome);
+    return true;
 }
 
 /* Runs a fiber until it parks, rests or ends. */
@@ -199,9 +158,7 @@ static void model_go(struct model *m, int f)
     for (;;) {
         const struct op *op = model_op(m, f);
         if (op->kind == END) {
-            int result = model_ending(m, f);
-            model_line(m, END, f)->result = result;
-            model_end(m, f, result);
+            model_go_to_end(m, f);
             return;
         }
         if (fiber->phase == START)
@@ -247,11 +204,8 @@ static void model_expire(struct model *m, int which)
         model_wake(m, which, model_op(m, which)->kind == SLEEP ? 0 : OUT_OF_TIME);
         return;
     }
-    struct model_scope *scope = &m->scope[which - FIBERS];
-    scope->until = NO_TIME;
-    scope->expired = !model_inside(m, which - FIBERS);
-    if (scope->expired)
-        model_deliver(m);
+    m->scope[which - FIBERS].until = NO_TIME;
+    model_cancel(m, which - FIBERS, OUT_OF_TIME);
 }
 
 /* Who is next: the given choice, or the first where none is given. */
@@ -323,41 +277,50 @@ static int model_live(const struct model *m)
     return live;
 }
 
-/* Stops every fiber and, with `scopes`, what is under shields too. */
-static void model_stop_all(struct model *m, bool scopes)
+/* What is left stands still: everything is cancelled; while the scheduler is freed, shields are
+ * broken. */
+static void model_cancel_all(struct model *m)
 {
     m->batch++;
-    for (int f = 0; f < FIBERS; f++)
-        m->fiber[f].told |= model_alive(m, f) && (scopes || m->fiber[f].home < 0);
-    for (int s = 0; scopes && s < m->scopes; s++)
-        if (m->freeing)
-            m->scope[s].shield = false;
-        else
-            m->scope[s].cancelled |= m->scope[s].open;
-    model_deliver(m);
+    for (int s = 0; m->freeing && s < m->scopes; s++) {
+        struct model_scope *scope = &m->scope[s];
+        if (!scope->open || scope->cancel)
+            continue;
+        scope->cancel = FROM_OUTSIDE;
+        scope->reason = CANCELLED;
+    }
+    for (int f = 0; f < FIBERS && !m->freeing; f++)
+        if (model_alive(m, f))
+            model_cancel(m, f, CANCELLED);
+    for (int f = 0; f < FIBERS && !m->freeing; f++)
+        for (int d = 0; d < m->fiber[f].depth; d++)
+            model_cancel(m, m->fiber[f].scope[d], CANCELLED);
+    model_spread(m);
 }
 
-/* When all that is left stands still, all is stopped. */
 static void model_run(struct model *m, const struct program *program)
 {
     m->program = program;
-    m->ready = m->scopes = m->next = m->now = m->orders = m->batch = 0;
+    m->ready = m->next = m->now = m->orders = m->batch = m->ends = 0;
+    m->scopes = FIBERS;
     m->freeing = false;
     m->choices = m->turns = m->trace.count = 0;
     memset(m->fiber, 0, sizeof m->fiber);
+    memset(m->scope, 0, sizeof m->scope);
     while (m->next < program->initial)
-        model_make(m, 0, -1);
+        model_make(m, 0, ROOT);
     for (int turn = 1; model_live(m) > 0; turn++) {
         if (turn == program->free_at) {
             model_line(m, FREED, 0);
             m->freeing = true;
-            model_stop_all(m, false);
+            m->batch++;
+            model_spread(m);
         }
         if (model_turn(m))
             continue;
         if (!m->freeing)
             model_line(m, STANDSTILL, 0);
-        model_stop_all(m, true);
+        model_cancel_all(m);
         if (m->ready == 0)
             break;
     }

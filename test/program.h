@@ -11,23 +11,27 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIBERS = 4, OPS = 4, SCOPES = FIBERS * OPS };
+enum { FIBERS = 4, OPS = 4, SCOPES = FIBERS + FIBERS * OPS };
 
 /* Operations; the last three are not drawn but belong to each fiber. */
 enum kind {
-    YIELD, PARK, SLEEP, WAKE, SPAWN, JOIN, JOIN_ANY, JOIN_ALL, RACE, CANCEL, OPEN, CLOSE,
-    SCOPE_CANCEL, KINDS, BEGIN = KINDS, END, NONE
+    YIELD, PARK, SLEEP, WAKE, SPAWN, JOIN, JOIN_ANY, JOIN_ALL, RACE, FINISH, CANCEL, ASK, OPEN,
+    CLOSE, SCOPE_CANCEL, KINDS, BEGIN = KINDS, END, NONE
 };
 
 /* `until`: once (0), an instant after the beginning of the run, or never. */
 enum { ONCE = 0, INSTANTS = 4, NEVER = 255 };
 
-/* `how` of a spawn. */
-enum { BARE = 1, DETACHED = 2, NAMED = 4 };
+/* `how` of a spawn, and of an open. */
+enum { BARE = 1, DETACHED = 2, NAMED = 4, DAEMON = 8 };
+enum { PLAIN = 0, SHIELD = 1, LIMIT = 2 };
 
-/* The end of a fiber: with success, with a failure of its own, with -ECANCELED, or with what its
- * last operation returned, if that was an error. */
-enum ending { SUCCEED, FAIL, SAY_STOPPED, SAY_LAST, ENDINGS };
+/* The result of a fiber's function, or of the code in a scope: success, a failure of its own,
+ * COIR_CANCELLED, or what the last operation returned, if that was an error. */
+enum ending { SUCCEED, FAIL, SAY_CANCELLED, SAY_LAST, ENDINGS };
+
+/* Of a cancel, by its `how`: enough, or two errors. */
+static const int REASONS[] = {0, -300, -301};
 
 struct op {
     uint8_t kind, how, until;
@@ -92,8 +96,9 @@ static inline uint8_t draw_until(uint64_t *state)
 
 static inline uint8_t draw_spawn(uint64_t *state)
 {
-    static const uint8_t HOW[] = {0, 0, 0, BARE, DETACHED, NAMED, NAMED, NAMED | BARE,
-                                  NAMED | DETACHED};
+    static const uint8_t HOW[] = {0, 0, 0, 0, BARE, BARE, DETACHED, NAMED, NAMED, NAMED | BARE,
+                                  NAMED | DETACHED, DAEMON, DAEMON | BARE, DAEMON | NAMED,
+                                  DAEMON | DETACHED};
     return HOW[draw(state, sizeof HOW)];
 }
 
@@ -120,8 +125,8 @@ static inline uint8_t draw_kind(uint64_t *state, int depth, int unborn)
 {
     static const uint8_t KIND[] = {YIELD, YIELD, PARK, PARK, SLEEP, SLEEP, WAKE, WAKE, SPAWN,
                                    SPAWN, SPAWN, SPAWN, JOIN, JOIN, JOIN_ANY, JOIN_ALL, RACE,
-                                   RACE, CANCEL, CANCEL, OPEN, OPEN, OPEN, CLOSE, CLOSE, CLOSE,
-                                   SCOPE_CANCEL};
+                                   RACE, FINISH, CANCEL, CANCEL, ASK, OPEN, OPEN, OPEN, CLOSE,
+                                   CLOSE, CLOSE, SCOPE_CANCEL};
     for (;;) {
         uint8_t kind = KIND[draw(state, sizeof KIND)];
         if ((kind != CLOSE || depth > 0) && (kind != SPAWN || unborn > 0))
@@ -135,16 +140,22 @@ static inline struct op draw_op(uint64_t *state, const struct program *program, 
     struct op op = {.kind = kind, .until = draw_until(state)};
     op.who = draw_other(state, program, fiber);
     op.other = draw_other(state, program, fiber);
-    if (op.kind == RACE) {
+    if (op.kind == RACE || op.kind == FINISH) {
         op.who = draw_racer(state, program, fiber);
         op.other = draw_racer(state, program, fiber);
     } else if (op.kind == SPAWN || op.kind == SCOPE_CANCEL) {
         op.how = draw_spawn(state);
         op.who = (uint8_t)draw(state, 1 + draw(state, (uint32_t)fiber + 1));
         op.other = draw(state, 4) == 0;
+        op.until = op.kind == SCOPE_CANCEL ? (uint8_t)draw(state, 3) : op.until;
     } else if (op.kind == OPEN) {
-        op.how = draw(state, 3) == 0;
+        static const uint8_t HOW[] = {PLAIN, PLAIN, PLAIN, SHIELD, SHIELD, LIMIT};
+        op.how = HOW[draw(state, sizeof HOW)];
         op.until = draw(state, 2) ? op.until : ONCE;
+    } else if (op.kind == CANCEL) {
+        op.until = (uint8_t)draw(state, 3);
+    } else if (op.kind == CLOSE) {
+        op.how = (uint8_t)draw(state, ENDINGS);
     } else if (op.kind == SLEEP) {
         op.until = (uint8_t)draw(state, 3);
     }
@@ -183,27 +194,39 @@ static inline const char *kind_name(int kind)
 {
     static const char *const NAMES[] = {
         "yield", "park", "sleep", "wake", "spawn", "join", "join_any", "join_all", "race",
-        "cancel", "open", "close", "scope_cancel", "begin", "end", "none", "turn", "standstill",
-        "freed", "abandoned", "left"};
+        "finish", "cancel", "ask", "open", "close", "scope_cancel", "begin", "end", "none", "turn",
+        "standstill", "freed", "abandoned", "left"};
     return NAMES[kind];
+}
+
+static inline const char *ending_name(int ending)
+{
+    static const char *const NAMES[] = {"success", "failure", "COIR_CANCELLED", "the last error"};
+    return NAMES[ending];
 }
 
 static inline void print_op(const struct op *op)
 {
     fprintf(stderr, "    %s", kind_name(op->kind));
-    if (op->kind == WAKE || op->kind == CANCEL || op->kind == JOIN)
+    if (op->kind == WAKE || op->kind == CANCEL || op->kind == JOIN || op->kind == FINISH)
         fprintf(stderr, " %d", op->who);
     if (op->kind == JOIN_ANY || op->kind == JOIN_ALL || op->kind == RACE)
         fprintf(stderr, " %d %d", op->who, op->other);
     if (op->kind == SCOPE_CANCEL || (op->kind == SPAWN && op->how & NAMED))
         fprintf(stderr, " scope %d of %d", op->other, op->who);
     if (op->kind == SPAWN)
-        fprintf(stderr, "%s%s", op->how & BARE ? " without handle" : "",
-                op->how & DETACHED ? " detached" : "");
+        fprintf(stderr, "%s%s%s", op->how & BARE ? " without handle" : "",
+                op->how & DETACHED ? " detached" : "", op->how & DAEMON ? " daemon" : "");
     if (op->kind == OPEN && op->how)
-        fprintf(stderr, " shield");
+        fprintf(stderr, op->how == SHIELD ? " shield" : " limit");
+    if (op->kind == CLOSE)
+        fprintf(stderr, " with %s", ending_name(op->how));
     if (op->kind == SLEEP)
         fprintf(stderr, " for %d", op->until);
+    else if (op->kind == CANCEL || op->kind == SCOPE_CANCEL)
+        fprintf(stderr, " because of %d", REASONS[op->until]);
+    else if (op->kind == CLOSE)
+        ;
     else if (op->kind == OPEN ? op->until != ONCE : op->until != NEVER)
         fprintf(stderr, " until %d", op->until);
     fputc('\n', stderr);
@@ -211,14 +234,13 @@ static inline void print_op(const struct op *op)
 
 static inline void print_program(const struct program *program)
 {
-    static const char *const ENDING[] = {"success", "failure", "-ECANCELED", "the last error"};
     fprintf(stderr, "program %llu: %d fibers, %d at the beginning",
             (unsigned long long)program->number, program->count, program->initial);
     if (program->free_at)
         fprintf(stderr, ", freed before turn %d", program->free_at);
     fputc('\n', stderr);
     for (int f = 0; f < program->count; f++) {
-        fprintf(stderr, "  fiber %d, ends with %s\n", f, ENDING[program->ending[f]]);
+        fprintf(stderr, "  fiber %d, ends with %s\n", f, ending_name(program->ending[f]));
         for (int i = 0; i < program->ops[f]; i++)
             print_op(&program->op[f][i]);
     }
@@ -228,7 +250,7 @@ static inline void print_line(const struct line *line)
 {
     fprintf(stderr, "  at %d: ", line->time);
     if (line->kind == TURN)
-        fprintf(stderr, "turn to %d; queue %o, told, parked, timed %03x\n", line->fiber,
+        fprintf(stderr, "turn to %d; queue %o, cancelled, parked, timed %03x\n", line->fiber,
                 (unsigned)line->result, (unsigned)line->value);
     else
         fprintf(stderr, "fiber %d: %s = %d, %d\n", line->fiber, kind_name(line->kind),

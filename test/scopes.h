@@ -29,8 +29,7 @@ static inline uint64_t now_ms(void)
 
 static inline void open_for(coir_scope *scope, int64_t length_ns)
 {
-    struct coir_scope_opts opts = {.until = coir_after(length_ns)};
-    CHECK_EQ(coir_scope_open(scope, &opts), 0);
+    coir_scope_open(scope, coir_after(length_ns), 0);
 }
 
 static inline void spawn_alone(int (*fn)(void *), void *arg)
@@ -41,9 +40,9 @@ static inline void spawn_alone(int (*fn)(void *), void *arg)
 static inline int own_scope(void *arg)
 {
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(sleep_ms, arg);
-    return coir_scope_close(&scope);
+    return coir_scope_end(&scope, 0);
 }
 
 static inline int fail_after(void *arg)

@@ -76,7 +76,7 @@ static inline int serve_echo(int fd, void *arg)
         if ((got = coir_write(fd, &byte, 1, COIR_NEVER)) != 1)
             break;
     }
-    server->cancelled += got == -ECANCELED;
+    server->cancelled += got == COIR_CANCELLED;
     server->ended++;
     return -EIO;
 }

@@ -1,6 +1,6 @@
 /* The shared library in a program that is not linked to it but loads it, runs fibers and unloads
  * it, as hosts do with plugins: nothing of it stays. */
-#include "coir.h"
+#include "coir_io.h"
 #include "test.h"
 
 #include <dlfcn.h>

@@ -4,6 +4,7 @@
 #include "fds.h"
 
 #include <coir_io.h>
+#include <coir_post.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -101,8 +102,9 @@ static int connect_beside_audits(void *arg)
     pair = fds_pipe(O_NONBLOCK);
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
     fds_start(&waiter, 1);
-    CHECK_EQ(connect_for_a_while(&fd), -ETIMEDOUT);
+    CHECK_EQ(connect_for_a_while(&fd), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(pair.in), 0);
+    CHECK_EQ(run_join(waiter.fiber), -EBADF);
     return unlink(there.sun_path);
 }
 
@@ -148,7 +150,8 @@ static int wait_beside_a_crowd_that_yields(void *arg)
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(9))};
     fds_start(&waiter, 1);
     close(pair.in);
-    return spin(&waiter);
+    CHECK_EQ(spin(&waiter), 0);
+    return run_join(waiter.fiber) == -EBADF ? 0 : 1;
 }
 
 /* proves: D18, D19 */
@@ -253,12 +256,12 @@ static int last_on_the_file_before(void *arg)
     char byte;
     (void)arg;
     CHECK_EQ(coir_adopt(old.in), 0);
-    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(old.in), 0);
     CHECK_EQ(dup2(own.in, old.in), old.in);
     CHECK_EQ(coir_adopt(old.in), 0);
     CHECK_EQ(dup2(next.in, old.in), old.in);
-    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     return 0;
 }
 
@@ -282,7 +285,7 @@ static int call_first(void *arg)
     (void)arg;
     CHECK_EQ(coir_adopt(own.in), 0);
     CHECK_EQ(dup2(next.in, own.in), own.in);
-    CHECK_EQ(coir_read(own.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(own.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     return 0;
 }
 

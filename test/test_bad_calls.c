@@ -6,6 +6,7 @@
 #include <coir_loop.h>
 #include <coir_buffer.h>
 #include <coir_net.h>
+#include <coir_post.h>
 #include <limits.h>
 
 static char byte;
@@ -44,7 +45,7 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(BARE_THREAD, coir_now, NO_SCHED, )                                                         \
     ROW(BARE_THREAD, coir_after, NO_SCHED, 1)                                                      \
     ROW(BARE_THREAD, coir_wake, NO_SCHED, fiber)                                                   \
-    ROW(BARE_THREAD, coir_cancel, NO_SCHED, fiber)                                                 \
+    ROW(BARE_THREAD, coir_cancel, NO_SCHED, fiber, 0)                                              \
     ROW(BARE_THREAD, coir_adopt, NO_SCHED, 0)                                                      \
     ROW(BARE_THREAD, coir_close, NO_SCHED, -1)                                                     \
     ROW(BARE_THREAD, coir_stats, NO_SCHED, &stats)                                                 \
@@ -81,7 +82,7 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(BESIDE_FIBERS, coir_connect, OUTSIDE, -1, NULL, 0, COIR_TRY)                               \
     ROW(BESIDE_FIBERS, coir_net_dial, OUTSIDE, "127.0.0.1:1", NULL, COIR_TRY)                      \
     ROW(BESIDE_FIBERS, coir_net_serve, OUTSIDE, -1, no_handler, NULL, NULL)                        \
-    ROW(BESIDE_FIBERS, coir_scope_open, OUTSIDE, &scope, NULL)                                     \
+    ROW(BESIDE_FIBERS, coir_scope_open, OUTSIDE, &scope, COIR_NEVER, 0)                            \
     ROW(IN_A_FIBER, coir_sched_run, IN_FIBER, here)                                                \
     ROW(IN_A_FIBER, coir_sched_step, IN_FIBER, here, 0)                                            \
     ROW(IN_A_FIBER, coir_sched_deadline, IN_FIBER, here)                                           \
@@ -163,12 +164,13 @@ TEST(test_each_mistake_says_what_it_is)
 
 static int forged(void *arg)
 {
-    static const coir_fiber HANDLES[] = {{0, 0}, {UINT32_MAX, UINT32_MAX}, {1, 0}, {77777, 1}};
+    static const coir_fiber HANDLES[] = {
+        {0, 0, 0}, {UINT64_MAX, UINT32_MAX, UINT32_MAX}, {1, 0, 1}, {1, 77777, 1}};
     (void)arg;
     for (int i = 0; i < 4; i++) {
         CHECK_EQ(coir_join(HANDLES[i], NULL, COIR_NEVER), -ESRCH);
         CHECK_EQ(coir_wake(HANDLES[i]), -ESRCH);
-        CHECK_EQ(coir_cancel(HANDLES[i]), -ESRCH);
+        CHECK_EQ(coir_cancel(HANDLES[i], COIR_CANCELLED), -ESRCH);
     }
     letter.fn = (void (*)(void *))(uintptr_t)1;
     for (uint32_t slot = 0; slot < 70; slot++)
@@ -277,7 +279,7 @@ static int no_bytes(void *arg)
         CHECK_EQ(coir_readv(in, &part, -1, COIR_NEVER), -EINVAL);
         CHECK_EQ(coir_readv(in, &part, INT_MAX, COIR_NEVER), -EINVAL);
         CHECK_EQ(coir_readv(in, NULL, 1, COIR_NEVER), -EFAULT);
-        CHECK_EQ(coir_read(in, &byte, 1, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(in, &byte, 1, coir_after(1)), COIR_TIMED_OUT);
     }
     return 0;
 }

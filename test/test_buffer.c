@@ -163,7 +163,7 @@ static int near_delimiters(void *arg)
     CHECK_EQ(coir_reader_until(&in, "a12b", 4, &text, COIR_NEVER), 16);
     put(pair.out, "x\r\n\r\nabc", 8);
     CHECK_EQ(coir_reader_exact(&in, 4, &text, COIR_NEVER), 4);
-    CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, COIR_TRY), COIR_TIMED_OUT);
     put(pair.out, "\r\n\r\n", 4);
     CHECK_EQ(coir_reader_until(&in, "\r\n\r\n", 4, &text, COIR_NEVER), 8);
     put(pair.out, "\r\n", 2);
@@ -266,18 +266,18 @@ static int interrupted(void *arg)
     coir_reader in;
     (void)arg;
     coir_reader_init(&in, pair.in, memory, sizeof memory);
-    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), COIR_TIMED_OUT);
     put(pair.out, "ab", 2);
-    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), COIR_TIMED_OUT);
     put(pair.out, "cd", 2);
-    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, coir_after(COIR_MS(1))), -ETIMEDOUT);
-    CHECK_EQ(coir_reader_exact(&in, 5, &text, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
+    CHECK_EQ(coir_reader_exact(&in, 5, &text, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     coir_fiber fiber = run_spawn(late_line, &in);
     put(pair.out, "e\r", 2);
     fds_until_parked(fiber);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
-    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
+    CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, COIR_TRY), COIR_TIMED_OUT);
     put(pair.out, "\nf", 2);
     CHECK_EQ(coir_reader_line(&in, &text, COIR_TRY), 7);
     CHECK_STR(text, "abcde");
@@ -285,8 +285,8 @@ static int interrupted(void *arg)
 
     put(pair.out, "one\ntwo", 7);
     CHECK_EQ(coir_reader_line(&in, &text, COIR_NEVER), 4);
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_reader_line(&in, &text, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_reader_line(&in, &text, COIR_NEVER), COIR_CANCELLED);
     CHECK_EQ(coir_reader_exact(&in, 3, &text, COIR_NEVER), 3); /* it is there already */
     CHECK(memcmp(text, "two", 3) == 0);
     close_both(pair);
@@ -321,7 +321,7 @@ static int raw(void *arg)
     CHECK_EQ(coir_reader_read(&in, out, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_reader_read(&in, out, sizeof out, COIR_NEVER), 5);
     CHECK(memcmp(out, "Fghij", 5) == 0);
-    CHECK_EQ(coir_reader_read(&in, out, 4, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_read(&in, out, 4, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(pair.out), 0);
     CHECK_EQ(coir_reader_read(&in, out, 4, COIR_NEVER), 0);
     return coir_close(pair.in);

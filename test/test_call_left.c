@@ -39,10 +39,10 @@ static int cancelled_at_the_end(void *arg)
     }
     close(pair.out);
     fds_until_woken(fibers[0]);
-    CHECK_EQ(coir_cancel(fibers[0]), 0);
+    CHECK_EQ(coir_cancel(fibers[0], COIR_CANCELLED), 0);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_join(fibers[i], NULL, coir_after(COIR_MS(1))), 0);
-    CHECK(results[0] == 0 || results[0] == -ECANCELED);
+    CHECK(results[0] == 0 || results[0] == COIR_CANCELLED);
     CHECK_EQ(results[1], 0);
     return coir_close(pair.in);
 }
@@ -71,7 +71,7 @@ static int aside_of_a_lost_file(void *arg)
     coir_fiber old = run_spawn(reads, &results[0]);
     CHECK_EQ(coir_sleep(10), 0);
     CHECK_EQ(dup2(next.in, pair.in), pair.in);
-    CHECK_EQ(coir_recv(pair.in, &byte, 1, MSG_PEEK, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(pair.in, &byte, 1, MSG_PEEK, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(run_join(old), 0);
     CHECK_EQ(inside_fd(pair.in)->asides, 0);
     coir_fiber aside = run_spawn(wants_errors, NULL);
@@ -81,7 +81,7 @@ static int aside_of_a_lost_file(void *arg)
     fds_put(next.out, "x");
     CHECK_EQ(coir_join(reader, NULL, coir_after(COIR_MS(1))), 0);
     CHECK_EQ(results[1], 1);
-    CHECK_EQ(run_join(aside), -ETIMEDOUT);
+    CHECK_EQ(run_join(aside), COIR_TIMED_OUT);
     fds_check_nothing_left(pair.in);
     close(pair.out);
     fds_close(next);
@@ -120,7 +120,7 @@ static int plain_beside_named(void *arg)
     uint64_t begun = now_ns();
     CHECK_EQ(coir_send(pair.in, "y", 1, 0, coir_after(COIR_SEC(1))), 1);
     CHECK_EQ(now_ns(), begun);
-    CHECK_EQ(coir_cancel(named), 0);
+    CHECK_EQ(coir_cancel(named, COIR_CANCELLED), 0);
     coir_join(named, NULL, COIR_NEVER);
     unlink(full.sun_path);
     close(peer);
@@ -147,7 +147,7 @@ static int smaller_writes(void *arg)
     large = UINT64_MAX - 3;
     CHECK_EQ(coir_write(counter, &large, sizeof large, COIR_NEVER), 8);
     large = 100;
-    CHECK_EQ(coir_write(counter, &large, sizeof large, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_write(counter, &large, sizeof large, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(coir_write(counter, &small, sizeof small, coir_after(10)), 8);
     CHECK_EQ(coir_close(counter), 0);
     pair = fds_unix(SOCK_STREAM);
@@ -157,10 +157,10 @@ static int smaller_writes(void *arg)
         CHECK_EQ(read(pair.out, &byte, 1), 1);
     uint64_t begun = now_ns();
     int ready = coir_wait_fd(pair.in, COIR_OUT, coir_after(10));
-    CHECK(ready == COIR_OUT || ready == -ETIMEDOUT);
+    CHECK(ready == COIR_OUT || ready == COIR_TIMED_OUT);
     begun = now_ns();
     bool fits = send(pair.in, &byte, 1, MSG_DONTWAIT) == 1;
-    CHECK_EQ(coir_write(pair.in, &byte, 1, coir_after(10)), fits ? 1 : -ETIMEDOUT);
+    CHECK_EQ(coir_write(pair.in, &byte, 1, coir_after(10)), fits ? 1 : COIR_TIMED_OUT);
     CHECK(!fits || now_ns() == begun);
     close(pair.out);
     CHECK_EQ(coir_close(pair.in), 0);
@@ -179,7 +179,7 @@ static int urgent(void *arg)
     pair = fds_tcp();
     if (*(bool *)arg)
         CHECK_EQ(coir_adopt(pair.in), 0);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(send(pair.out, "!", 1, MSG_OOB), 1);
     CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
     uint64_t begun = now_ns();
@@ -204,7 +204,7 @@ static int nothing_with_flags(void *arg)
     pair = fds_tcp();
     if (*(bool *)arg)
         CHECK_EQ(coir_adopt(pair.in) | coir_adopt(pair.out), 0);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     uint64_t begun = now_ns();
     CHECK_EQ(coir_recv(pair.in, &byte, 0, MSG_PEEK, COIR_NEVER), 0);
     CHECK_EQ(coir_recv(pair.in, &byte, 0, MSG_DONTWAIT, COIR_NEVER), 0);
@@ -252,7 +252,7 @@ static int fooled_for_a_while(void *arg)
     ops.start = lies_at_first;
     lies = 1000000;
     coir_fiber writer = run_spawn(writes_later, NULL);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(150))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(150))), COIR_TIMED_OUT);
     lies = 0;
     uint64_t begun = now_ns();
     CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_SEC(5))), 1);
@@ -299,7 +299,7 @@ static int pauses(void *arg)
         continue;
     uint64_t begun = now_ns();
     CHECK_EQ(coir_sendto(fd, "x", 1, 0, (struct sockaddr *)&full, size, coir_after(COIR_MS(50))),
-             -ETIMEDOUT);
+             COIR_TIMED_OUT);
     CHECK_EQ(now_ns() - begun, COIR_MS(50));
     int fds[2] = {fd, next.in};
     run_spawn(puts_another_there, fds);

@@ -43,8 +43,8 @@ static int error_queue(void *arg)
     CHECK_EQ(send(fd, "x", 1, 0), 1);
     CHECK_EQ(coir_read(fd, &byte, 1, coir_after(COIR_SEC(5))), -ECONNREFUSED);
     int64_t before = processor_us();
-    CHECK_EQ(coir_recv(fd, &byte, 1, 0, coir_after(COIR_MS(300))), -ETIMEDOUT);
-    CHECK_EQ(coir_read(fd, &byte, 1, coir_after(COIR_MS(300))), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(fd, &byte, 1, 0, coir_after(COIR_MS(300))), COIR_TIMED_OUT);
+    CHECK_EQ(coir_read(fd, &byte, 1, coir_after(COIR_MS(300))), COIR_TIMED_OUT);
     CHECK(processor_us() - before < NO_SPIN_US);
     return coir_close(fd);
 }
@@ -83,7 +83,7 @@ static ssize_t send_to(int i, size_t size, coir_time until)
 
 static int sends_to_the_full(void *arg)
 {
-    CHECK_EQ(send_to(0, 1, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(send_to(0, 1, COIR_NEVER), COIR_CANCELLED);
     return arg ? 1 : 0;
 }
 
@@ -112,7 +112,7 @@ static int two_senders(void *arg)
     while (recv(post.peers[1], large, sizeof large, MSG_DONTWAIT) > 0)
         continue;
     CHECK_EQ(coir_join(fibers[1], NULL, coir_after(COIR_SEC(5))), 0);
-    CHECK_EQ(coir_cancel(fibers[0]), 0);
+    CHECK_EQ(coir_cancel(fibers[0], COIR_CANCELLED), 0);
     CHECK_EQ(run_join(fibers[0]), 0);
     for (int i = 0; i < 2; i++) {
         close(post.peers[i]);
@@ -140,7 +140,7 @@ static int shut_datagrams(void *arg)
         CHECK_EQ(coir_adopt(pair.in), 0);
     int64_t before = processor_us();
     ssize_t got = coir_read(pair.in, &(char){0}, 1, coir_after(COIR_MS(500)));
-    CHECK(got == -ETIMEDOUT || got == 0);
+    CHECK(got == COIR_TIMED_OUT || got == 0);
     CHECK(processor_us() - before < NO_SPIN_US);
     close(pair.out);
     return coir_close(pair.in);
@@ -173,7 +173,7 @@ static int file_that_waits(void *arg)
     real = inside_replace_ops(&ops);
     ops.start = never_reads;
     int64_t before = processor_us();
-    CHECK_EQ(coir_read(fd, &(char){0}, 1, coir_after(COIR_MS(300))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fd, &(char){0}, 1, coir_after(COIR_MS(300))), COIR_TIMED_OUT);
     CHECK(processor_us() - before < NO_SPIN_US);
     inside_restore_ops(real);
     return coir_close(fd);
@@ -215,8 +215,8 @@ static int read_from_fifo(void *arg)
     CHECK(fd >= 0);
     if (owned)
         CHECK_EQ(coir_adopt(fd), 0);
-    CHECK_EQ(coir_read(fd, text, sizeof text, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_read(fd, text, sizeof text, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fd, text, sizeof text, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_read(fd, text, sizeof text, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     for (int vector = 0; vector < 2; vector++) {
         coir_fiber writer = run_spawn(write_to_fifo, NULL);
         coir_time until = coir_after(COIR_SEC(5));
@@ -331,10 +331,11 @@ static int empty_messages(void *arg)
     CHECK_EQ(coir_recv(pair.in, text, 4, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_recv(pair.in, text, 0, 0, COIR_NEVER), 0); /* takes the second */
     CHECK_EQ(coir_recv(pair.in, text, 4, 0, COIR_NEVER), 3);
-    CHECK_EQ(coir_recv(pair.in, text, 0, 0, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(pair.in, text, 0, 0, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     while (coir_send(pair.out, text, 4, 0, COIR_TRY) == 4)
         continue;
-    CHECK_EQ(coir_send(pair.out, "", 0, 0, coir_after(COIR_MS(1))), -ETIMEDOUT); /* is a message */
+    /* It is a message. */
+    CHECK_EQ(coir_send(pair.out, "", 0, 0, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(pair.in) | coir_close(pair.out), 0);
     return 0;
 }

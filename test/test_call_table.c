@@ -75,7 +75,7 @@ static void try_situation(const struct row *row, bool owned, const struct situat
     if (s->until > 0)
         until = at_ns(begun + (uint64_t)s->until);
     int64_t result = row->call(&place, 1, until);
-    CHECK_EQ(result, s->possible ? row->expected : -ETIMEDOUT);
+    CHECK_EQ(result, s->possible ? row->expected : COIR_TIMED_OUT);
     CHECK(now_ns() - begun <= (uint64_t)(s->until > 0 ? s->until : 0));
     uint64_t slack = row->kind == CR_OP_CONNECT ? PAUSE_MAX : 0; /* which is tried again */
     if (s->until > 0 && s->possible)
@@ -139,7 +139,7 @@ static int each_without_bytes(void *arg)
                 uint64_t begun = now_ns();
                 CHECK_EQ(ROWS[i].call(&place, 0, COIR_NEVER), 0);
                 CHECK_EQ(now_ns(), begun);
-                CHECK_EQ(ROWS[i].call(&place, 1, coir_after(10)), -ETIMEDOUT);
+                CHECK_EQ(ROWS[i].call(&place, 1, coir_after(10)), COIR_TIMED_OUT);
             }
             end_place(&place);
         }
@@ -292,7 +292,7 @@ static int each_deceived(void *arg)
     for (int i = 0; i < count; i++)
         fibers[i] = run_spawn(deceived_main, &all[i]);
     for (int i = 0; i < count; i++)
-        CHECK_EQ(run_join(fibers[i]), -ETIMEDOUT);
+        CHECK_EQ(run_join(fibers[i]), COIR_TIMED_OUT);
     CHECK(processor_ms() - before < SPIN_MS * count);
     inside_restore_ops(real);
     for (int i = 0; i < count; i++)

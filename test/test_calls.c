@@ -97,7 +97,7 @@ static int ask(void *arg)
     size = sizeof kept;
     CHECK_EQ(coir_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &kept, &size), 0);
     CHECK(kept);
-    CHECK_EQ(coir_recv(fd, text, sizeof text, 0, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(fd, text, sizeof text, 0, coir_after(1000)), COIR_TIMED_OUT);
     CHECK_EQ(coir_send(fd, text, 4, 0, COIR_NEVER), 4);
     CHECK_EQ(coir_read_full(fd, text, 4, COIR_NEVER), 4);
     CHECK_EQ(coir_shutdown(fd, SHUT_WR), 0);
@@ -124,13 +124,13 @@ static int wait_ends(void *arg)
 {
     (void)arg;
     int listener = listen_tcp(8);
-    CHECK_EQ(coir_accept(listener, NULL, NULL, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_accept(listener, NULL, NULL, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_accept(listener, NULL, NULL, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_accept(listener, NULL, NULL, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     coir_fiber fiber = run_spawn(accept_one, &listener);
     fds_until_parked(fiber);
     CHECK_EQ(coir_wake(fiber), -EBUSY);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
     fiber = run_spawn(accept_one, &listener);
     fds_until_parked(fiber);
     CHECK_EQ(coir_close(listener), 0);
@@ -166,11 +166,11 @@ static int hang(void *arg)
     (void)arg;
     while (count < 64 && (result = dial_tcp(listener, coir_after(COIR_MS(30)))) >= 0)
         fds[count++] = result;
-    CHECK_EQ(result, -ETIMEDOUT);
+    CHECK_EQ(result, COIR_TIMED_OUT);
     coir_fiber fiber = run_spawn(dial, &listener);
     fds_until_parked(fiber);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
     for (int i = 0; i < count; i++)
         CHECK_EQ(coir_close(fds[i]), 0);
     return coir_close(listener);
@@ -202,7 +202,7 @@ static int full_queue(void *arg)
     CHECK_EQ(coir_listen(listener, 0), 0);
     CHECK_EQ(run_join(run_spawn(dial_unix, NULL)), 0);
     int refused = run_join(run_spawn(dial_unix, &five));
-    CHECK(refused == -ETIMEDOUT || refused == -ECONNREFUSED);
+    CHECK(refused == COIR_TIMED_OUT || refused == -ECONNREFUSED);
     coir_fiber fiber = run_spawn(dial_unix, NULL);
     CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
     CHECK_EQ(coir_close(must(coir_accept(listener, NULL, NULL, COIR_NEVER))), 0);
@@ -241,7 +241,7 @@ static int full_counts(void *arg)
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(coir_write_full(fds[0], "abc", 3, COIR_NEVER), 3);
     CHECK_EQ(coir_read_full(fds[1], block, 5, coir_after(COIR_MS(1))), 3);
-    CHECK_EQ(coir_read_full(fds[1], block, 5, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read_full(fds[1], block, 5, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     CHECK_EQ(coir_read_full(fds[1], block, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_close(fds[1]), 0);
     CHECK_EQ(coir_write_full(fds[0], "abc", 3, COIR_NEVER), -EPIPE);
@@ -265,7 +265,7 @@ static int vectors(void *arg)
         CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     else
         CHECK_EQ(pipe2(fds, flags), 0);
-    CHECK_EQ(coir_readv(fds[0], in, 2, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_readv(fds[0], in, 2, coir_after(1000)), COIR_TIMED_OUT);
     ssize_t written = coir_writev(fds[1], out, 3, COIR_NEVER);
     CHECK(written == 7 || (flags >= 0 && written == 4));
     CHECK_EQ(coir_readv(fds[0], in, 2, COIR_NEVER), written);
@@ -300,7 +300,7 @@ static int datagrams(void *arg)
     CHECK_EQ(coir_recvfrom(b, text, 8, 0, (struct sockaddr *)&from, &size, COIR_NEVER), 3);
     CHECK_EQ(from.sin_port, here(a).sin_port);
     CHECK_EQ(coir_recvfrom(b, text, 8, 0, NULL, NULL, COIR_NEVER), 5);
-    CHECK_EQ(coir_recvfrom(b, text, 8, 0, NULL, NULL, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_recvfrom(b, text, 8, 0, NULL, NULL, coir_after(1000)), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(a), 0);
     return coir_close(b);
 }
@@ -327,7 +327,7 @@ static int pass_descriptor(void *arg)
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &fds[1], sizeof(int));
-    CHECK_EQ(coir_recvmsg(fds[1], &message, 0, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_recvmsg(fds[1], &message, 0, coir_after(1000)), COIR_TIMED_OUT);
     CHECK_EQ(coir_sendmsg(fds[0], &message, 0, COIR_NEVER), 1);
     CHECK_EQ(coir_recvmsg(fds[1], &message, 0, COIR_NEVER), 1);
     memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
@@ -388,10 +388,10 @@ static int adopt_again(void *arg)
     CHECK_EQ(coir_yield(), 0);
     CHECK(inside_fiber(fiber)->wait);
     if (!told)
-        CHECK_EQ(coir_cancel(fiber), 0);
+        CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
     CHECK_EQ(dup2(pipe.in, link.server), link.server);
     CHECK_EQ(coir_adopt(link.server), 0);
-    CHECK_EQ(run_join(fiber), told ? -EBADF : -ECANCELED);
+    CHECK_EQ(run_join(fiber), told ? -EBADF : COIR_CANCELLED);
     fiber = run_spawn(wait_for_byte, &link.server);
     fds_until_parked(fiber);
     fds_put(pipe.out, "x");

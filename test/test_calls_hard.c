@@ -70,9 +70,9 @@ static int fail_and_fail(void *arg)
         CHECK(flag);
         CHECK_EQ(run_join(other), 0);
     }
-    CHECK_EQ(coir_cancel(coir_self()), 0);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++)
-        CHECK_EQ(CALLS[i](fd), -ECANCELED);
+        CHECK_EQ(CALLS[i](fd), COIR_CANCELLED);
     (void)arg;
     return coir_close(fd);
 }
@@ -106,7 +106,7 @@ static int share_a_connect(void *arg)
         result = coir_connect(to.fd, (struct sockaddr *)&to.addr, sizeof to.addr,
                               coir_after(COIR_MS(20)));
     }
-    CHECK_EQ(result, -ETIMEDOUT);
+    CHECK_EQ(result, COIR_TIMED_OUT);
     coir_fiber first = run_spawn(dial, &to), second = run_spawn(dial, &to);
     fds_until_parked(first);
     fds_until_parked(second);
@@ -216,10 +216,10 @@ static int look_aside(void *arg)
         fds[i] = must(coir_socket(AF_INET, SOCK_DGRAM, 0));
     CHECK_EQ(coir_bind(fds[0], (struct sockaddr *)&addr, sizeof addr), 0);
     CHECK_EQ(coir_getsockname(fds[0], (struct sockaddr *)&addr, &size), 0);
-    CHECK_EQ(coir_recv(fds[0], text, 8, 0, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(fds[0], text, 8, 0, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     CHECK_EQ(coir_sendto(fds[1], "abc", 3, 0, (struct sockaddr *)&addr, size, COIR_NEVER), 3);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
-    CHECK_EQ(coir_recv(fds[0], text, 8, MSG_ERRQUEUE, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_recv(fds[0], text, 8, MSG_ERRQUEUE, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_recv(fds[0], text, 8, 0, coir_after(COIR_SEC(1))), 3);
     CHECK_EQ(coir_close(fds[1]), 0);
     return coir_close(fds[0]);
@@ -280,13 +280,13 @@ static int call_for_nothing(void *arg)
     int fds[2];
     char byte;
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     uint64_t before = now_ns();
     CHECK_EQ(coir_read(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_read_full(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_recvmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
     fds_fill(fds[0]);
-    CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     CHECK_EQ(coir_write_full(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_sendmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
     CHECK_EQ(now_ns(), before + (uint64_t)COIR_MS(1));
@@ -302,9 +302,9 @@ TEST(test_regress_call_for_no_bytes_or_with_no_message_waits_for_readiness)
 
 static int call_for_nothing_stopped(void *arg)
 {
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_read_full(0, NULL, 0, COIR_NEVER), -ECANCELED);
-    CHECK_EQ(coir_write_full(0, NULL, 0, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_read_full(0, NULL, 0, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_write_full(0, NULL, 0, COIR_NEVER), COIR_CANCELLED);
     return arg ? 1 : 0;
 }
 
@@ -360,8 +360,8 @@ static int stop_while_it_rests(void *arg)
 {
     coir_fiber fiber = run_spawn(try_once_when_due_to_rest, NULL);
     CHECK_EQ(coir_yield(), 0);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
     return arg ? 1 : 0;
 }
 

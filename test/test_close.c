@@ -302,7 +302,7 @@ static int ignore_stale(void *arg)
     real = inside_replace_ops(&ops);
     ops.wait = wait_with_stale;
     w.fiber = run_spawn(fds_wait, &w);
-    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    CHECK_EQ(run_join(w.fiber), COIR_TIMED_OUT);
     CHECK_EQ(w.ended_at, 1000);
     CHECK_EQ(coir_close(w.fd), 0);
     close(old.out);
@@ -326,7 +326,7 @@ static int adopt_again(void *arg)
     for (int i = 0; i < 100; i++) {
         struct fds_pair pipe = fds_pipe(0);
         CHECK_EQ(coir_adopt(pipe.in), 0);
-        CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), COIR_TIMED_OUT);
         fds_put(pipe.out, "abc");
         CHECK_EQ(coir_read(pipe.in, text, sizeof text, coir_after(1)), 3);
         close(pipe.out);

@@ -86,7 +86,7 @@ static int family(void *arg)
 {
     static int numbers[] = {1, -5, 3}, lengths[] = {100, 200, 1000};
     coir_fiber fibers[3];
-    int results[3], result;
+    int results[3];
     coir_scope scope;
     (void)arg;
     for (int i = 0; i < 3; i++)
@@ -95,12 +95,12 @@ static int family(void *arg)
     CHECK(results[0] == 1 && results[1] == -5 && results[2] == 3);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_spawn(&fibers[i], sleeper, &lengths[i], NULL), 0);
-    CHECK_EQ(coir_race(fibers, 2, &result, COIR_NEVER), 0);
-    CHECK_EQ(result, 100);
-    CHECK_EQ(coir_scope_open(&scope, &(struct coir_scope_opts){.until = coir_after(50)}), 0);
+    CHECK_EQ(coir_race(fibers, 2, results, COIR_NEVER), 0);
+    CHECK_EQ(results[0], 100);
+    coir_scope_open(&scope, coir_after(50), 0);
     CHECK_EQ(coir_spawn(NULL, sleeper, &lengths[2], NULL), 0);
-    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
-    CHECK_EQ(coir_park(coir_after(7)), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_TIMED_OUT);
+    CHECK_EQ(coir_park(coir_after(7)), COIR_TIMED_OUT);
     return 0;
 }
 
@@ -145,7 +145,7 @@ static struct pair {
 static struct cr_list rings[2];
 static int outcome;
 
-static const struct cr_wait_kind PAIR = {.name = "two", .woken = -EBUSY, .expired = -ETIMEDOUT};
+static const struct cr_wait_kind PAIR = {.name = "two", .woken = -EBUSY, .expired = COIR_TIMED_OUT};
 
 static bool both(struct cr_group *group, struct cr_wait *member)
 {
@@ -199,9 +199,9 @@ TEST(test_core_takes_a_fiber_off_all_rings_however_its_wait_ends)
         CHECK_EQ(coir_spawn(&fiber, waits_for_both, &until, NULL), 0);
         cr_sched_serve(&sched, 256);
         if (!how)
-            CHECK_EQ(coir_cancel(fiber), 0);
+            CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
         CHECK_EQ(drive(), 0);
-        CHECK_EQ(outcome, how ? -ETIMEDOUT : -ECANCELED);
+        CHECK_EQ(outcome, how ? COIR_TIMED_OUT : COIR_CANCELLED);
         CHECK(cr_list_empty(&rings[0]) && cr_list_empty(&rings[1]));
         CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), 0);
         end();

@@ -3,6 +3,7 @@
 #include "clock.h"
 
 #include <coir_io.h>
+#include <coir_post.h>
 
 #include <errno.h>
 #include <poll.h>

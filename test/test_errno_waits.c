@@ -6,6 +6,7 @@
 #include "../src/level/interest.h"
 
 #include <coir_net.h>
+#include <coir_post.h>
 
 static struct {
     const struct cr_world_ops *real;
@@ -117,10 +118,10 @@ static const struct row {
     int64_t (*call)(void);
     int result; /* without an error */
 } ROWS[] = {
-    {"wait_fd", call_wait_fd, -ETIMEDOUT},
-    {"read of a foreign one", call_read_foreign, -ETIMEDOUT},
-    {"recv of a foreign one", call_recv_foreign, -ETIMEDOUT},
-    {"read of an own one", call_read_own, -ETIMEDOUT},
+    {"wait_fd", call_wait_fd, COIR_TIMED_OUT},
+    {"read of a foreign one", call_read_foreign, COIR_TIMED_OUT},
+    {"recv of a foreign one", call_recv_foreign, COIR_TIMED_OUT},
+    {"read of an own one", call_read_own, COIR_TIMED_OUT},
     {"adopt", call_adopt, 0},
     {"mailbox_open", call_mailbox, 0},
 };
@@ -133,7 +134,7 @@ static int each_attach(void *arg)
     make_odd();
     foreign = fds_pipe(0);
     socket_pair = fds_unix(SOCK_STREAM);
-    CHECK_EQ(call_wait_fd(), -ETIMEDOUT); /* the world's own descriptor is open after that */
+    CHECK_EQ(call_wait_fd(), COIR_TIMED_OUT); /* the world's own descriptor is open after that */
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++)
         for (size_t j = 0; j < sizeof ATTACH_ERRORS / sizeof *ATTACH_ERRORS; j++) {
             CHECK_EQ(coir_pipe(own), 0);

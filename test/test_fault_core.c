@@ -133,7 +133,7 @@ static int sleep_all(void *arg)
     }
     for (int i = 0; i < COUNT; i++)
         CHECK_EQ(run_join(fibers[i]), 0);
-    CHECK_EQ(coir_park(coir_after(COIR_US(10))), -ETIMEDOUT);
+    CHECK_EQ(coir_park(coir_after(COIR_US(10))), COIR_TIMED_OUT);
     return 0;
 }
 
@@ -160,7 +160,8 @@ static int wait_on_foreign(void *arg)
         CHECK_EQ(run_join(fibers[0]), COIR_IN);
         CHECK_EQ(run_join(fibers[1]), COIR_IN);
         CHECK_EQ(__real_read(pipe.in, &(char){0}, 1), 1);
-        CHECK_EQ(FAULT_TRY(coir_wait_fd(pipe.in, COIR_IN, coir_after(COIR_US(10)))), -ETIMEDOUT);
+        CHECK_EQ(FAULT_TRY(coir_wait_fd(pipe.in, COIR_IN, coir_after(COIR_US(10)))),
+                 COIR_TIMED_OUT);
         fds_check_nothing_left(pipe.in);
     }
     close_by_coir(pipe.in);

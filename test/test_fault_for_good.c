@@ -77,8 +77,8 @@ TEST(test_fault_that_passes_does_not_do_away_with_guard_markers_for_good)
 static int wait_in_or_time_out(void *arg)
 {
     char byte;
-    CHECK_EQ(coir_wait_fd(*(int *)arg, COIR_IN, coir_after(1000)), -ETIMEDOUT);
-    CHECK_EQ(coir_read(*(int *)arg, &byte, 1, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(*(int *)arg, COIR_IN, coir_after(1000)), COIR_TIMED_OUT);
+    CHECK_EQ(coir_read(*(int *)arg, &byte, 1, coir_after(1000)), COIR_TIMED_OUT);
     CHECK_EQ(coir_read(*(int *)arg, &byte, 1, COIR_NEVER), 1);
     return 0;
 }
@@ -88,13 +88,13 @@ static int park_without_memory(void *arg)
     struct fds_pair pipes[2] = {fds_pipe(0), fds_pipe(0)};
     CHECK_EQ(coir_adopt(pipes[1].in), 0);
     for (int i = 0; i < 2; i++)
-        CHECK_EQ(coir_wait_fd(pipes[i].in, COIR_IN, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_wait_fd(pipes[i].in, COIR_IN, coir_after(1)), COIR_TIMED_OUT);
     coir_fiber fibers[2] = {run_spawn(wait_in_or_time_out, &pipes[0].in),
                             run_spawn(wait_in_or_time_out, &pipes[1].in)};
     fault.no_memory = true;
     CHECK_EQ(coir_sleep(10), 0);
-    CHECK_EQ(coir_park(coir_after(10)), -ETIMEDOUT);
-    CHECK_EQ(coir_join(fibers[0], NULL, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_park(coir_after(10)), COIR_TIMED_OUT);
+    CHECK_EQ(coir_join(fibers[0], NULL, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(coir_sleep(5000), 0);
     fds_put(pipes[0].out, "x");
     fds_put(pipes[1].out, "x");
@@ -140,7 +140,7 @@ static int park_on_many_without_memory(void *arg)
     }
     fault.no_memory = true;
     for (int i = 0; i < COUNT; i++)
-        CHECK_EQ(run_join(waiters[i].fiber), -ETIMEDOUT);
+        CHECK_EQ(run_join(waiters[i].fiber), COIR_TIMED_OUT);
     fault.no_memory = false;
     for (int i = 0; i < COUNT; i++)
         fds_close(pipes[i]);
@@ -163,7 +163,7 @@ static int wait_without_descriptors(void *arg)
     close(next);
     full = (struct rlimit){(rlim_t)next, limit.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &full), 0);
-    int expected = strcmp(test_world_name(), "poll") == 0 ? -ETIMEDOUT : -EMFILE;
+    int expected = strcmp(test_world_name(), "poll") == 0 ? COIR_TIMED_OUT : -EMFILE;
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(10)), expected);
         if (expected == -EMFILE)
@@ -172,7 +172,7 @@ static int wait_without_descriptors(void *arg)
     }
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CHECK_EQ(coir_adopt(pipe.in), 0);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(pipe.in), 0);
     close(pipe.out);
     return arg ? 1 : 0;

@@ -296,9 +296,9 @@ static int behind_coirs_back(void *arg)
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_NEVER), COIR_IN);
     CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_NEVER), 1);
     CHECK_EQ(read(pipe.in, &byte, 1), 1);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1000)), -ETIMEDOUT);
-    CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1000)), COIR_TIMED_OUT);
+    CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_TRY), COIR_TIMED_OUT);
     fds_put(pipe.out, "z");
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), COIR_IN);
     CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_TRY), 1);
@@ -338,7 +338,7 @@ static int one_byte_for_two(void *arg)
     coir_yield();
     fds_put(pipe.out, "x");
     CHECK_EQ(run_join(first), COIR_IN);
-    CHECK_EQ(run_join(second), -ETIMEDOUT);
+    CHECK_EQ(run_join(second), COIR_TIMED_OUT);
     CHECK_EQ(now_ns(), COIR_SEC(1));
     fds_check_nothing_left(pipe.in);
     CHECK_EQ(coir_close(pipe.in), 0);

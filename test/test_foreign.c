@@ -39,7 +39,7 @@ static int wait_foreign(void *arg)
     struct fds_pair pipe = fds_pipe(*(int *)arg);
     int flags = fcntl(pipe.in, F_GETFL), fd_flags = fcntl(pipe.in, F_GETFD);
     fds_count();
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(fds_calls.attach, 0);
     for (int i = 1; i <= 10; i++) {
         struct fds_waiter one = {.fd = pipe.in, .mask = COIR_IN}, w[3] = {one, one, one};
@@ -273,7 +273,7 @@ static int read_nothing(void *arg)
     for (int i = 0; i < 3; i++) {
         struct ticker ticker = {false, 0};
         coir_fiber other = run_spawn(tick, &ticker);
-        CHECK_EQ(coir_read(pairs[i].in, bytes, sizeof bytes, coir_after(COIR_MS(1))), -ETIMEDOUT);
+        CHECK(coir_read(pairs[i].in, bytes, 8, coir_after(COIR_MS(1))) == COIR_TIMED_OUT);
         CHECK(ticker.turns > 0);
         fds_put(pairs[i].out, "abc");
         CHECK_EQ(coir_read(pairs[i].in, bytes, sizeof bytes, COIR_NEVER), 3);
@@ -365,7 +365,7 @@ static int count_own(void *arg)
     CHECK_EQ(coir_write(pipe.out, "x", 1, COIR_NEVER), 1);
     CHECK_EQ(coir_read(pipe.in, &(char){0}, 1, COIR_NEVER), 1);
     CHECK_EQ(fds_open(), before + 2);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(1)), COIR_TIMED_OUT);
     CHECK_EQ(fds_open(), before + 2 + inside_own_count());
     for (int fd = 0; fd < NUMBERS; fd++) {
         int flags = fcntl(fd, F_GETFD);
@@ -416,7 +416,7 @@ static int large_number(void *arg)
         int number = fcntl(pipe.in, F_DUPFD, least);
         CHECK(number >= least);
         CHECK_EQ(coir_adopt(number), 0);
-        CHECK_EQ(coir_wait_fd(number, COIR_IN, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_wait_fd(number, COIR_IN, coir_after(1)), COIR_TIMED_OUT);
         fds_put(pipe.out, "x");
         CHECK_EQ(coir_read(number, &(char){0}, 1, COIR_NEVER), 1);
         CHECK_EQ(coir_close(number), 0);

@@ -39,7 +39,7 @@ static int byte_by_byte(void *arg)
     int readers = *(int *)arg;
     coir_scope scope;
     got = 0;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < readers; i++)
         CHECK_EQ(coir_spawn(NULL, reads_on, NULL,
                             &(struct coir_spawn_opts){.stack_size = 16 * 1024}), 0);
@@ -52,7 +52,7 @@ static int byte_by_byte(void *arg)
     }
     cost_us = processor_us() - before;
     close(pair.out);
-    return coir_scope_close(&scope);
+    return coir_scope_end(&scope, 0);
 }
 
 static int64_t cost_of(int readers, struct fds_pair channel, bool owned)
@@ -131,7 +131,7 @@ static uint32_t draw(uint32_t below)
 static void draw_fate(coir_fiber *fiber)
 {
     if (draw(5) == 0)
-        (void)coir_cancel(*fiber);
+        (void)coir_cancel(*fiber, COIR_CANCELLED);
     else if (draw(5) == 0)
         CHECK_EQ(coir_sleep(60), 0);
     else if (draw(3) == 0)
@@ -169,7 +169,7 @@ static int random_readers(void *arg)
             printf("round %d: %d sleep beside bytes\n", round, alive);
         CHECK(!left || alive == 0);
         for (int i = 0; i < FEW; i++) {
-            coir_cancel(fibers[i]);
+            coir_cancel(fibers[i], COIR_CANCELLED);
             coir_join(fibers[i], NULL, COIR_NEVER);
         }
         fds_drain(pair.in);
@@ -195,7 +195,7 @@ static int leaves_a_byte(void *arg)
     char byte;
     struct reader *r = arg;
     for (int i = 0; i < 2; i++)
-        CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(1)), COIR_TIMED_OUT);
     r->got = (int)coir_read(pair.in, &byte, 1, COIR_NEVER);
     r->over = true;
     return 0;
@@ -258,7 +258,7 @@ static int asides(void *arg)
     CHECK_EQ(coir_join(second, NULL, coir_after(COIR_MS(1))), 0);
     CHECK_EQ(readers[1].got, 1);
     CHECK_EQ(run_join(first), 0);
-    CHECK_EQ(readers[0].got, -ETIMEDOUT);
+    CHECK_EQ(readers[0].got, COIR_TIMED_OUT);
     /* What a reader leaves is passed on past it. */
     coir_fiber fibers[3];
     for (int i = 0; i < 3; i++) {
@@ -334,8 +334,8 @@ static int event_after_a_deadline(void *arg)
     fds_fill(pair.in);
     if (owned)
         CHECK_EQ(coir_adopt(pair.in), 0);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
-    CHECK_EQ(coir_write(pair.in, "x", 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
+    CHECK_EQ(coir_write(pair.in, "x", 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     coir_time until = coir_after(COIR_MS(30));
     readers[1] = (struct reader){.what = READS};
     coir_fiber first = run_spawn(gives_up_on_both, &until);
@@ -420,9 +420,9 @@ static int doubt(void *arg)
     CHECK_EQ(coir_sleep(COIR_MS(20)), 0);
     CHECK_EQ(coir_adopt(pair.in), 0);
     int ready = coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(5)));
-    CHECK(ready == -ETIMEDOUT || ready == COIR_IN);
+    CHECK(ready == COIR_TIMED_OUT || ready == COIR_IN);
     CHECK_EQ(coir_read(pair.in, bytes, sizeof bytes, coir_after(COIR_SEC(1))), 3);
-    CHECK_EQ(coir_read(pair.in, bytes, sizeof bytes, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, bytes, sizeof bytes, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
     close(pair.out);
     return coir_close(pair.in) + (arg ? 1 : 0);
 }

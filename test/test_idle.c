@@ -6,6 +6,7 @@
 
 #include <coir_loop.h>
 #include <coir_net.h>
+#include <coir_post.h>
 #include <poll.h>
 #include <pthread.h>
 

@@ -33,7 +33,7 @@ static int nothing(void *arg)
 static int all_are_refused(void)
 {
     static const coir_local KEY = {0};
-    const coir_fiber fiber = {1, 1};
+    const coir_fiber fiber = {1, 1, 1};
     char byte;
     coir_scope scope;
     struct coir_spawn_opts opts = {.scope = &left_open, .inherit = true};
@@ -46,16 +46,17 @@ static int all_are_refused(void)
     REFUSED(coir_sleep(1));
     REFUSED(coir_park(COIR_NEVER));
     REFUSED(coir_wake(fiber));
-    REFUSED(coir_cancel(fiber));
+    REFUSED(coir_cancel(fiber, COIR_CANCELLED));
     REFUSED(coir_join(fiber, NULL, COIR_NEVER));
     REFUSED(coir_join_all(&fiber, 1, NULL, COIR_NEVER));
     REFUSED(coir_join_any(&fiber, 1, NULL, COIR_NEVER));
     REFUSED(coir_race(&fiber, 1, NULL, COIR_NEVER));
     REFUSED(coir_spawn(NULL, nothing, NULL, NULL));
     REFUSED(coir_spawn(NULL, nothing, NULL, &opts));
-    REFUSED(coir_scope_open(&scope, NULL));
-    REFUSED(coir_scope_cancel(&left_open));
-    REFUSED(coir_scope_close(&left_open));
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    coir_scope_leave(&scope);
+    REFUSED(coir_scope_cancel(&left_open, COIR_CANCELLED));
+    REFUSED(coir_scope_end(&left_open, 0));
     REFUSED(coir_local_set(&KEY, &byte));
     REFUSED(coir_wait_fd(ends[0], COIR_IN, COIR_NEVER));
     REFUSED(coir_read(ends[0], &byte, 1, COIR_NEVER));
@@ -67,7 +68,7 @@ static int all_are_refused(void)
     coir_dump(STDERR_FILENO);
     bool quiet = stats.spawned == 0 && !coir_local_get(&KEY);
     quiet &= coir_now().ns == COIR_TRY.ns && coir_after(5).ns == COIR_TRY.ns;
-    return quiet && coir_self().generation == 0 && coir_name()[0] == '\0' ? 0 : 99;
+    return quiet && coir_self().sched == 0 && coir_name()[0] == '\0' ? 0 : 99;
 }
 
 static int exit_status_of(pid_t child)
@@ -80,7 +81,7 @@ static int exit_status_of(pid_t child)
 /* Ends well, so that its end, early or late, stops nobody. */
 static int park_out(void *arg)
 {
-    return coir_park(*(coir_time *)arg) == -ETIMEDOUT ? 0 : 1;
+    return coir_park(*(coir_time *)arg) == COIR_TIMED_OUT ? 0 : 1;
 }
 
 static int fork_and_look(void *arg)
@@ -89,8 +90,7 @@ static int fork_and_look(void *arg)
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(coir_adopt(ends[0]), 0);
     coir_time until = coir_after(COIR_MS(30));
-    struct coir_scope_opts opts = {.until = coir_after(COIR_SEC(60))};
-    CHECK_EQ(coir_scope_open(&left_open, &opts), 0);
+    coir_scope_open(&left_open, coir_after(COIR_SEC(60)), 0);
     coir_fiber reader = run_spawn(wait_for_byte, NULL), parked = run_spawn(park, NULL);
     coir_fiber timed = run_spawn(park_out, &until);
     coir_yield();
@@ -107,9 +107,9 @@ static int fork_and_look(void *arg)
     CHECK_EQ(write(ends[1], "b", 1), 1);
     CHECK_EQ(run_join(reader), 'b');
     CHECK_EQ(run_join(timed), 0);
-    CHECK_EQ(coir_scope_cancel(&left_open), 0);
-    CHECK_EQ(coir_scope_close(&left_open), -ECANCELED);
-    CHECK_EQ(run_join(parked), -ECANCELED);
+    CHECK_EQ(coir_scope_cancel(&left_open, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_scope_end(&left_open, 0), COIR_CANCELLED);
+    CHECK_EQ(coir_join(parked, NULL, COIR_NEVER), -ESRCH);
     return 0;
 }
 
@@ -164,7 +164,7 @@ static int exec_and_count(void *arg)
 {
     (void)arg;
     CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
-    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1000)), COIR_TIMED_OUT);
     pid_t child = fork();
     if (child == 0) {
         execl("/bin/sh", "sh", "-c", "for f in /proc/$$/fd/*; do readlink $f; done | "
@@ -185,7 +185,7 @@ TEST(test_an_execed_program_inherits_no_descriptor_of_coirs)
 static int note_end(void *arg)
 {
     int *ended = arg;
-    CHECK_EQ(coir_park(COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_park(COIR_NEVER), COIR_CANCELLED);
     ++*ended;
     return 0;
 }

@@ -131,22 +131,22 @@ TEST(test_local_values_are_inherited_on_request)
 static int set_and_fail(void *arg)
 {
     CHECK_EQ(coir_local_set(&COPIED, strdup("child")), 0);
-    CHECK_EQ(coir_sleep(COIR_MS(10)), -ECANCELED);
+    CHECK_EQ(coir_sleep(COIR_MS(10)), COIR_CANCELLED);
     run_note(arg);
-    return -ECANCELED;
+    return COIR_CANCELLED;
 }
 
 static int set_and_stop(void *arg)
 {
     coir_scope scope;
     (void)arg;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     coir_fiber fiber = run_spawn(set_and_fail, "stopped");
     CHECK_EQ(coir_yield(), 0);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
     run_note("joined");
-    return coir_scope_close(&scope);
+    return coir_scope_end(&scope, 0);
 }
 
 /* proves: V1 */
@@ -214,11 +214,11 @@ static int wait_for_slow(void *arg)
 {
     char text[] = "destroyed";
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     coir_fiber fiber = run_spawn(set_slow, text);
     CHECK_EQ(run_join(fiber), 3);
     CHECK_EQ(now_ns(), COIR_MS(5));
-    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     return arg ? 1 : 0;
 }
 
@@ -231,7 +231,7 @@ TEST(test_a_fiber_lives_as_long_as_the_destroying_of_its_values_takes)
 
 static void open_a_scope(void *value)
 {
-    CHECK_EQ(coir_scope_open(value, NULL), 0);
+    coir_scope_open(value, COIR_NEVER, 0);
 }
 
 static const coir_local OPENING = {.destroy = open_a_scope};

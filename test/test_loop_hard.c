@@ -293,7 +293,7 @@ static int fiber_beside(void *arg)
     CHECK_EQ(coir_adopt(pipe.in), 0);
     CHECK_EQ(coir_loop_add_read(loop, pipe.in, WORD(6)), 0);
     CHECK_EQ(loops_now(loop), 0);
-    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
     fds_put(pipe.out, "x");
     CHECK_EQ(loops_now(loop), 1);
     CHECK_EQ(coir_wait_fd(pipe.in, COIR_IN, COIR_NEVER), COIR_IN);

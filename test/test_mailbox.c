@@ -258,7 +258,7 @@ TEST(test_regress_post_in_a_forked_child_to_another_threads_mailbox_is_lost)
 
 static void check_self(void *arg)
 {
-    CHECK(coir_self().generation == 0 && coir_self().slot == 0);
+    CHECK(coir_self().sched == 0 && coir_self().slot == 0);
     CHECK_EQ(coir_wake(*(coir_fiber *)arg), 0);
     calls++;
 }
@@ -271,7 +271,7 @@ static int close_with_a_letter(void *arg)
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_mailbox_close(box), 0);
     CHECK_EQ(calls, 1);
-    CHECK(coir_self().slot == self.slot && coir_self().generation == self.generation);
+    CHECK(coir_self().slot == self.slot && coir_self().number == self.number);
     return arg ? 1 : 0;
 }
 

@@ -266,6 +266,8 @@ TEST(test_regress_doubles_are_kept_across_a_suspend)
 
 TEST(test_errors_have_names)
 {
+    CHECK_STR(coir_error_name(COIR_TIMED_OUT), "COIR_TIMED_OUT");
+    CHECK_STR(coir_error_name(COIR_CANCELLED), "COIR_CANCELLED");
     CHECK_STR(coir_error_name(-ETIMEDOUT), "ETIMEDOUT");
     CHECK_STR(coir_error_name(-EDEADLK), "EDEADLK");
     CHECK_STR(coir_error_name(-ECANCELED), "ECANCELED");

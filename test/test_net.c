@@ -254,11 +254,11 @@ static int short_queue(void *arg)
     while (count < 64 &&
            (result = coir_net_dial(text, NULL, coir_after(COIR_MS(30)))) >= 0)
         fds[count++] = result;
-    CHECK_EQ(result, -ETIMEDOUT);
+    CHECK_EQ(result, COIR_TIMED_OUT);
     CHECK_EQ(fds_open(), before + count + inside_own_count());
-    CHECK_EQ(coir_net_dial(text, NULL, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_net_dial(text, NULL, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_net_dial(text, NULL, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_net_dial(text, NULL, COIR_NEVER), COIR_CANCELLED);
     CHECK_EQ(fds_open(), before + count + inside_own_count());
     while (count > 0)
         CHECK_EQ(coir_close(fds[--count]), 0);

@@ -3,6 +3,7 @@
 #include "fds.h"
 
 #include <coir_io.h>
+#include <coir_post.h>
 #include <coir_loop.h>
 #include <sys/wait.h>
 
@@ -27,7 +28,7 @@ static int reads_late(void *arg)
     if (owned)
         CHECK_EQ(coir_adopt(old.in), 0);
     for (int i = 0; i < 2; i++) /* so that the next one takes the fast path, if there is one */
-        CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(1)), COIR_TIMED_OUT);
     run_spawn(puts_another_file_there, NULL);
     CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(10)), -EBADF);
     CHECK_EQ(fds_drain(next.in), 1); /* it is not that reader's */
@@ -285,7 +286,7 @@ TEST(test_regress_number_taken_by_an_embedding_or_a_mailbox_passes_for_a_pipe)
         coir_fiber fiber;
         CHECK_EQ(coir_spawn(&fiber, finds_them_taken, NULL, NULL), 0);
         if (by_mailbox)
-            while (coir_join(fiber, NULL, COIR_TRY) == -ETIMEDOUT)
+            while (coir_join(fiber, NULL, COIR_TRY) == COIR_TIMED_OUT)
                 CHECK(coir_sched_step(sched, 0) >= 0);
         else
             CHECK_EQ(coir_sched_run(sched), 0);

@@ -129,16 +129,16 @@ struct late_case {
 };
 
 static const struct late_case LATE_CASES[] = {
-    {"cancelled in time", 100, {CR_NEVER, 0, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
-    {"cancelled at once", 100, {CR_NEVER, 0, 0, -ECANCELED}, -ETIMEDOUT, 100, 1},
+    {"cancelled in time", 100, {CR_NEVER, 0, 30, -ECANCELED}, COIR_TIMED_OUT, 130, 1},
+    {"cancelled at once", 100, {CR_NEVER, 0, 0, -ECANCELED}, COIR_TIMED_OUT, 100, 1},
     {"done all the same", 100, {CR_NEVER, 0, 30, 7}, 7, 130, 1},
     {"end of file all the same", 100, {CR_NEVER, 0, 30, 0}, 0, 130, 1},
     {"failed all the same", 100, {CR_NEVER, 0, 30, -EIO}, -EIO, 130, 1},
-    {"would have been done later", 100, {500, 16, 30, -ECANCELED}, -ETIMEDOUT, 130, 1},
+    {"would have been done later", 100, {500, 16, 30, -ECANCELED}, COIR_TIMED_OUT, 130, 1},
     {"done at the deadline", 100, {100, 9, 0, -ECANCELED}, 9, 100, 0},
     {"done just before", 100, {99, 9, 0, -ECANCELED}, 9, 99, 0},
     {"failed at the deadline", 100, {100, -EIO, 0, -ECANCELED}, -EIO, 100, 0},
-    {"done just after", 100, {101, 9, 5, -ECANCELED}, -ETIMEDOUT, 105, 1},
+    {"done just after", 100, {101, 9, 5, -ECANCELED}, COIR_TIMED_OUT, 105, 1},
 };
 
 static int late(void *arg)
@@ -191,7 +191,7 @@ static int wake_meanwhile(void *arg)
     CHECK_EQ(coir_wake(call.fiber), -EBUSY);
     CHECK(inside_fiber(call.fiber)->wait);
     CHECK_EQ(run_join(call.fiber), 0);
-    CHECK_EQ(call.result, -ETIMEDOUT);
+    CHECK_EQ(call.result, COIR_TIMED_OUT);
     CHECK_EQ(call.returned_at, 1100);
     check_left_nothing(&call);
     close(fd);
@@ -236,10 +236,10 @@ TEST(test_operation_under_way_is_cancelled_and_waited_for_when_the_scheduler_is_
     CHECK_EQ(ops_count, 4);
     CHECK_EQ(ops[3].cancels, 1); /* its time was over; it is stopped while it ends */
     coir_sched_free(sched);
-    CHECK_EQ(freed[0].result, -ECANCELED);
+    CHECK_EQ(freed[0].result, COIR_CANCELLED);
     CHECK_EQ(freed[1].result, 4);
-    CHECK_EQ(freed[2].result, -ECANCELED);
-    CHECK_EQ(freed[3].result, -ETIMEDOUT);
+    CHECK_EQ(freed[2].result, COIR_CANCELLED);
+    CHECK_EQ(freed[3].result, COIR_TIMED_OUT);
     for (int i = 0; i < 4; i++)
         CHECK_EQ(ops[i].cancels, 1);
 }
@@ -254,7 +254,7 @@ static int try_once(void *arg)
     plans[0] = (struct plan){CR_NEVER, 0, 0, -ECANCELED};
     struct call call = {.fd = fd, .until = COIR_TRY};
     CHECK_EQ(call_main(&call), 0);
-    CHECK_EQ(call.result, -ETIMEDOUT);
+    CHECK_EQ(call.result, COIR_TIMED_OUT);
     CHECK_EQ(call.returned_at, 0);
     CHECK_EQ(ops[0].cancels, 1);
     check_left_nothing(&call);

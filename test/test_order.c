@@ -47,7 +47,7 @@ static int numbers(void *arg)
     struct coir_stats stats;
     for (int i = 1; i <= 3; i++) {
         coir_fiber fiber = run_spawn(note, "x");
-        CHECK_EQ(cr_sched_here->slots.at[fiber.slot].fiber->key, (uint64_t)i);
+        CHECK_EQ(inside_fiber(fiber)->key, (uint64_t)i);
     }
     coir_stats(&stats);
     CHECK_EQ(stats.spawned, 4);
@@ -104,7 +104,7 @@ static int starve_fd(void *arg)
     int stop = 0;
     CHECK_EQ(pipe(pipe_ends), 0);
     coir_fiber yielder = run_spawn(yield_for_ever, &stop);
-    CHECK_EQ(coir_wait_fd(pipe_ends[0], COIR_IN, coir_after(COIR_US(50))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pipe_ends[0], COIR_IN, coir_after(COIR_US(50))), COIR_TIMED_OUT);
     CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
     yields_until_stopped = 0;
     run_spawn(note, "between");
@@ -275,7 +275,7 @@ struct sleeper {
 static int park_until(void *arg)
 {
     struct sleeper *sleeper = arg;
-    CHECK_EQ(coir_park(at_ns(sleeper->until)), -ETIMEDOUT);
+    CHECK_EQ(coir_park(at_ns(sleeper->until)), COIR_TIMED_OUT);
     run_note(sleeper->name);
     return 0;
 }

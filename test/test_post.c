@@ -247,12 +247,12 @@ TEST(test_post_of_a_signal_handler_ends_the_wait_and_leaves_errno_alone)
 static int wait_for_letter(void *arg)
 {
     coir_scope scope;
-    coir_scope_open(&scope, &(struct coir_scope_opts){.shield = true});
+    coir_scope_open(&scope, COIR_NEVER, COIR_SHIELD);
     struct job *job = arg;
     job->fiber = coir_self();
     while (!job->is_done)
         coir_park(COIR_NEVER);
-    return coir_scope_close(&scope);
+    return coir_scope_end(&scope, 0);
 }
 
 /* proves: X1, E5 */

@@ -5,6 +5,7 @@
 #include "clock.h"
 
 #include <coir_io.h>
+#include <coir_post.h>
 #include <coir_loop.h>
 #include <errno.h>
 #include <poll.h>

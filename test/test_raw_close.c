@@ -181,6 +181,7 @@ static int sit_idle(void *arg)
     CHECK_EQ(losts, 1);
     CHECK(waits <= 5);
     CHECK_EQ(coir_close(caller.fd), 0);
+    CHECK_EQ(run_join(caller.fiber), 0);
     return arg ? 1 : 0;
 }
 
@@ -207,6 +208,7 @@ static int sit_beside_ticks(void *arg)
     CHECK_EQ(run_join(run_spawn(tick, NULL)), 0);
     CHECK(losts >= 1 && (uint64_t)losts <= (now_ns() - began_at) / COIR_SEC(1));
     CHECK_EQ(coir_close(caller.fd), 0);
+    CHECK_EQ(run_join(caller.fiber), 0);
     return arg ? 1 : 0;
 }
 
@@ -266,7 +268,7 @@ static int another_reads(void *arg)
     CHECK_EQ(dup2(next.in, old.fd), old.fd);
     struct caller another = {.call = call_read_or_time_out, .fd = old.fd};
     caller_start(&another);
-    CHECK(run_join(another.fiber) == 0 && another.result == -ETIMEDOUT);
+    CHECK(run_join(another.fiber) == 0 && another.result == COIR_TIMED_OUT);
     CHECK(run_join(old.fiber) == 0 && old.result == -EBADF);
     read_from(old.fd, next.out);
     CHECK_EQ(fcntl(next.in, F_GETFL) & O_NONBLOCK, 0);
@@ -404,7 +406,7 @@ static int closer_waits_itself(void *arg)
     struct fds_pair old = fds_unix(SOCK_STREAM), next = fds_unix(SOCK_STREAM);
     char byte;
     CHECK_EQ(coir_adopt(old.in), 0);
-    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(old.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     fds_nonblocking(next.in);
     CHECK_EQ(dup2(next.in, old.in), old.in);
     fds_put(next.out, "x");

@@ -320,8 +320,8 @@ static int no_room(void *arg)
     struct fds_waiter w = {.fd = pair.in, .mask = COIR_OUT, .until = coir_after(COIR_MS(1))};
     fds_start(&w, 1);
     half_close(&pair);
-    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(run_join(w.fiber), COIR_TIMED_OUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_TRY), COIR_IN | COIR_HUP);
     fds_check_nothing_left(pair.in);
     CHECK_EQ(coir_close(pair.in), 0);
@@ -354,7 +354,7 @@ static int closed_while_a_dup_lives(void *arg)
         CHECK_EQ(coir_adopt(number), 0);
     fds_start(&w, 1);
     fds_put(old.out, "old");
-    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    CHECK_EQ(run_join(w.fiber), COIR_TIMED_OUT);
     struct cr_event event;
     while (inside_world()->ops->wait(inside_world(), &event, 1, 0, &(bool){false}) > 0)
         CHECK(event.token == inside_fd(number)->token || event.token == CR_TOKEN_TIMER);
@@ -433,7 +433,7 @@ static int accept_without_room(void *arg)
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int accepted = accept(pair.in, NULL, NULL);
     CHECK(accepted >= 0);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_close(pair.in), 0);
     close(accepted);
     close(pair.out);

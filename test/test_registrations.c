@@ -31,8 +31,8 @@ static int paused(void *arg)
     fds_fill(filler);
     coir_fiber fiber = run_spawn(sendto_full, &sender);
     fds_until_parked(fiber);
-    CHECK_EQ(coir_wait_fd(sender, COIR_IN, coir_after(COIR_MS(5) / 2)), -ETIMEDOUT);
-    CHECK_EQ(run_join(fiber), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(sender, COIR_IN, coir_after(COIR_MS(5) / 2)), COIR_TIMED_OUT);
+    CHECK_EQ(run_join(fiber), COIR_TIMED_OUT);
     fds_check_nothing_left(sender);
     unlink(name.sun_path);
     return arg ? 1 : 0;
@@ -57,7 +57,7 @@ static int back_from_dup(void *arg)
     run_spawn(close_raw, &pair.in);
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -EBADF);
     CHECK_EQ(dup2(same, pair.in), pair.in);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     fds_put(pair.out, "x");
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_MS(1))), COIR_IN);
     return arg ? 1 : 0;
@@ -101,7 +101,7 @@ static int ghost(void *arg)
     struct fds_waiter w = {.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_MS(5))};
     fds_start(&w, 1);
     fds_put(pair.out, "x");
-    CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+    CHECK_EQ(run_join(w.fiber), COIR_TIMED_OUT);
     close(same);
     return arg ? 1 : 0;
 }
@@ -175,7 +175,7 @@ static int reused_in_a_rest(void *arg)
     CHECK_EQ(coir_pipe(fds), 0);
     CHECK(fds[0] == old.in && fds[1] == old.out);
     CHECK_EQ(run_join(fiber), -EBADF);
-    CHECK_EQ(coir_read(fds[0], &byte, 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, COIR_TRY), COIR_TIMED_OUT);
     return arg ? 1 : 0;
 }
 
@@ -193,7 +193,7 @@ static int adopt_over_a_socket(void *arg)
     for (int i = 0; i < 3; i++)
         CHECK_EQ(coir_write(fds[1], "x", 1, COIR_NEVER), 1);
     if (*(int *)arg)
-        CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), COIR_TIMED_OUT);
     CHECK(close(fds[0]) == 0 && close(fds[1]) == 0);
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(ends[1], fds[1]);
@@ -220,9 +220,9 @@ static int datagrams_over_tcp(void *arg)
     CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
     CHECK_EQ(fds[0], tcp);
     CHECK_EQ(coir_adopt(fds[0]), 0);
-    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(1)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(1)), COIR_TIMED_OUT);
     CHECK(write(fds[1], "ab", 2) == 2 && write(fds[1], "cd", 2) == 2);
-    CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(fds[1], COIR_IN, coir_after(1)), COIR_TIMED_OUT);
     CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_NEVER), 2);
     CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_NEVER), 2);
     CHECK(coir_close(fds[0]) == 0 && close(fds[1]) == 0);
@@ -243,14 +243,15 @@ static int connects_twice(void *arg)
     bool urgent = *(int *)arg;
     char buf[10];
     int listener = fds_listen(&address, 1), fd = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_TRY),
+             COIR_TIMED_OUT);
     int peer = accept(listener, NULL, NULL);
     CHECK_EQ(write(peer, "abc", 3), 3);
     if (urgent)
         CHECK(send(peer, "!", 1, MSG_OOB) == 1 && write(peer, "def", 3) == 3);
     else
         CHECK_EQ(close(peer), 0);
-    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
     CHECK_EQ(coir_connect(fd, (struct sockaddr *)&address, sizeof address, COIR_NEVER), 0);
     CHECK_EQ(coir_read(fd, buf, sizeof buf, COIR_NEVER), 3);
     CHECK_EQ(coir_read(fd, buf, sizeof buf, COIR_NEVER), urgent ? 3 : 0);

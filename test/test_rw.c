@@ -15,10 +15,10 @@ static int reads_past_the_deadline(void *arg)
     char buf[10];
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(coir_sleep(100), 0);
-    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(coir_write(fds[1], "abc", 3, COIR_NEVER), 3);
     CHECK_EQ(coir_read(fds[0], buf, sizeof buf, at_ns(50)), 3);
-    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, at_ns(50)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, at_ns(50)), COIR_TIMED_OUT);
     CHECK_EQ(coir_write(fds[1], "abc", 3, COIR_NEVER), 3);
     CHECK_EQ(coir_recv(fds[0], buf, sizeof buf, 0, coir_now()), 3);
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
@@ -77,14 +77,14 @@ static int tries_once(void *arg)
     char buf[10];
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     for (int i = 0; i < 2; i++)
-        CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(fds[0], buf, sizeof buf, coir_after(10)), COIR_TIMED_OUT);
     uint64_t parks = cr_sched_here->timers.order;
     CHECK(knows_the_fast_path(fds[0], COIR_IN));
-    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], buf, sizeof buf, COIR_TRY), COIR_TIMED_OUT);
     fds_fill(fds[0]);
-    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK(knows_the_fast_path(fds[0], COIR_OUT));
-    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(cr_sched_here->timers.order, parks);
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
     return arg ? 1 : 0;
@@ -102,14 +102,14 @@ static void meet_both_directions(int fds[2])
     struct fds_pair idle = fds_pipe(0);
     char byte;
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     for (int i = 0; i < 2; i++) {
         fds_put(fds[1], "x");
         CHECK_EQ(coir_read(fds[0], &byte, 1, COIR_NEVER), 1);
     }
     CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
     fds_put(fds[1], "x");
-    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(idle.in, COIR_IN, coir_after(10)), COIR_TIMED_OUT);
     fds_close(idle);
     CHECK(knows_the_fast_path(fds[0], COIR_IN) && knows_the_fast_path(fds[0], COIR_OUT));
 }
@@ -122,13 +122,13 @@ static int finds_one_direction_shut(void *arg)
     meet_both_directions(fds);
     fds_fill(fds[0]);
     uint64_t now = now_ns();
-    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_write(fds[0], "x", 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), 1);
     CHECK_EQ(now_ns(), now);
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
     meet_both_directions(fds);
     fds_drain(fds[0]);
-    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     now = now_ns();
     CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(10)), 1);
     CHECK_EQ(now_ns(), now);
@@ -182,9 +182,9 @@ static int meets_a_pipe(void *arg)
     CHECK_EQ(coir_pipe(ends), 0);
     CHECK(ends[0] == fds[0] && ends[1] == fds[1]);
     CHECK_EQ(coir_wait_fd(ends[1], COIR_OUT, COIR_NEVER), COIR_OUT);
-    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(1)), COIR_TIMED_OUT);
     for (int i = 0; i < 3; i++) {
-        CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(1)), -ETIMEDOUT);
+        CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(1)), COIR_TIMED_OUT);
         CHECK_EQ(coir_write(ends[1], "x", 1, COIR_NEVER), 1);
         CHECK_EQ(coir_read(ends[0], &byte, 1, COIR_NEVER), 1);
     }
@@ -205,16 +205,16 @@ static int turns_to_another(void *arg)
     char byte;
     meet_both_directions(one);
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
-    CHECK_EQ(coir_read(other[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(other[0], &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     fds_fill(other[0]);
     CHECK_EQ(coir_read(one[0], &byte, 1, COIR_NEVER), 1);
-    CHECK_EQ(coir_read(one[0], &byte, 1, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(one[0], &byte, 1, coir_after(10)), COIR_TIMED_OUT);
     CHECK_EQ(coir_write(one[0], "x", 1, COIR_NEVER), 1);
     CHECK(knows_the_fast_path(one[0], COIR_IN) && knows_the_fast_path(one[0], COIR_OUT));
     fds_put(other[1], "x");
     uint64_t now = now_ns();
     CHECK_EQ(coir_read(other[0], &byte, 1, coir_after(10)), 1);
-    CHECK_EQ(coir_write(other[0], "x", 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_write(other[0], "x", 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(coir_write(one[0], "x", 1, coir_after(10)), 1);
     CHECK_EQ(now_ns(), now);
     for (int i = 0; i < 2; i++)
@@ -261,7 +261,7 @@ static int reuse_number(void *arg)
     CHECK_EQ(coir_close(tcp.in), 0);
     CHECK_EQ(dup2(next.in, tcp.in), tcp.in);
     CHECK_EQ(coir_adopt(tcp.in), 0);
-    CHECK_EQ(coir_read(tcp.in, buf, sizeof buf, coir_after(10)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(tcp.in, buf, sizeof buf, coir_after(10)), COIR_TIMED_OUT);
     fds_put(next.out, "ab");
     fds_put(next.out, "cd");
     uint64_t now = now_ns();

@@ -124,12 +124,12 @@ static coir_time some_deadline(void)
 static void check_error(const struct actor *self, const struct channel *channel, unsigned id,
                         int64_t result)
 {
-    if (result == -ECANCELED)
+    if (result == COIR_CANCELLED)
         CHECK(self->told);
     else if (result == -EBADF)
         CHECK(channel->id != id);
     else
-        CHECK_EQ(result, -ETIMEDOUT);
+        CHECK_EQ(result, COIR_TIMED_OUT);
 }
 
 /* Where the machine is slow or busy, the kernel may put off a packet of the loopback until after
@@ -157,7 +157,7 @@ static void do_read(struct actor *self, struct channel *channel, int side, size_
         return;
     }
     check_error(self, channel, id, got);
-    if (got == -ETIMEDOUT && channel->id == id && channel->owned && !self->told) {
+    if (got == COIR_TIMED_OUT && channel->id == id && channel->owned && !self->told) {
         CHECK_EQ(ioctl(fd, FIONREAD, &left), 0);
         CHECK(left == 0 || channel->tcp);
         timeouts_tcp += channel->tcp;
@@ -191,7 +191,7 @@ static void do_write(struct actor *self, struct channel *channel, int side, size
         return;
     }
     check_error(self, channel, id, put);
-    if (put == -ETIMEDOUT && channel->id == id && channel->owned && !self->told)
+    if (put == COIR_TIMED_OUT && channel->id == id && channel->owned && !self->told)
         CHECK(way->end > way->begin && !way->shut);
 }
 
@@ -212,7 +212,7 @@ static void do_to_another(void)
     if (!inside_fiber(another->fiber))
         return;
     if (rnd(4) == 0) {
-        CHECK_EQ(coir_cancel(another->fiber), 0);
+        CHECK_EQ(coir_cancel(another->fiber, COIR_CANCELLED), 0);
         another->told = true;
     } else if (coir_wake(another->fiber) == 1) {
         another->woken = true;

@@ -11,15 +11,15 @@ static int close_waits(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(sleep_ms, &ms[MS_10]);
     coir_fiber handle = run_spawn(sleep_ms, &ms[MS_20]);
     spawn_alone(grandchild, &ms[MS_30]);
-    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ms(), 30);
-    CHECK_EQ(run_join(handle), 0);
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
-    return coir_scope_close(&scope);
+    CHECK_EQ(coir_join(handle, NULL, COIR_NEVER), -ESRCH); /* its result went with the scope */
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    return coir_scope_end(&scope, 0);
 }
 
 /* proves: C4 */
@@ -32,10 +32,10 @@ TEST(test_a_scope_is_closed_when_all_that_was_spawned_in_it_has_ended)
 static int spawn_into(void *arg)
 {
     coir_scope inner;
-    CHECK_EQ(coir_scope_open(&inner, NULL), 0);
+    coir_scope_open(&inner, COIR_NEVER, 0);
     struct coir_spawn_opts opts = {.scope = arg};
     CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_30], &opts), 0);
-    CHECK_EQ(coir_scope_close(&inner), 0);
+    CHECK_EQ(coir_scope_end(&inner, 0), 0);
     CHECK_EQ(now_ms(), 0);
     return 0;
 }
@@ -44,12 +44,12 @@ static int named_scope(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(spawn_into, &scope);
     spawn_alone(own_scope, &ms[MS_10]);
     struct coir_spawn_opts detached = {.detached = true};
     CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_100], &detached), 0);
-    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ms(), 30);
     return 0;
 }
@@ -80,11 +80,11 @@ static int spawned_into_late(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     struct coir_spawn_opts detached = {.detached = true};
     spawn_alone(yield_once, NULL);
     CHECK_EQ(coir_spawn(NULL, spawn_late, &scope, &detached), 0);
-    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ms(), 10);
     return 0;
 }
@@ -100,13 +100,13 @@ static int first_failure(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(sleep_ms, &ms[MS_100]);
     spawn_alone(fail_after, &ms[MS_2]);
     spawn_alone(own_scope, &ms[MS_100]);
-    CHECK_EQ(coir_sleep(COIR_MS(50)), -ECANCELED);
+    CHECK_EQ(coir_sleep(COIR_MS(50)), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 2);
-    CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
+    CHECK_EQ(coir_scope_end(&scope, 0), -EPROTO - 2);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(now_ms(), 3);
     return 0;
@@ -116,15 +116,15 @@ static int first_failure(void *arg)
 TEST(test_the_first_child_to_fail_stops_its_scope)
 {
     run_virtual(first_failure, NULL);
-    CHECK_STR(run_log, "ECANCELED ECANCELED");
+    CHECK_STR(run_log, "COIR_CANCELLED COIR_CANCELLED");
 }
 
-/* Each way of waiting tells of the end that stops the scope; the next call is refused. */
-static int join_the_failure(void *arg)
+/* Each way of taking a result makes a failure the taker's, not the scope's. */
+static int take_the_failure(void *arg)
 {
     coir_scope scope;
     int way = *(int *)arg, result = 0;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     coir_fiber fiber = run_spawn(fail_after, &ms[MS_2]);
     if (way == 1)
         CHECK_EQ(coir_join(fiber, &result, COIR_NEVER), 0);
@@ -133,49 +133,106 @@ static int join_the_failure(void *arg)
     else
         CHECK_EQ(coir_join_all(&fiber, 1, &result, COIR_NEVER), 0);
     CHECK_EQ(result, -EPROTO - 2);
-    CHECK_EQ(coir_sleep(COIR_MS(1)), -ECANCELED);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(coir_join(fiber, NULL, COIR_TRY), -ESRCH);
-    CHECK_EQ(coir_scope_close(&scope), -EPROTO - 2);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
+    return 0;
+}
+
+/* proves: C5 */
+TEST(test_a_failure_whose_result_is_taken_is_not_the_scopes)
+{
+    for (int i = MS_1; i <= MS_3; i++)
+        run_virtual(take_the_failure, &ms[i]);
+}
+
+/* Somebody else waits for the failure that cancels the scope they are all in. */
+static int wait_for_it(void *arg)
+{
+    int result = 0;
+    CHECK_EQ(coir_join(*(coir_fiber *)arg, &result, COIR_NEVER), 0);
+    CHECK_EQ(result, -EPROTO - 2);
+    return 0;
+}
+
+static coir_fiber alone;
+
+static int fail_alone(void *arg)
+{
+    alone = coir_self();
+    return fail_after(arg);
+}
+
+static int join_what_nobody_holds(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    spawn_alone(fail_alone, &ms[MS_2]);
+    coir_yield();
+    spawn_alone(wait_for_it, &alone);
+    CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     return 0;
 }
 
 /* proves: C3, C5 */
-TEST(test_regress_a_joiner_is_told_of_the_failure_that_stops_its_scope)
+TEST(test_a_failure_without_handle_is_that_of_whoever_waits_for_it)
 {
-    for (int i = MS_1; i <= MS_3; i++)
-        run_virtual(join_the_failure, &ms[i]);
+    run_virtual(join_what_nobody_holds, NULL);
+}
+
+/* A result that nobody has taken when the code has ended, and one that comes after that. */
+static int leave_the_failure(void *arg)
+{
+    coir_scope scope;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    run_spawn(fail_after, &ms[MS_2]);
+    spawn_alone(sleep_ms, &ms[MS_10]);
+    if (arg)
+        CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), -EPROTO - 2);
+    CHECK_EQ(now_ms(), arg ? 5 : 2);
+    return 0;
+}
+
+/* proves: C5, E3 */
+TEST(test_a_failure_that_nobody_takes_is_the_scopes_at_its_end)
+{
+    run_virtual(leave_the_failure, NULL);
+    run_virtual(leave_the_failure, &ms[0]);
 }
 
 static int two_failures(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    int minus[] = {-EIO, -EPERM, -ECANCELED, 5};
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    int minus[] = {-EIO, -EPERM, COIR_CANCELLED, 5};
+    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < 4; i++)
         spawn_alone(number, &minus[i]);
-    CHECK_EQ(coir_scope_close(&scope), -EIO);
+    CHECK_EQ(coir_scope_end(&scope, 0), -EIO);
 
     /* Nobody told it to stop, so it has failed. */
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(number, &minus[2]);
     spawn_alone(sleep_ms, &ms[MS_10]);
-    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 0);
 
     /* It was told, and its siblings go on. */
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     coir_fiber told = run_spawn(sleep_ms, &ms[MS_10]);
     spawn_alone(sleep_ms, &ms[MS_20]);
-    CHECK_EQ(coir_cancel(told), 0);
-    CHECK_EQ(coir_scope_close(&scope), 0);
+    CHECK_EQ(coir_cancel(told, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ms(), 20);
 
     /* It was told, but fails in its own way. */
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     told = run_spawn(number, &minus[0]);
-    CHECK_EQ(coir_cancel(told), 0);
-    CHECK_EQ(coir_scope_close(&scope), -EIO);
+    CHECK_EQ(coir_cancel(told, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), -EIO);
     return 0;
 }
 
@@ -183,7 +240,7 @@ static int two_failures(void *arg)
 TEST(test_a_child_that_was_told_to_stop_and_says_so_has_not_failed)
 {
     run_virtual(two_failures, NULL);
-    CHECK_STR(run_log, "ECANCELED ECANCELED slept");
+    CHECK_STR(run_log, "COIR_CANCELLED COIR_CANCELLED slept");
 }
 
 static int deadlines(void *arg)
@@ -194,21 +251,21 @@ static int deadlines(void *arg)
     spawn_alone(sleep_ms, &ms[MS_100]);
 
     open_for(&inner, COIR_MS(10));
-    CHECK_EQ(coir_sleep(COIR_MS(100)), -ECANCELED);
-    CHECK_EQ(coir_park(coir_after(1)), -ECANCELED);
+    CHECK_EQ(coir_sleep(COIR_MS(100)), COIR_CANCELLED);
+    CHECK_EQ(coir_park(coir_after(1)), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 10);
-    CHECK_EQ(coir_scope_close(&inner), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&inner, COIR_CANCELLED), COIR_TIMED_OUT);
 
     open_for(&inner, COIR_MS(5)); /* ends before its deadline */
     CHECK_EQ(coir_sleep(COIR_MS(4)), 0);
-    CHECK_EQ(coir_scope_close(&inner), 0);
+    CHECK_EQ(coir_scope_end(&inner, 0), 0);
     CHECK_EQ(coir_sleep(COIR_MS(4)), 0);
 
     open_for(&inner, COIR_MS(500));
-    CHECK_EQ(coir_sleep(COIR_MS(100)), -ECANCELED);
+    CHECK_EQ(coir_sleep(COIR_MS(100)), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 20);
-    CHECK_EQ(coir_scope_close(&inner), -ECANCELED);
-    CHECK_EQ(coir_scope_close(&outer), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&inner, COIR_CANCELLED), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&outer, 0), COIR_TIMED_OUT);
     CHECK_EQ(now_ms(), 20);
     return coir_sleep(COIR_MS(1000));
 }
@@ -217,7 +274,7 @@ static int deadlines(void *arg)
 TEST(test_a_deadline_stops_what_is_inside_and_ends_with_its_scope)
 {
     run_virtual(deadlines, NULL);
-    CHECK_STR(run_log, "ECANCELED");
+    CHECK_STR(run_log, "COIR_CANCELLED");
 }
 
 /* The scope's deadline was armed first, then the call's. */
@@ -226,14 +283,13 @@ static int same_instant(void *arg)
     (void)arg;
     coir_scope scope;
     coir_time until = coir_after(COIR_MS(10));
-    CHECK_EQ(coir_scope_open(&scope, &(struct coir_scope_opts){.until = until}), 0);
-    CHECK_EQ(coir_park(until), -ECANCELED);
-    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+    coir_scope_open(&scope, until, 0);
+    CHECK_EQ(coir_scope_end(&scope, coir_park(until)), COIR_TIMED_OUT);
     coir_fiber sleeper = run_spawn(sleep_ms, &ms[MS_10]);
     coir_yield();
     open_for(&scope, COIR_MS(10));
     spawn_alone(sleep_ms, &ms[MS_10]);
-    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_TIMED_OUT);
     CHECK_EQ(run_join(sleeper), 0);
     return 0;
 }
@@ -242,7 +298,7 @@ static int same_instant(void *arg)
 TEST(test_of_two_deadlines_at_one_instant_the_one_armed_first_wins)
 {
     run_virtual(same_instant, NULL);
-    CHECK_STR(run_log, "slept ECANCELED");
+    CHECK_STR(run_log, "slept COIR_CANCELLED");
 }
 
 /* A chain of fibers, each with a scope in which the next one lives; as deep as there are stacks,
@@ -255,25 +311,25 @@ static int nest(void *arg)
     coir_scope scope;
     if (--*left == 0)
         return coir_sleep(COIR_MS(1000));
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
     int spawned = coir_spawn(NULL, nest, left, &opts);
     CHECK(spawned == 0 || spawned == -ENOMEM);
-    CHECK_EQ(coir_sleep(COIR_MS(1000)), -ECANCELED);
-    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
-    return -ECANCELED;
+    CHECK_EQ(coir_sleep(COIR_MS(1000)), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_CANCELLED);
+    return COIR_CANCELLED;
 }
 
 static int cancel_deep(void *arg)
 {
     int depth = *(int *)arg, left = depth;
     coir_scope scope;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(nest, &left);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK(left == 0 || depth - left > DEPTH_LEAST);
-    CHECK_EQ(coir_scope_cancel(&scope), 0);
-    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    CHECK_EQ(coir_scope_cancel(&scope, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 1);
     return 0;
 }
@@ -289,7 +345,8 @@ static int end_with_a_scope_open(void *arg)
 {
     (void)arg;
     static coir_scope scope;
-    return coir_scope_open(&scope, NULL);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    return 0;
 }
 
 /* proves: C10 */
@@ -318,29 +375,29 @@ static int close_the_outer(void *arg)
 {
     (void)arg;
     coir_scope outer, inner;
-    coir_scope_open(&outer, NULL);
-    coir_scope_open(&inner, NULL);
-    return coir_scope_close(&outer);
+    coir_scope_open(&outer, COIR_NEVER, 0);
+    coir_scope_open(&inner, COIR_NEVER, 0);
+    return coir_scope_end(&outer, 0);
 }
 
 /* proves: C10 */
-TEST_DIES(test_closing_an_outer_scope_stops, SIGABRT, "coir_scope_close: not the innermost scope")
+TEST_DIES(test_closing_an_outer_scope_stops, SIGABRT, "coir_scope_end: not the innermost scope")
 {
     coir_run(close_the_outer, NULL, NULL, NULL);
 }
 
 static int close_a_strangers(void *arg)
 {
-    return coir_scope_close(arg);
+    return coir_scope_end(arg, 0);
 }
 
 static int lend_a_scope(void *arg)
 {
     (void)arg;
     coir_scope scope;
-    coir_scope_open(&scope, NULL);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(close_a_strangers, &scope);
-    return coir_scope_close(&scope);
+    return coir_scope_end(&scope, 0);
 }
 
 /* proves: C10 */
@@ -352,11 +409,11 @@ TEST_DIES(test_closing_the_scope_of_another_fiber_stops, SIGABRT, "not the inner
 static int use_a_closed_one(void *arg)
 {
     coir_scope scope;
-    coir_scope_open(&scope, NULL);
-    coir_scope_close(&scope);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     if (arg)
         return coir_spawn(NULL, number, arg, &(struct coir_spawn_opts){.scope = &scope});
-    return coir_scope_cancel(&scope);
+    return coir_scope_cancel(&scope, COIR_CANCELLED);
 }
 
 /* proves: C10 */

@@ -100,7 +100,7 @@ static int stop_within_grace(void *arg)
     CHECK_EQ(coir_write(fd, &byte, 1, COIR_NEVER), 1);
     CHECK_EQ(coir_sleep(COIR_MS(5)), 0); /* the handler is at work */
     uint64_t stopped_at = now_ns();
-    CHECK_EQ(coir_cancel(server.fiber), 0);
+    CHECK_EQ(coir_cancel(server.fiber, COIR_CANCELLED), 0);
     CHECK_EQ(coir_wake(server.fiber), 1); /* which means nothing */
     CHECK_EQ(coir_yield(), 0);
     int late = coir_net_dial(server.text, NULL, COIR_NEVER); /* to the kernel's queue */
@@ -110,7 +110,7 @@ static int stop_within_grace(void *arg)
     CHECK_EQ(server.ended, 0);
     CHECK_EQ(coir_close(fd), 0);
     CHECK_EQ(run_join(server.fiber), 0);
-    CHECK_EQ(server.result, -ECANCELED);
+    CHECK_EQ(server.result, COIR_CANCELLED);
     CHECK(now_ns() - stopped_at < (uint64_t)COIR_SEC(9));
     CHECK_EQ(server.begun, 1);
     CHECK_EQ(server.cancelled, 0);
@@ -136,10 +136,10 @@ static int stop_after_grace(void *arg)
         serve_ask(fds[i] = serve_dial(&server));
     CHECK_EQ(coir_close(fds[0]), 0); /* one ends in time */
     uint64_t stopped_at = now_ns();
-    CHECK_EQ(coir_cancel(server.fiber), 0);
+    CHECK_EQ(coir_cancel(server.fiber, COIR_CANCELLED), 0);
     CHECK_EQ(run_join(server.fiber), 0);
     CHECK(now_ns() - stopped_at >= (uint64_t)server.opts.grace_ns);
-    CHECK_EQ(server.result, -ECANCELED);
+    CHECK_EQ(server.result, COIR_CANCELLED);
     CHECK_EQ(server.begun, CLIENTS);
     CHECK(server.cancelled == CLIENTS - 1 || (server.opts.grace_ns == 0 && server.cancelled > 0));
     for (int i = 1; i < CLIENTS; i++) {
@@ -165,20 +165,20 @@ static int stop_by_scope(void *arg)
     struct server server = {.handler = serve_echo, .opts.grace_ns = COIR_SEC(10)};
     coir_scope scope;
     (void)arg;
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     serve_begin(&server);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     coir_scope shield;
     int fd = serve_dial(&server);
     serve_ask(fd);
-    CHECK_EQ(coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true}), 0);
-    CHECK_EQ(coir_scope_cancel(&scope), 0);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
+    CHECK_EQ(coir_scope_cancel(&scope, COIR_CANCELLED), 0);
     CHECK_EQ(coir_sleep(COIR_MS(10)), 0);
     serve_ask(fd);
     CHECK_EQ(coir_close(fd), 0);
-    CHECK_EQ(coir_scope_close(&shield), 0);
-    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
-    CHECK_EQ(server.result, -ECANCELED);
+    CHECK_EQ(coir_scope_end(&shield, 0), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
+    CHECK_EQ(server.result, COIR_CANCELLED);
     CHECK_EQ(server.cancelled, 0);
     return coir_close(server.listener);
 }
@@ -249,7 +249,7 @@ static int replace_listener(int fd, void *arg)
         CHECK_EQ(coir_close(server->listener), 0);
         CHECK_EQ(coir_net_listen("127.0.0.1:0", NULL), server->listener);
     }
-    server->cancelled += coir_read(fd, &byte, 1, COIR_NEVER) == -ECANCELED;
+    server->cancelled += coir_read(fd, &byte, 1, COIR_NEVER) == COIR_CANCELLED;
     server->ended++;
     return 0;
 }
@@ -290,9 +290,9 @@ static int cancel_at_limit(void *arg)
     int fd = serve_dial(&server);
     serve_ask(fd);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
-    CHECK_EQ(coir_cancel(server.fiber), 0);
+    CHECK_EQ(coir_cancel(server.fiber, COIR_CANCELLED), 0);
     CHECK_EQ(run_join(server.fiber), 0);
-    CHECK_EQ(server.result, -ECANCELED);
+    CHECK_EQ(server.result, COIR_CANCELLED);
     CHECK_EQ(server.cancelled, 1);
     CHECK_EQ(coir_close(fd), 0);
     return coir_close(server.listener);
@@ -304,28 +304,29 @@ TEST(test_a_stop_ends_a_loop_that_waits_for_room)
     run_monotonic(cancel_at_limit, NULL);
 }
 
+static bool answered;
+
 static int free_while_serving(void *arg)
 {
     struct server *server = arg;
     serve_begin(server);
     serve_ask(serve_dial(server));
+    answered = true;
     return 0;
 }
 
 /* proves: N7, E5 */
 TEST(test_a_scheduler_is_freed_while_it_serves)
 {
-    int before = fds_open(), result = -1;
+    int before = fds_open();
     struct server server = {.handler = serve_echo, .opts.grace_ns = COIR_MS(20)};
     coir_sched *sched;
-    coir_fiber fiber;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_spawn(&fiber, free_while_serving, &server, NULL), 0);
-    while (coir_join(fiber, &result, COIR_TRY) != 0)
+    CHECK_EQ(coir_spawn(NULL, free_while_serving, &server, NULL), 0);
+    while (!answered)
         CHECK(coir_sched_step(sched, 0) >= 0);
-    CHECK_EQ(result, 0);
     coir_sched_free(sched);
-    CHECK_EQ(server.result, -ECANCELED);
+    CHECK_EQ(server.result, COIR_CANCELLED);
     CHECK_EQ(server.ended, 1);
     CHECK_EQ(fds_open(), before + 2); /* the listener and the client are the test's */
 }
@@ -336,8 +337,8 @@ static int hasty(void *arg)
     (void)arg;
     serve_listen(&server, "127.0.0.1:0");
     int fd = serve_dial(&server);
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_net_serve(server.listener, serve_echo, &server, NULL), -ECANCELED);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_net_serve(server.listener, serve_echo, &server, NULL), COIR_CANCELLED);
     CHECK_EQ(server.begun, 0);
     CHECK_EQ(coir_close(fd), 0);
     return coir_close(server.listener);

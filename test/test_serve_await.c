@@ -43,7 +43,7 @@ static int end_with_idle(void *arg)
         CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(coir_write(fds[1], "x", 1, COIR_NEVER), 1); /* its handler does not know yet */
     CHECK_EQ(server.ended, 0);
-    CHECK_EQ(by_close ? coir_close(server.listener) : coir_cancel(server.fiber), 0);
+    CHECK_EQ(by_close ? coir_close(server.listener) : coir_cancel(server.fiber, COIR_CANCELLED), 0);
     for (int i = 2; i < IDLE; i++)
         serve_see_end(fds[i]);
     fds_put(server.gate.out, "x");
@@ -93,7 +93,7 @@ static int share(int fd, void *arg)
         took++;
     CHECK_EQ(got, 0);
     CHECK(coir_net_ending());
-    coir_cancel(taker);
+    coir_cancel(taker, COIR_CANCELLED);
     CHECK_EQ(run_join(taker), 0);
     server->ended++;
     return 0;
@@ -131,12 +131,12 @@ static int wait_in_vain(int fd, void *arg)
     struct server *server = arg;
     char byte;
     serve_enter(server);
-    CHECK_EQ(coir_net_await(fd, &byte, 1, coir_after(COIR_MS(5))), -ETIMEDOUT);
-    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK(!coir_net_ending());
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_NEVER), -ECANCELED);
-    CHECK_EQ(coir_net_await(-1, &byte, 1, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_net_await(-1, &byte, 1, COIR_NEVER), COIR_CANCELLED);
     server->ended++;
     return 0;
 }
@@ -165,14 +165,14 @@ static int elsewhere(void *arg)
     coir_reader in;
     (void)arg;
     CHECK(!coir_net_ending());
-    CHECK_EQ(coir_net_await(pipe.in, &byte, 1, coir_after(COIR_MS(1))), -ETIMEDOUT);
+    CHECK_EQ(coir_net_await(pipe.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     fds_put(pipe.out, "ab\ncd");
     coir_reader_init(&in, pipe.in, memory, sizeof memory);
     CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 5);
     CHECK_EQ(coir_reader_take(&in, 3), 3);
     CHECK_EQ(coir_reader_await(&in, COIR_TRY), 2);
     CHECK_EQ(coir_reader_take(&in, 2), 2);
-    CHECK_EQ(coir_reader_await(&in, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_reader_await(&in, COIR_TRY), COIR_TIMED_OUT);
     fds_put(pipe.out, "12345678");
     CHECK_EQ(coir_reader_await(&in, COIR_NEVER), 8); /* the whole buffer is free again */
     CHECK_EQ(memcmp(in.data, "12345678", 8), 0);

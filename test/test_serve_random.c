@@ -51,7 +51,7 @@ static int client(void *arg)
     coir_sleep(COIR_US(rnd(5000)));
     int fd = coir_net_dial(server->text, NULL, coir_after(COIR_MS(10)));
     if (fd < 0) {
-        CHECK(fd == -ECONNREFUSED || fd == -EMFILE || fd == -ETIMEDOUT || fd == -ECONNRESET);
+        CHECK(fd == -ECONNREFUSED || fd == -EMFILE || fd == COIR_TIMED_OUT || fd == -ECONNRESET);
         return 0;
     }
     for (int i = 0; i < ASKS; i++) {
@@ -59,7 +59,7 @@ static int client(void *arg)
         ssize_t put = coir_write(fd, &byte, 1, COIR_NEVER);
         ssize_t got = put == 1 ? coir_read(fd, &back, 1, coir_after(COIR_MS(200))) : 0;
         if (got != 1) {
-            CHECK(got == 0 || got == -ECONNRESET || got == -ETIMEDOUT);
+            CHECK(got == 0 || got == -ECONNRESET || got == COIR_TIMED_OUT);
             break;
         }
         CHECK_EQ(back, byte);
@@ -86,9 +86,9 @@ static int play(void *arg)
     if (loud == 0)
         CHECK_EQ(coir_close(server.listener), 0);
     else
-        CHECK_EQ(coir_cancel(server.fiber), 0);
+        CHECK_EQ(coir_cancel(server.fiber, COIR_CANCELLED), 0);
     CHECK_EQ(run_join(server.fiber), 0);
-    CHECK_EQ(server.result, loud == 0 ? 0 : -ECANCELED);
+    CHECK_EQ(server.result, loud == 0 ? 0 : COIR_CANCELLED);
     CHECK_EQ(live, 0);
     if (loud)
         CHECK_EQ(coir_close(server.listener), 0);

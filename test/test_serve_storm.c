@@ -272,9 +272,9 @@ static int no_stacks(void *arg)
     CHECK_EQ(coir_sleep(COIR_MS(200)), 0);
     CHECK_EQ(serve_calls.accepts - serve_calls.again, 1); /* one is held, one with the kernel */
     if (stop) {
-        CHECK_EQ(coir_cancel(server.fiber), 0);
+        CHECK_EQ(coir_cancel(server.fiber, COIR_CANCELLED), 0);
         CHECK_EQ(run_join(server.fiber), 0);
-        CHECK_EQ(server.result, -ECANCELED);
+        CHECK_EQ(server.result, COIR_CANCELLED);
         CHECK_EQ(coir_close(server.listener), 0);
     } else {
         serve_end(&server);
@@ -422,7 +422,7 @@ static int bad_peers(void *arg)
     uint64_t slowest = UINT64_MAX;
     (void)arg;
     serve_begin(&server);
-    CHECK_EQ(coir_scope_open(&scope, NULL), 0);
+    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < 5; i++) {
         run_spawn(drip, &server);
         run_spawn(never_read, &server);
@@ -434,8 +434,8 @@ static int bad_peers(void *arg)
         slowest = slowest_request(fd, &in);
     CHECK(slowest < (uint64_t)COIR_SEC(1));
     CHECK_EQ(coir_close(fd), 0);
-    CHECK_EQ(coir_scope_cancel(&scope), 0);
-    CHECK_EQ(coir_scope_close(&scope), -ECANCELED);
+    CHECK_EQ(coir_scope_cancel(&scope, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK(server.begun > 100);
     serve_end(&server);
     return 0;

@@ -4,21 +4,17 @@
 static int flush(void *arg)
 {
     coir_scope shield;
-    CHECK_EQ(coir_sleep(COIR_MS(100)), -ECANCELED);
-    struct coir_scope_opts opts = {.shield = true, .until = coir_after(COIR_MS(30))};
-    CHECK_EQ(coir_scope_open(&shield, &opts), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(100)), COIR_CANCELLED);
+    coir_scope_open(&shield, coir_after(COIR_MS(30)), COIR_SHIELD);
     coir_fiber helper = run_spawn(own_scope, &ms[MS_10]);
     CHECK_EQ(run_join(helper), 0);
     CHECK_EQ(now_ms(), 15);
     int result = coir_sleep(COIR_MS(*(int *)arg));
-    if (result == 0)
-        CHECK_EQ(coir_scope_close(&shield), 0);
-    else
-        CHECK_EQ(coir_scope_close(&shield), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&shield, result), result == 0 ? 0 : COIR_TIMED_OUT);
     run_note(coir_error_name(result));
-    CHECK_EQ(coir_yield(), -ECANCELED);
-    CHECK_EQ(coir_sleep(1), -ECANCELED);
-    return -ECANCELED;
+    CHECK_EQ(coir_yield(), COIR_CANCELLED);
+    CHECK_EQ(coir_sleep(1), COIR_CANCELLED);
+    return COIR_CANCELLED;
 }
 
 static int shielded(void *arg)
@@ -28,7 +24,7 @@ static int shielded(void *arg)
     open_for(&scope, COIR_MS(5));
     spawn_alone(flush, &ms[MS_10]);
     spawn_alone(flush, &ms[MS_100]);
-    CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+    CHECK_EQ(coir_scope_end(&scope, 0), COIR_TIMED_OUT);
     CHECK_EQ(now_ms(), 35);
     return 0;
 }
@@ -37,7 +33,7 @@ static int shielded(void *arg)
 TEST(test_a_shield_keeps_a_stop_away_until_its_grace_is_over)
 {
     run_virtual(shielded, NULL);
-    CHECK_STR(run_log, "slept slept 0 ECANCELED");
+    CHECK_STR(run_log, "slept slept 0 COIR_CANCELLED");
 }
 
 /* Opened before the stop comes; the stop is found after the close. */
@@ -45,21 +41,21 @@ static int shield_first(void *arg)
 {
     (void)arg;
     coir_scope shield, inner;
-    CHECK_EQ(coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true}), 0);
-    CHECK_EQ(coir_scope_open(&inner, NULL), 0);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
+    coir_scope_open(&inner, COIR_NEVER, 0);
     spawn_alone(sleep_ms, &ms[MS_20]);
-    CHECK_EQ(coir_cancel(coir_self()), 0);
-    CHECK_EQ(coir_cancel(coir_self()), 0);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     CHECK_EQ(coir_sleep(COIR_MS(10)), 0);
-    CHECK_EQ(coir_scope_close(&inner), 0);
+    CHECK_EQ(coir_scope_end(&inner, 0), 0);
     CHECK_EQ(now_ms(), 20);
     spawn_alone(sleep_ms, &ms[MS_20]);
-    CHECK_EQ(coir_scope_cancel(&shield), 0);
-    CHECK_EQ(coir_sleep(1), -ECANCELED);
-    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_1], NULL), -ECANCELED);
-    CHECK_EQ(coir_scope_close(&shield), -ECANCELED);
+    CHECK_EQ(coir_scope_cancel(&shield, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_sleep(1), COIR_CANCELLED);
+    CHECK_EQ(coir_spawn(NULL, sleep_ms, &ms[MS_1], NULL), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&shield, 0), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 20);
-    CHECK_EQ(coir_sleep(1), -ECANCELED);
+    CHECK_EQ(coir_sleep(1), COIR_CANCELLED);
     return 0;
 }
 
@@ -67,17 +63,17 @@ static int shield_first(void *arg)
 TEST(test_a_shield_that_is_cancelled_shields_no_more)
 {
     run_virtual(shield_first, NULL);
-    CHECK_STR(run_log, "slept ECANCELED");
+    CHECK_STR(run_log, "slept COIR_CANCELLED");
 }
 
 static int fail_in_shield(void *arg)
 {
     coir_scope shield;
     (void)arg;
-    CHECK_EQ(coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true}), 0);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
     spawn_alone(fail_after, &ms[MS_1]);
-    CHECK_EQ(coir_sleep(COIR_MS(50)), -ECANCELED);
-    CHECK_EQ(coir_scope_close(&shield), -EPROTO - 1);
+    CHECK_EQ(coir_sleep(COIR_MS(50)), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&shield, 0), -EPROTO - 1);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     return 0;
 }
@@ -92,12 +88,12 @@ static int stay_behind_a_shield(void *arg)
 {
     int *outcome = arg;
     coir_scope shield;
-    CHECK_EQ(coir_scope_open(&shield, &(struct coir_scope_opts){.shield = true}), 0);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
     spawn_alone(sleep_ms, &ms[MS_20]);
     CHECK_EQ(coir_sleep(COIR_MS(10)), 0);
     *outcome = coir_park(COIR_NEVER);
-    CHECK_EQ(coir_scope_close(&shield), -ECANCELED);
-    CHECK_EQ(coir_yield(), -ECANCELED);
+    CHECK_EQ(coir_scope_end(&shield, *outcome), COIR_CANCELLED);
+    CHECK_EQ(coir_yield(), COIR_CANCELLED);
     return 0;
 }
 
@@ -111,7 +107,7 @@ TEST(test_freeing_breaks_a_shield_only_when_nothing_else_can_run)
     run_spawn(stay_behind_a_shield, &outcome);
     CHECK_EQ(coir_sched_step(sched, 1), COIR_STEP_READY);
     coir_sched_free(sched);
-    CHECK_EQ(outcome, -ECANCELED);
+    CHECK_EQ(outcome, COIR_CANCELLED);
     CHECK_STR(run_log, "slept");
     CHECK_STR(run_report, "");
 }
@@ -122,19 +118,18 @@ static int nest_in_one(void *arg)
     enum { COUNT = 100 };
     static coir_scope scopes[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        struct coir_scope_opts opts = {.shield = i == 50};
-        CHECK_EQ(coir_scope_open(&scopes[i], &opts), 0);
+        coir_scope_open(&scopes[i], COIR_NEVER, i == 50 ? COIR_SHIELD : 0);
         spawn_alone(sleep_ms, &ms[i < 50 ? MS_100 : MS_2]);
     }
-    CHECK_EQ(coir_scope_cancel(&scopes[20]), 0);
+    CHECK_EQ(coir_scope_cancel(&scopes[20], COIR_CANCELLED), 0);
     for (int i = COUNT - 1; i >= 50; i--)
-        CHECK_EQ(coir_scope_close(&scopes[i]), 0);
+        CHECK_EQ(coir_scope_end(&scopes[i], 0), 0);
     CHECK_EQ(now_ms(), 2);
     for (int i = 49; i >= 20; i--)
-        CHECK_EQ(coir_scope_close(&scopes[i]), -ECANCELED);
+        CHECK_EQ(coir_scope_end(&scopes[i], 0), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 2);
     for (int i = 19; i >= 0; i--)
-        CHECK_EQ(coir_scope_close(&scopes[i]), 0);
+        CHECK_EQ(coir_scope_end(&scopes[i], 0), 0);
     CHECK_EQ(now_ms(), 100);
     return arg ? 1 : 0;
 }

@@ -216,7 +216,7 @@ static int guarded_crowd(void *arg)
 {
     int before = *(int *)arg;
     spawn_crowd(crowd, CROWD, 16 * KIB);
-    struct cr_fiber *fiber = cr_sched_here->slots.at[crowd[7].slot].fiber;
+    struct cr_fiber *fiber = inside_fiber(crowd[7]);
     char *low = cr_stack_low(fiber->class, (char *)(fiber + 1));
     CHECK(kernel_can_read(low));
     CHECK(!kernel_can_read(low - 1));
@@ -310,7 +310,7 @@ static int give_back_guarded(void *arg)
     static char *lows[CROWD];
     spawn_crowd(crowd, CROWD, 16 * KIB);
     for (int i = 0; i < CROWD; i++) {
-        struct cr_fiber *fiber = cr_sched_here->slots.at[crowd[i].slot].fiber;
+        struct cr_fiber *fiber = inside_fiber(crowd[i]);
         lows[i] = cr_stack_low(fiber->class, (char *)(fiber + 1));
     }
     end_crowd(crowd, CROWD);

@@ -24,7 +24,7 @@ enum call {
 };
 
 enum { AT_STOP = 2, AT_DEADLINE = 3, AT_END = 5, NEVER = 50, SUCCESS = 7, LENGTH = 1 };
-enum { NO = INT_MIN, STOP = -ECANCELED, TIME = -ETIMEDOUT };
+enum { NO = INT_MIN, STOP = COIR_CANCELLED, TIME = COIR_TIMED_OUT };
 
 /* The results, and when they come; NO: there is no such thing. */
 static const struct row {
@@ -68,9 +68,9 @@ static const struct row {
                                                {STOP, 2}}},
     [YIELD] = {"coir_yield", {{0, 0}, {NO, 0}, {NO, 0}, {STOP, 0}, {STOP, 0}, {NO, 0}, {NO, 0},
                               {NO, 0}, {NO, 0}, {STOP, 0}}},
-    /* Its scope is open, and can be stopped, until it returns. */
-    [CLOSE] = {"coir_scope_close", {{0, 5}, {TIME, 3}, {NO, 0}, {STOP, 0}, {STOP, 2}, {STOP, 5},
-                                    {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
+    /* A cancel that cuts nothing short changes nothing. */
+    [CLOSE] = {"coir_scope_end", {{0, 5}, {TIME, 3}, {NO, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
+                                  {0, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
 };
 
 static enum call call;
@@ -117,7 +117,7 @@ static int complete_at_5(void *arg)
 {
     (void)arg;
     if (sleep_to(AT_END) < 0)
-        return -ECANCELED;
+        return COIR_CANCELLED;
     if (writes())
         fds_drain(channel.in);
     else if (has_fd() && call != WAIT_FD_WOKEN)
@@ -126,7 +126,7 @@ static int complete_at_5(void *arg)
         coir_wake(subject);
     if (when == COMPLETED_THEN_STOPPED) {
         fds_until_woken(subject);
-        CHECK_EQ(coir_cancel(subject), 0);
+        CHECK_EQ(coir_cancel(subject, COIR_CANCELLED), 0);
     }
     return 0;
 }
@@ -138,7 +138,7 @@ static int stop_it(void *arg)
         coir_yield(); /* what completes it arms its timer first */
     if (call != YIELD)
         sleep_to(when == STOPPED_DURING ? AT_STOP : AT_END);
-    coir_cancel(subject);
+    coir_cancel(subject, COIR_CANCELLED);
     return 0;
 }
 
@@ -155,13 +155,22 @@ static int tell_time(void *arg)
 static int close_a_scope(coir_time until)
 {
     coir_scope scope;
-    struct coir_scope_opts opts = {.until = until};
-    CHECK_EQ(coir_scope_open(&scope, &opts), 0);
+    coir_scope_open(&scope, until, 0);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_spawn(NULL, end_at_5, &result, NULL), 0);
     if (when == STOPPED_BEFORE)
-        CHECK_EQ(coir_cancel(coir_self()), 0);
-    return coir_scope_close(&scope);
+        CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
+    return coir_scope_end(&scope, 0);
+}
+
+/* The winner's result, or where there is none nobody's. */
+static int race_both(int *value, coir_time until)
+{
+    int values[2];
+    int winner = coir_race(targets, 2, values, until);
+    if (winner >= 0)
+        *value = values[winner];
+    return winner;
 }
 
 static int make_the_call(coir_time until)
@@ -172,7 +181,7 @@ static int make_the_call(coir_time until)
     case JOIN: outcome = coir_join(targets[0], &value, until); break;
     case JOIN_ALL: outcome = coir_join_all(targets, 2, values, until); break;
     case JOIN_ANY: outcome = coir_join_any(targets, 2, &value, until); break;
-    case RACE: outcome = coir_race(targets, 2, &value, until); break;
+    case RACE: outcome = race_both(&value, until); break;
     case SLEEP:
     case SLEEP_WOKEN: return coir_sleep(cr_is_try(until) ? 0 : coir_left(until));
     case PARK: return coir_park(until);
@@ -199,8 +208,8 @@ static void check_taken(int outcome)
     bool first = both || ((call == JOIN || call == JOIN_ANY) && outcome == 0);
     if (call > RACE)
         return;
-    CHECK_EQ(cr_slot_find(&cr_sched_here->slots, targets[0]) == NULL, first);
-    CHECK_EQ(cr_slot_find(&cr_sched_here->slots, targets[1]) == NULL, both);
+    CHECK_EQ(inside_is_gone(targets[0]), first);
+    CHECK_EQ(inside_is_gone(targets[1]), both);
 }
 
 /* Right after the call, while others still live: nothing of it is on any ring. */
@@ -223,20 +232,19 @@ static int make_it(void *arg)
     coir_scope scope;
     bool scoped = when == SCOPE_DEADLINE || when == SCOPE_DEADLINE_TOO;
     int64_t limit = COIR_MS(when == SCOPE_DEADLINE ? AT_STOP : AT_END);
-    struct coir_scope_opts opts = {.until = coir_after(limit)};
     int64_t left = COIR_MS(when == OWN_DEADLINE ? AT_DEADLINE : call == SLEEP ? AT_END : NEVER);
     coir_time until = when == ONCE ? COIR_TRY : coir_after(left);
     (void)arg;
     if (scoped)
-        CHECK_EQ(coir_scope_open(&scope, &opts), 0);
+        coir_scope_open(&scope, coir_after(limit), 0);
     if (when == STOPPED_BEFORE && call != CLOSE)
-        CHECK_EQ(coir_cancel(coir_self()), 0);
+        CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     result = make_the_call(until);
     at_ms = now_ms();
     check_call_left_nothing();
     check_taken(result);
     if (scoped)
-        CHECK_EQ(coir_scope_close(&scope), -ETIMEDOUT);
+        CHECK_EQ(coir_scope_end(&scope, result), result < 0 ? COIR_TIMED_OUT : result);
     return 0;
 }
 

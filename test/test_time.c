@@ -43,7 +43,7 @@ static int fd_before_time(void *arg)
     CHECK_EQ(now_ns(), 0);
     char byte;
     CHECK_EQ(read(ends[0], &byte, 1), 1);
-    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(5)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(5)), COIR_TIMED_OUT);
     return now_ns() == 5 ? 0 : 1;
 }
 
@@ -202,7 +202,7 @@ static int punctual(void *arg)
     uint64_t least_late = UINT64_MAX;
     for (int i = 0; i < TEST_TRIES_SHORT && (i < 50 || least_late >= 1000000); i++) {
         coir_time until = coir_after(COIR_US(200));
-        CHECK_EQ(coir_park(until), -ETIMEDOUT);
+        CHECK_EQ(coir_park(until), COIR_TIMED_OUT);
         uint64_t now = coir_now().ns;
         CHECK(now >= until.ns);
         if (now - until.ns < least_late)
@@ -223,7 +223,7 @@ static int punctual_with_descriptors(void *arg)
     CHECK_EQ(pipe(ends), 0);
     for (int i = 0; i < 20; i++) {
         coir_time until = coir_after(COIR_US(300));
-        CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, until), -ETIMEDOUT);
+        CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, until), COIR_TIMED_OUT);
         CHECK(coir_left(until) == 0);
     }
     return punctual(arg);
@@ -239,9 +239,9 @@ static int tries_once(void *arg)
 {
     (void)arg;
     uint64_t parks = cr_sched_here->timers.order;
-    CHECK_EQ(coir_park(COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_park(COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(pipe(ends), 0);
-    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, COIR_TRY), COIR_TIMED_OUT);
     CHECK_EQ(cr_sched_here->timers.order, parks);
     return 0;
 }
@@ -263,7 +263,7 @@ static int passed_deadline(void *arg)
     (void)arg;
     CHECK_EQ(coir_sleep(100), 0);
     run_spawn(let_run, "other");
-    CHECK_EQ(coir_park(at_ns(50)), -ETIMEDOUT);
+    CHECK_EQ(coir_park(at_ns(50)), COIR_TIMED_OUT);
     run_note("main");
     return now_ns() == 100 ? 0 : 1;
 }
@@ -321,7 +321,7 @@ static int sleep_through_signals(void *arg)
     uint64_t least_late = UINT64_MAX;
     for (int i = 0; i < TEST_TRIES && (alarms <= 3 || least_late >= (uint64_t)COIR_MS(500)); i++) {
         coir_time until = coir_after(COIR_MS(20));
-        CHECK_EQ(coir_park(until), -ETIMEDOUT);
+        CHECK_EQ(coir_park(until), COIR_TIMED_OUT);
         uint64_t late = coir_now().ns - until.ns;
         CHECK(late < INT64_MAX);
         least_late = late < least_late ? late : least_late;
@@ -354,7 +354,7 @@ static int idle(void *arg)
     real = inside_replace_ops(&ops);
     ops.wait = counted_wait;
     CHECK_EQ(pipe(ends), 0);
-    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(COIR_MS(30))), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(ends[0], COIR_IN, coir_after(COIR_MS(30))), COIR_TIMED_OUT);
     return waits == 1 ? 0 : 1;
 }
 
@@ -385,7 +385,7 @@ static int wait_at_random(void *arg)
     (void)arg;
     for (int i = 0; i < 50; i++) {
         struct waiter waiter = {now_ns() + 1 + order_random() % 40, ++armed_count};
-        if (coir_park(at_ns(waiter.until)) != -ETIMEDOUT)
+        if (coir_park(at_ns(waiter.until)) != COIR_TIMED_OUT)
             continue;
         CHECK_EQ(now_ns(), waiter.until);
         CHECK(waiter.until > last_deadline ||

@@ -6,7 +6,7 @@ static int end_by_deadline(void *arg)
 {
     int fd = *(int *)arg;
     uint64_t begun = now_ns();
-    CHECK_EQ(coir_wait_fd(fd, COIR_IN, at_ns(begun + 1000)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(fd, COIR_IN, at_ns(begun + 1000)), COIR_TIMED_OUT);
     CHECK_EQ(now_ns(), begun + 1000);
     return 0;
 }
@@ -25,10 +25,10 @@ static int end_by_stop(void *arg)
 {
     struct fds_waiter *w = arg;
     w->result = coir_wait_fd(w->fd, w->mask, COIR_NEVER);
-    CHECK_EQ(w->result, -ECANCELED);
-    CHECK_EQ(coir_wait_fd(w->fd, w->mask, COIR_TRY), -ECANCELED);
-    CHECK_EQ(coir_read(w->fd, &(char){0}, 1, COIR_NEVER), -ECANCELED);
-    CHECK_EQ(coir_write(w->fd, "x", 1, COIR_NEVER), -ECANCELED);
+    CHECK_EQ(w->result, COIR_CANCELLED);
+    CHECK_EQ(coir_wait_fd(w->fd, w->mask, COIR_TRY), COIR_CANCELLED);
+    CHECK_EQ(coir_read(w->fd, &(char){0}, 1, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_write(w->fd, "x", 1, COIR_NEVER), COIR_CANCELLED);
     fds_check_nothing_left(w->fd);
     return 0;
 }
@@ -83,7 +83,7 @@ TEST(test_wait_that_a_stop_ends_leaves_nothing_behind)
         CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
         coir_sched_free(sched);
         for (int i = 0; i < 3; i++)
-            CHECK_EQ(waiters[i].result, -ECANCELED);
+            CHECK_EQ(waiters[i].result, COIR_CANCELLED);
         CHECK_EQ(fds_open(), before);
     }
 }
@@ -103,16 +103,16 @@ static int tries(void *arg)
     if (owned)
         CHECK_EQ(coir_adopt(pair.in), 0);
     coir_fiber other = run_spawn(run_flag, &ran);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN | COIR_OUT, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_TRY), -ETIMEDOUT);
-    CHECK_EQ(coir_write(pair.in, "x", 1, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_IN | COIR_OUT, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(coir_write(pair.in, "x", 1, COIR_TRY), COIR_TIMED_OUT);
     CHECK(!ran);
-    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, at_ns(0)), -ETIMEDOUT);
+    CHECK_EQ(coir_wait_fd(pair.in, COIR_OUT, at_ns(0)), COIR_TIMED_OUT);
     CHECK(ran);
     ran = false;
     run_join(other);
     other = run_spawn(run_flag, &ran);
-    CHECK_EQ(coir_read(pair.in, &byte, 1, at_ns(0)), -ETIMEDOUT);
+    CHECK_EQ(coir_read(pair.in, &byte, 1, at_ns(0)), COIR_TIMED_OUT);
     CHECK(ran);
     run_join(other);
     fds_put(pair.out, "y");
@@ -161,7 +161,7 @@ static int timers_and_fds(void *arg)
     for (int i = 0; i < COUNT; i++) {
         bool answered = i % 2 == 0;
         int64_t at = COIR_MS(10 * (COUNT - i) - (answered ? 5 : 0));
-        CHECK_EQ(run_join(waiters[i].fiber), answered ? COIR_IN : -ETIMEDOUT);
+        CHECK_EQ(run_join(waiters[i].fiber), answered ? COIR_IN : COIR_TIMED_OUT);
         CHECK_EQ(waiters[i].ended_at - begun, at);
         fds_close(pipes[i]);
     }
@@ -202,7 +202,7 @@ static void sleeps_through(struct fds_pair pair, int mask, void (*happens)(struc
         if (!owned)
             happens(pair);
         waits = 0;
-        CHECK_EQ(run_join(w.fiber), -ETIMEDOUT);
+        CHECK_EQ(run_join(w.fiber), COIR_TIMED_OUT);
         CHECK(waits <= 10);
         fds_check_nothing_left(pair.in);
     }

@@ -6,6 +6,7 @@
 #include "clock.h"
 
 #include <coir_io.h>
+#include <coir_post.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -56,7 +57,7 @@ static int talk(void *arg)
         CHECK_EQ(coir_write(ends[1], &byte, 1, COIR_NEVER), 1);
         CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(COIR_SEC(1))), 1);
     }
-    CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(COIR_MS(5))), -ETIMEDOUT);
+    CHECK_EQ(coir_read(ends[0], &byte, 1, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
     return coir_close(ends[0]) | coir_close(ends[1]);
 }
 
@@ -97,7 +98,7 @@ static struct work {
 static const struct cr_wait_kind WORK = {
     .name = "work in another thread",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .outside = true,
     .holds_clock = true,
 };
@@ -224,8 +225,8 @@ static int counted_kinds(void *arg)
     struct fds_waiter waiter = {.fd = pair.in, .mask = COIR_IN};
     fds_start(&waiter, 1);
     CHECK_EQ(cr_sched_here->outside, 1);
-    CHECK_EQ(coir_cancel(waiter.fiber), 0);
-    CHECK_EQ(run_join(waiter.fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(waiter.fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(waiter.fiber), COIR_CANCELLED);
     CHECK_EQ(cr_sched_here->outside, 0);
     fds_close(pair);
     return arg ? 1 : 0;

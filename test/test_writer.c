@@ -71,17 +71,17 @@ static int write_with_timeouts(coir_writer *out, const char *stream)
         piece = piece < TOTAL - done ? piece : TOTAL - done;
         ssize_t wrote = coir_writer_write(out, stream + done, piece, coir_after(COIR_US(50)));
         if (wrote < (ssize_t)piece) {
-            CHECK(wrote == -ETIMEDOUT || wrote >= 0);
-            CHECK_EQ(coir_writer_flush(out, COIR_NEVER), -ETIMEDOUT);
-            CHECK_EQ(coir_writer_write(out, "no", 2, COIR_NEVER), -ETIMEDOUT);
-            CHECK_EQ(coir_writer_print(out, COIR_NEVER, "no"), -ETIMEDOUT);
+            CHECK(wrote == COIR_TIMED_OUT || wrote >= 0);
+            CHECK_EQ(coir_writer_flush(out, COIR_NEVER), COIR_TIMED_OUT);
+            CHECK_EQ(coir_writer_write(out, "no", 2, COIR_NEVER), COIR_TIMED_OUT);
+            CHECK_EQ(coir_writer_print(out, COIR_NEVER, "no"), COIR_TIMED_OUT);
             out->error = 0;
             cut++;
         }
         done += wrote > 0 ? (size_t)wrote : 0;
         if (turn % 5 == 0) {
             int flushed = coir_writer_flush(out, coir_after(COIR_US(20)));
-            CHECK(flushed == 0 || flushed == -ETIMEDOUT);
+            CHECK(flushed == 0 || flushed == COIR_TIMED_OUT);
             cut += flushed < 0;
         }
     }
@@ -149,7 +149,7 @@ static int64_t scripted_start(struct cr_world *world, struct cr_op *op)
 /* Every sequence of three answers of a kernel, to the same writes. */
 static int all_answers(void *arg)
 {
-    static const int64_t ANSWERS[] = {1, 3, 8, 9, 20, 1000, -EPIPE, -ETIMEDOUT};
+    static const int64_t ANSWERS[] = {1, 3, 8, 9, 20, 1000, -EPIPE, COIR_TIMED_OUT};
     struct fds_pair pair = small_pair(1);
     char memory[8];
     const char *text = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -280,11 +280,11 @@ static int stops(void *arg)
     fds_fill(pair.out);
     coir_writer_init(&out, pair.out, memory, sizeof memory);
     CHECK_EQ(coir_writer_write(&out, "abc", 3, COIR_NEVER), 3);
-    CHECK_EQ(coir_writer_flush(&out, COIR_TRY), -ETIMEDOUT);
+    CHECK_EQ(coir_writer_flush(&out, COIR_TRY), COIR_TIMED_OUT);
     coir_fiber fiber = run_spawn(late_flush, &out);
     fds_until_parked(fiber);
-    CHECK_EQ(coir_cancel(fiber), 0);
-    CHECK_EQ(run_join(fiber), -ECANCELED);
+    CHECK_EQ(coir_cancel(fiber, COIR_CANCELLED), 0);
+    CHECK_EQ(run_join(fiber), COIR_CANCELLED);
     /* A flush loses nothing, so this goes on. */
     CHECK_EQ(coir_writer_print(&out, COIR_TRY, "%d", 4), 1);
     fds_drain(pair.in);

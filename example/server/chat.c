@@ -26,7 +26,7 @@ static struct member *members;
 static void put(struct member *to, const char *line, size_t length)
 {
     if (to->length + length + 1 > sizeof to->queue) {
-        coir_cancel(to->reader);
+        coir_cancel(to->reader, COIR_CANCELLED);
         return;
     }
     memcpy(to->queue + to->length, line, length);
@@ -39,6 +39,7 @@ static int deliver(void *arg)
 {
     struct member *self = arg;
     int result = 0;
+    self->writer = coir_self();
     while (result == 0 && (self->length > 0 || !self->leaving)) {
         if (self->length == 0) {
             result = coir_park(COIR_NEVER);
@@ -70,8 +71,10 @@ static int chat(int fd, void *arg)
 {
     struct member self = {.fd = fd, .reader = coir_self(), .next = members}, **at = &members;
     coir_scope scope;
-    coir_scope_open(&scope, NULL);
-    if (coir_spawn(&self.writer, deliver, &self, NULL) == 0) {
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    int result = coir_spawn(NULL, deliver, &self, NULL);
+    if (result == 0) {
         members = &self;
         read_lines(&self);
         while (*at != &self)
@@ -80,7 +83,7 @@ static int chat(int fd, void *arg)
         self.leaving = true;
         coir_wake(self.writer);
     }
-    return coir_scope_close(&scope) < 0 || arg;
+    return coir_scope_end(&scope, result);
 }
 
 int main(int argc, char **argv)

@@ -22,7 +22,7 @@ static ssize_t move(struct link *link, bool out, int fd, void *buf, size_t size)
                              : coir_read(fd, buf, size, link->until);
         if (result > 0)
             link->until = coir_after(server.idle_ns);
-        if (result != -ETIMEDOUT || coir_left(link->until) == 0)
+        if (result != COIR_TIMED_OUT || coir_left(link->until) == 0)
             return result;
     }
 }
@@ -45,7 +45,7 @@ static int pump_back(void *arg)
     return pump(link, link->fds[1], link->fds[0]);
 }
 
-/* What ends one direction with an error ends the other: the scope fails, or is cancelled. */
+/* What ends one direction with an error ends the other: it is the failure of their scope. */
 static int forward(int fd, void *target)
 {
     int up = coir_net_dial(target, NULL, coir_after(server.idle_ns));
@@ -53,11 +53,11 @@ static int forward(int fd, void *target)
     coir_scope scope;
     if (up < 0)
         return up;
-    coir_scope_open(&scope, NULL);
-    if (coir_spawn(NULL, pump_back, &link, NULL) < 0 || pump(&link, fd, up) < 0)
-        coir_scope_cancel(&scope);
-    coir_scope_close(&scope);
-    return coir_close(up);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    int result = coir_spawn(NULL, pump_back, &link, NULL);
+    result = coir_scope_end(&scope, result < 0 ? result : pump(&link, fd, up));
+    coir_close(up);
+    return result;
 }
 
 int main(int argc, char **argv)

@@ -8,6 +8,7 @@
 #define SERVER_H
 
 #include <coir_net.h>
+#include <coir_post.h>
 
 #include <signal.h>
 #include <stdio.h>
@@ -62,12 +63,12 @@ static int server_serve(void *arg)
         coir_addr_text(&addr, text, sizeof text);
     printf("listening on %s\n", text);
     fflush(stdout);
-    coir_scope_open(&scope, NULL);
-    int result = server.beside ? coir_spawn(NULL, server.beside, arg, NULL) : 0;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    struct coir_spawn_opts daemon = {.daemon = true};
+    int result = server.beside ? coir_spawn(NULL, server.beside, arg, &daemon) : 0;
     if (result == 0)
         result = coir_net_serve(server_listener, server.handler, arg, &opts);
-    coir_scope_cancel(&scope);
-    coir_scope_close(&scope);
+    result = coir_scope_end(&scope, result);
     server_stop(arg);
     return result;
 }

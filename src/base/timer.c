@@ -82,9 +82,24 @@ void cr_timer_enter(struct cr_timers *timers, struct cr_timer *timer)
     timer_sift_up(timers, place, timer_entry(timer));
 }
 
+static CR_COLD void timer_remove_stray(struct cr_timers *timers, struct cr_timer *timer)
+{
+    struct cr_timer **link = &timers->strays;
+    while (*link != timer)
+        link = &(*link)->next;
+    *link = timer->next;
+    timer->place = CR_TIMER_OUT;
+}
+
 void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer)
 {
     size_t place = timer->place;
+    if (place == CR_TIMER_OUT)
+        return;
+    if (CR_UNLIKELY(place == CR_TIMER_STRAY)) {
+        timer_remove_stray(timers, timer);
+        return;
+    }
     CR_ASSERT(place < timers->count && timers->heap[place].timer == timer);
     struct cr_timer_entry last = timers->heap[--timers->count];
     timer->place = CR_TIMER_OUT;
@@ -96,12 +111,21 @@ void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer)
         timer_sift_down(timers, place, last);
 }
 
-struct cr_timer *cr_timer_first(struct cr_timers *timers)
+void cr_timer_arm_stray(struct cr_timers *timers, struct cr_timer *timer, uint64_t deadline_ns)
+{
+    timer->deadline_ns = deadline_ns;
+    timer->order = ++timers->order;
+    timer->place = CR_TIMER_STRAY;
+    timer->next = timers->strays;
+    timers->strays = timer;
+}
+
+static struct cr_timer *timer_first_in_heap(struct cr_timers *timers)
 {
     while (timers->count > 0) {
         struct cr_timer_entry *top = &timers->heap[0];
         struct cr_timer *timer = top->timer;
-        if (timer->deadline_ns == UINT64_MAX)
+        if (timer->deadline_ns == CR_NEVER)
             cr_timer_remove(timers, timer);
         else if (top->order != timer->order)
             timer_sift_down(timers, 0, timer_entry(timer));
@@ -109,4 +133,23 @@ struct cr_timer *cr_timer_first(struct cr_timers *timers)
             return timer;
     }
     return NULL;
+}
+
+static CR_COLD struct cr_timer *timer_first_of_strays(struct cr_timers *timers,
+                                                      struct cr_timer *first)
+{
+    for (struct cr_timer *timer = timers->strays; timer; timer = timer->next) {
+        struct cr_timer_entry stray = timer_entry(timer), least = {.deadline_ns = CR_NEVER};
+        if (first)
+            least = timer_entry(first);
+        if (timer->deadline_ns != CR_NEVER && timer_before(&stray, &least))
+            first = timer;
+    }
+    return first;
+}
+
+struct cr_timer *cr_timer_first(struct cr_timers *timers)
+{
+    struct cr_timer *first = timer_first_in_heap(timers);
+    return CR_LIKELY(!timers->strays) ? first : timer_first_of_strays(timers, first);
 }

@@ -7,9 +7,9 @@
  * Order: by deadline, equal deadlines by the order of arming.
  *
  * Invariants: an entry's key is never later than its timer's; a timer is in the heap iff its
- * `place` is not CR_TIMER_OUT; an armed timer is in the heap; and the heap has room for the timer
- * of every fiber alive and of every scope with a deadline, made before they are, so that arming
- * cannot fail. */
+ * `place` is an index; an armed timer is in the heap, or a stray; and the heap has room for the
+ * timer of every fiber alive, made before the fiber is, so that arming cannot fail. A scope's
+ * deadline strays where there is no room for it. */
 #ifndef CR_TIMER_H
 #define CR_TIMER_H
 
@@ -18,6 +18,7 @@
 #include "../../include/coir.h"
 
 #define CR_TIMER_OUT SIZE_MAX
+#define CR_TIMER_STRAY (SIZE_MAX - 1)
 
 enum { CR_TIMER_ARITY = 4 };
 
@@ -26,6 +27,7 @@ struct cr_timer {
     uint64_t order;
     size_t place;
     void (*fire)(struct cr_timer *timer); /* what its deadline does; it disarms it */
+    struct cr_timer *next; /* of the strays */
 };
 
 struct cr_timer_entry {
@@ -39,6 +41,7 @@ struct cr_timers {
     size_t count, capacity;
     size_t room; /* the capacity, less what scopes have taken of it: for fibers */
     uint64_t order;
+    struct cr_timer *strays; /* for which there was no room: found by looking at all of them */
 };
 
 /* So long from now; what overflows is never. */
@@ -71,11 +74,17 @@ CR_HIDDEN void cr_timer_fini(struct cr_timers *timers);
 /* Enters a timer into the heap, or moves its entry to an earlier place. */
 CR_HIDDEN void cr_timer_enter(struct cr_timers *timers, struct cr_timer *timer);
 
-/* Takes a timer out of the heap. */
+/* Takes a timer out, if it is in. */
 CR_HIDDEN void cr_timer_remove(struct cr_timers *timers, struct cr_timer *timer);
 
 /* The armed timer with the earliest deadline, NULL when none is armed. */
 CR_HIDDEN struct cr_timer *cr_timer_first(struct cr_timers *timers);
+
+/* Whether there may be one. */
+CR_INLINE bool cr_timer_any(const struct cr_timers *timers)
+{
+    return timers->count > 0 || timers->strays;
+}
 
 CR_INLINE void cr_timer_init(struct cr_timer *timer, void (*fire)(struct cr_timer *timer))
 {
@@ -92,6 +101,10 @@ CR_INLINE void cr_timer_arm(struct cr_timers *timers, struct cr_timer *timer, ui
                     deadline_ns < timers->heap[timer->place].deadline_ns))
         cr_timer_enter(timers, timer);
 }
+
+/* Arms a timer that is not in the heap and has no room there. */
+CR_HIDDEN void cr_timer_arm_stray(struct cr_timers *timers, struct cr_timer *timer,
+                                  uint64_t deadline_ns);
 
 /* The same for a timer that is not in the heap and belongs at its end, as most do; else false. */
 CR_INLINE bool cr_timer_push(struct cr_timers *timers, struct cr_timer *timer, uint64_t deadline_ns)

@@ -1,48 +1,96 @@
-/* Waiting for the ends of fibers: for one (join), for all of several, for the first, for the first
- * success (race). One that waits for several has a member in the ring of joiners of each that is
- * alive, and parks until enough of them have ended.
- *
- * Invariant: while a call is in here, its members that have not `ended` are on their rings; when it
- * leaves, none is. */
+/* Waiting for the ends of fibers: for one (join, finish), for all of several, for the first. One
+ * that waits for several has a member in the ring of joiners of each that is alive, and parks until
+ * enough of them have ended. */
 #include "ends.h"
 
 #include "../debug/debug.h"
-#include "scope.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* The fiber of a handle that is alive; NULL: there is none. */
+CR_INLINE struct cr_fiber *ends_alive(const struct coir_sched *sched, coir_fiber handle)
+{
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
+    return CR_LIKELY(slot) ? slot->fiber : NULL;
+}
+
+/* The slot of one that has ended, and whose result is kept; NULL: there is none. */
+static struct cr_slot *ends_kept(const struct coir_sched *sched, coir_fiber handle)
+{
+    return cr_slot_find(&sched->slots, handle, CR_SLOT_ENDED);
+}
+
+/* Whether a fiber is the running one or an ancestor, whose end waits for that of the running
+ * one. */
+static CR_NOINLINE bool ends_is_within(const struct cr_fiber *self, const struct cr_fiber *target)
+{
+    while (self && self != target)
+        self = self->own.outer->owner;
+    return self;
+}
+
+/* A plain fiber has no children. */
+CR_INLINE bool ends_never(const struct cr_fiber *self, const struct cr_fiber *target)
+{
+    return self == target ||
+           (!cr_scope_is_plain(&target->own) && ends_is_within(self, target));
+}
 
 /* ---- one fiber ---- */
 
 static void ends_describe_join(const struct cr_wait *wait, char *text, size_t size)
 {
     const struct cr_join *join = CR_CONTAINER(wait, struct cr_join, wait);
-    struct cr_slot *slot = cr_slot_find(&wait->fiber->sched->slots, join->target);
-    if (slot && slot->fiber)
-        cr_report_fiber(slot->fiber, text, size);
+    const struct cr_fiber *target = ends_alive(wait->fiber->sched, join->target);
+    if (target)
+        cr_report_fiber(target, text, size);
 }
 
 static const struct cr_wait_kind JOIN = {
     .name = "the end of ",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .describe = ends_describe_join,
 };
+
+static const struct cr_wait_kind FINISH = {
+    .name = "the end of cancelled ",
+    .woken = -EBUSY,
+    .firm = true,
+    .describe = ends_describe_join,
+};
+
+CR_INLINE int ends_park(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
+                        const struct cr_wait_kind *kind, int *result, coir_time until)
+{
+    struct cr_join join;
+    join.target = handle;
+    join.takes = true;
+    cr_list_append(&target->joiners, &join.wait.link);
+    int outcome = cr_sched_park_now(self, &join.wait, kind, until);
+    if (outcome == 0 && result)
+        *result = join.result;
+    return outcome;
+}
 
 static int ends_join(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
                      int *result, coir_time until)
 {
-    struct cr_join join;
     if (CR_UNLIKELY(self->stop))
         return cr_sched_refuse(self);
-    join.target = handle;
-    join.takes = true;
-    cr_list_append(&target->joiners, &join.wait.link);
-    int outcome = cr_sched_park_now(self, &join.wait, &JOIN, until);
-    if (outcome == 0 && result)
-        *result = join.result;
-    return outcome;
+    return ends_park(self, target, handle, &JOIN, result, until);
+}
+
+static int ends_join_ended(struct coir_sched *sched, coir_fiber handle, int *result)
+{
+    if (!ends_kept(sched, handle))
+        return -ESRCH;
+    int taken = cr_scope_take(&sched->slots, handle.slot);
+    if (result)
+        *result = taken;
+    return 0;
 }
 
 int coir_join(coir_fiber handle, int *result, coir_time until)
@@ -50,47 +98,41 @@ int coir_join(coir_fiber handle, int *result, coir_time until)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_join", CR_CALLER);
-    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
-    if (CR_UNLIKELY(!slot))
-        return -ESRCH;
-    if (!slot->fiber) {
-        if (handle.generation == UINT32_MAX)
-            return -ESRCH;
-        if (result)
-            *result = slot->result;
-        cr_slot_release(&sched->slots, handle.slot);
-        return 0;
-    }
-    if (cr_is_try(until) && !cr_sched_self)
-        return -ETIMEDOUT;
-    struct cr_fiber *self = cr_sched_self;
+    struct cr_fiber *self = cr_sched_self, *target = ends_alive(sched, handle);
+    if (!target)
+        return ends_join_ended(sched, handle, result);
+    if (cr_is_try(until) && !self)
+        return COIR_TIMED_OUT;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_join", CR_CALLER);
-    if (slot->fiber == self)
+    if (CR_UNLIKELY(ends_never(self, target)))
         return -EDEADLK;
     if (cr_is_try(until))
         return cr_sched_try_once(self);
-    return ends_join(self, slot->fiber, handle, result, until);
+    return ends_join(self, target, handle, result, until);
+}
+
+int coir_finish(coir_fiber handle, int reason, int *result)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_finish", CR_CALLER);
+    if (CR_UNLIKELY(reason > 0))
+        cr_fatal_mistake("coir_finish", CR_CALLER, "the reason is positive");
+    struct cr_fiber *target = ends_alive(self->sched, handle);
+    if (!target)
+        return ends_join_ended(self->sched, handle, result);
+    if (ends_never(self, target))
+        return -EDEADLK;
+    cr_cancel_scope(&target->own, reason);
+    return ends_park(self, target, handle, &FINISH, result, COIR_NEVER);
 }
 
 /* ---- several ---- */
 
-enum ends_enough { ENDS_SUCCESS, ENDS_ONE, ENDS_ALL };
-
-enum { JOINS_FEW = 16 };
-
-struct ends {
-    struct cr_group group;
-    enum ends_enough until;
-    size_t count, alive;
-    int error; /* of the last that failed */
-    struct cr_join *joins; /* one for each handle */
-    struct cr_join few[JOINS_FEW];
-};
-
 static void ends_describe(const struct cr_wait *wait, char *text, size_t size)
 {
-    const struct ends *ends = CR_CONTAINER(wait, struct ends, group.park);
+    const struct cr_ends *ends = CR_CONTAINER(wait, struct cr_ends, group.park);
     static const char *const WHAT[] = {"the first success", "the first end", "all ends"};
     snprintf(text, size, "%s of %zu fibers", WHAT[ends->until], ends->alive);
 }
@@ -98,7 +140,7 @@ static void ends_describe(const struct cr_wait *wait, char *text, size_t size)
 static const struct cr_wait_kind SEVERAL = {
     .name = "",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .describe = ends_describe,
 };
 
@@ -109,43 +151,41 @@ static const struct cr_wait_kind LOSERS = {
     .describe = ends_describe,
 };
 
+static void ends_note(struct cr_ends *ends, int result)
+{
+    if (result < 0 && ends->error == 0)
+        ends->error = result;
+}
+
 static bool ends_enough(struct cr_group *group, struct cr_wait *member)
 {
-    struct ends *ends = CR_CONTAINER(group, struct ends, group);
+    struct cr_ends *ends = CR_CONTAINER(group, struct cr_ends, group);
     int result = CR_CONTAINER(member, struct cr_join, wait)->result;
     ends->alive--;
-    if (result < 0)
-        ends->error = result;
-    return ends->alive == 0 || ends->until == ENDS_ONE ||
-           (ends->until == ENDS_SUCCESS && result >= 0);
+    ends_note(ends, result);
+    return ends->alive == 0 || ends->until == CR_ENOUGH_ONE ||
+           (ends->until == CR_ENOUGH_SUCCESS && result >= 0);
 }
 
-static struct cr_slot *ends_slot(coir_fiber handle)
-{
-    struct cr_slot *slot = cr_slot_find(&cr_sched_here->slots, handle);
-    return handle.generation == UINT32_MAX ? NULL : slot;
-}
-
-static void ends_add(struct ends *ends, size_t i, coir_fiber handle)
+static void ends_add(struct cr_ends *ends, size_t i, coir_fiber handle)
 {
     struct cr_join *join = &ends->joins[i];
-    struct cr_slot *slot = ends_slot(handle);
+    struct cr_fiber *target = ends_alive(cr_sched_here, handle);
+    const struct cr_slot *kept = ends_kept(cr_sched_here, handle);
     *join = (struct cr_join){.target = handle};
-    if (slot && slot->fiber) {
+    if (target) {
         cr_group_join(&ends->group, &join->wait);
-        cr_list_append(&slot->fiber->joiners, &join->wait.link);
+        cr_list_append(&target->joiners, &join->wait.link);
         ends->alive++;
         return;
     }
     join->ended = true;
-    join->result = slot ? slot->result : -ESRCH;
-    if (join->result < 0)
-        ends->error = join->result;
+    join->result = kept ? kept->result : -ESRCH;
+    ends_note(ends, join->result);
 }
 
-/* Begins to wait: 0, or why not; nothing has happened then. */
-static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count,
-                      enum ends_enough until)
+int cr_ends_begin(struct cr_ends *ends, const coir_fiber *handles, size_t count,
+                  enum cr_enough until)
 {
     cr_group_init(&ends->group, cr_sched_self, ends_enough);
     ends->until = until;
@@ -153,16 +193,16 @@ static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count
     ends->alive = 0;
     ends->error = 0;
     ends->joins = ends->few;
-    if (count > INT_MAX || (count == 0 && until != ENDS_ALL))
+    if (count > INT_MAX || (count == 0 && until != CR_ENOUGH_ALL))
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
-        struct cr_slot *slot = ends_slot(handles[i]);
-        if (!slot && until != ENDS_SUCCESS)
+        struct cr_fiber *target = ends_alive(cr_sched_here, handles[i]);
+        if (!target && until != CR_ENOUGH_SUCCESS && !ends_kept(cr_sched_here, handles[i]))
             return -ESRCH;
-        if (slot && slot->fiber == cr_sched_self)
+        if (target && ends_never(cr_sched_self, target))
             return -EDEADLK;
     }
-    if (count > JOINS_FEW)
+    if (count > CR_ENDS_FEW)
         ends->joins = malloc(count * sizeof *ends->joins);
     if (!ends->joins)
         return -ENOMEM;
@@ -171,7 +211,7 @@ static int ends_begin(struct ends *ends, const coir_fiber *handles, size_t count
     return 0;
 }
 
-static void ends_finish(struct ends *ends)
+void cr_ends_finish(struct cr_ends *ends)
 {
     for (size_t i = 0; i < ends->count; i++)
         if (!ends->joins[i].ended)
@@ -180,28 +220,30 @@ static void ends_finish(struct ends *ends)
         free(ends->joins);
 }
 
-/* Takes the result, unless somebody has joined the fiber meanwhile. */
-static void ends_take(struct ends *ends, size_t i)
+struct cr_fiber *cr_ends_fiber(const struct cr_ends *ends, size_t i)
 {
-    if (ends_slot(ends->joins[i].target))
-        cr_slot_release(&cr_sched_here->slots, ends->joins[i].target.slot);
+    return ends->joins[i].ended ? NULL : ends_alive(cr_sched_here, ends->joins[i].target);
 }
 
-/* The lowest that has ended, with success if that is what counts; `count` when there is none. */
-static size_t ends_first(const struct ends *ends)
+void cr_ends_take(struct cr_ends *ends, size_t i)
 {
-    bool success = ends->until == ENDS_SUCCESS;
+    if (ends_kept(cr_sched_here, ends->joins[i].target))
+        cr_scope_take(&cr_sched_here->slots, ends->joins[i].target.slot);
+}
+
+size_t cr_ends_first(const struct cr_ends *ends)
+{
+    bool success = ends->until == CR_ENOUGH_SUCCESS;
     for (size_t i = 0; i < ends->count; i++)
         if (ends->joins[i].ended && (!success || ends->joins[i].result >= 0))
             return i;
     return ends->count;
 }
 
-/* Waits until enough have ended. */
-static int ends_wait(struct ends *ends, coir_time until)
+int cr_ends_wait(struct cr_ends *ends, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
-    bool one = ends->until != ENDS_ALL && ends_first(ends) < ends->count;
+    bool one = ends->until != CR_ENOUGH_ALL && cr_ends_first(ends) < ends->count;
     if (one || ends->alive == 0) {
         cr_sched_spend(self);
         return 0;
@@ -211,80 +253,49 @@ static int ends_wait(struct ends *ends, coir_time until)
     return cr_sched_park(self, &ends->group.park, &SEVERAL, until);
 }
 
+void cr_ends_wait_for_all(struct cr_ends *ends)
+{
+    ends->until = CR_ENOUGH_ALL;
+    if (ends->alive == 0)
+        return;
+    cr_list_init(&ends->group.park.link);
+    cr_sched_park_now(cr_sched_self, &ends->group.park, &LOSERS, COIR_NEVER);
+}
+
 int coir_join_all(const coir_fiber *handles, size_t count, int *results, coir_time until)
 {
-    struct ends ends;
+    struct cr_ends ends;
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_join_all", CR_CALLER);
-    int outcome = ends_begin(&ends, handles, count, ENDS_ALL);
+    int outcome = cr_ends_begin(&ends, handles, count, CR_ENOUGH_ALL);
     if (outcome < 0)
         return outcome;
-    outcome = ends_wait(&ends, until);
+    outcome = cr_ends_wait(&ends, until);
     for (size_t i = 0; outcome == 0 && i < count; i++) {
         if (results)
             results[i] = ends.joins[i].result;
-        ends_take(&ends, i);
+        cr_ends_take(&ends, i);
     }
-    ends_finish(&ends);
+    cr_ends_finish(&ends);
     return outcome;
 }
 
 int coir_join_any(const coir_fiber *handles, size_t count, int *result, coir_time until)
 {
-    struct ends ends;
+    struct cr_ends ends;
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_join_any", CR_CALLER);
-    int outcome = ends_begin(&ends, handles, count, ENDS_ONE);
+    int outcome = cr_ends_begin(&ends, handles, count, CR_ENOUGH_ONE);
     if (outcome < 0)
         return outcome;
-    outcome = ends_wait(&ends, until);
+    outcome = cr_ends_wait(&ends, until);
     if (outcome == 0) {
-        size_t first = ends_first(&ends);
+        size_t first = cr_ends_first(&ends);
         if (result)
             *result = ends.joins[first].result;
-        ends_take(&ends, first);
+        cr_ends_take(&ends, first);
         outcome = (int)first;
     }
-    ends_finish(&ends);
-    return outcome;
-}
-
-/* ---- a race ---- */
-
-static void race_finish_losers(struct ends *race)
-{
-    for (size_t i = 0; i < race->count; i++)
-        if (!race->joins[i].ended)
-            cr_scope_stop(ends_slot(race->joins[i].target)->fiber);
-    race->until = ENDS_ALL;
-    if (race->alive > 0) {
-        cr_list_init(&race->group.park.link);
-        cr_sched_park_now(cr_sched_self, &race->group.park, &LOSERS, COIR_NEVER);
-    }
-    for (size_t i = 0; i < race->count; i++)
-        ends_take(race, i);
-}
-
-int coir_race(const coir_fiber *handles, size_t count, int *result, coir_time until)
-{
-    struct ends race;
-    if (CR_UNLIKELY(!cr_sched_self))
-        return cr_sched_no_fiber("coir_race", CR_CALLER);
-    int outcome = ends_begin(&race, handles, count, ENDS_SUCCESS);
-    if (outcome < 0)
-        return outcome;
-    for (size_t i = 0; i < count; i++)
-        if (!race.joins[i].ended)
-            ends_slot(race.joins[i].target)->fiber->marks |= CR_MARK_RACED;
-    outcome = ends_wait(&race, until);
-    size_t winner = ends_first(&race);
-    race_finish_losers(&race);
-    if (outcome == 0) {
-        bool won = winner < count;
-        outcome = won ? (int)winner : race.error;
-        if (result)
-            *result = won ? race.joins[winner].result : outcome;
-    }
-    ends_finish(&race);
+    cr_ends_finish(&ends);
     return outcome;
 }

@@ -1,9 +1,13 @@
-/* Waiting for a fiber to end: ends.c has the calls that wait, fiber.c the end itself.
+/* Waiting for fibers to end: fiber.c has the end itself, ends.c the calls that wait for one or
+ * several, race.c those that wait for the first success.
  *
- * Invariant: a fiber's ring of joiners has a record for each call that waits for its end. */
+ * Invariants: a fiber's ring of joiners has a record for each call that waits for its end. While
+ * a call is under way, its members that have not `ended` are on their rings; when it returns, none
+ * is. */
 #ifndef CR_ENDS_H
 #define CR_ENDS_H
 
+#include "scope.h"
 #include "sched.h"
 
 /* A wait for the end of a fiber, linked into its ring of joiners; alone or a member of a group. */
@@ -26,5 +30,45 @@ CR_INLINE void cr_ends_deliver(struct cr_fiber *self, int result)
         cr_sched_end(&join->wait, 0);
     }
 }
+
+/* A fiber's end when its function has returned: waits for its children, and destroys its local
+ * values. Returns its result. */
+CR_HIDDEN int cr_fiber_settle(struct cr_fiber *self, int result);
+
+/* ---- several ---- */
+
+enum cr_enough { CR_ENOUGH_SUCCESS, CR_ENOUGH_ONE, CR_ENOUGH_ALL };
+
+enum { CR_ENDS_FEW = 16 };
+
+struct cr_ends {
+    struct cr_group group;
+    enum cr_enough until;
+    size_t count, alive;
+    int error;             /* of the first that failed */
+    struct cr_join *joins; /* one for each handle */
+    struct cr_join few[CR_ENDS_FEW];
+};
+
+/* Begins to wait: 0, or why not; nothing has happened then. */
+CR_HIDDEN int cr_ends_begin(struct cr_ends *ends, const coir_fiber *handles, size_t count,
+                            enum cr_enough until);
+
+/* Waits until enough have ended. */
+CR_HIDDEN int cr_ends_wait(struct cr_ends *ends, coir_time until);
+
+/* Waits until all have, whatever happens. */
+CR_HIDDEN void cr_ends_wait_for_all(struct cr_ends *ends);
+
+/* The lowest that has ended, with success if that is what counts; `count` when there is none. */
+CR_HIDDEN size_t cr_ends_first(const struct cr_ends *ends);
+
+/* The fiber of one, NULL when it has ended. */
+CR_HIDDEN struct cr_fiber *cr_ends_fiber(const struct cr_ends *ends, size_t i);
+
+/* Takes the result of one that has ended, unless somebody has taken it meanwhile. */
+CR_HIDDEN void cr_ends_take(struct cr_ends *ends, size_t i);
+
+CR_HIDDEN void cr_ends_finish(struct cr_ends *ends);
 
 #endif

@@ -17,16 +17,25 @@ static char *fiber_top(struct cr_fiber *fiber)
     return (char *)(fiber + 1);
 }
 
-/* Passes the result to those who wait for it, or leaves it in the slot for the first who will. */
-CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result)
+/* Passes the result to those who wait for it, or has the parent keep it for the first who will. */
+CR_INLINE void fiber_leave_result(struct coir_sched *sched, struct cr_fiber *self, int result,
+                                  bool failed)
 {
     cr_ends_deliver(self, result);
-    if (self->dropped) {
+    if (self->dropped)
         cr_slot_release(&sched->slots, self->slot);
-    } else {
-        sched->slots.at[self->slot].fiber = NULL;
-        sched->slots.at[self->slot].result = result;
-    }
+    else
+        cr_scope_keep(&sched->slots, self->own.outer, self->slot, result, failed);
+}
+
+/* Takes the fiber off its parent, which may have waited for it. */
+CR_INLINE void fiber_leave_parent(struct cr_fiber *self, struct cr_scope *parent)
+{
+    struct cr_list *next = self->sibling.next, *prev = self->sibling.prev;
+    next->prev = prev;
+    prev->next = next;
+    if (next == prev && parent->special.ending)
+        cr_scope_emptied(parent);
 }
 
 /* Where it begins, as if it had been called from its first instruction. */
@@ -41,20 +50,35 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
                      "a forked child returned from its parent's fiber");
 }
 
-/* The end of a marked fiber. Those who wait for it get its result even if it stops them: the end
- * came before the stop. */
-static CR_COLD void fiber_end_marked(struct coir_sched *sched, struct cr_fiber *self, int result)
+int cr_fiber_settle(struct cr_fiber *self, int result)
 {
-    if (self->locals)
-        cr_local_end(self);
-    if (self->scope != self->home)
+    if (self->scope != &self->own)
         cr_fatal_mistake("coir_scope_open", fiber_function(self),
                          "the fiber ended with a scope open");
-    fiber_leave_result(sched, self, result);
-    if (self->scope)
-        cr_scope_leave(self, result);
-    self->marks = 0;
+    result = cr_scope_settle(&self->own, result);
+    while (self->locals) {
+        cr_local_end(self);
+        result = cr_scope_settle(&self->own, result);
+    }
+    return result;
+}
+
+/* The end of a fiber that has had children, scopes or local values, was cancelled, or has failed.
+ * Those who wait for it get its result even if it cancels them: the end came before the cancel. */
+static CR_COLD void fiber_end_slowly(struct coir_sched *sched, struct cr_fiber *self, int result)
+{
+    struct cr_scope *parent = self->own.outer;
+    result = cr_fiber_settle(self, result);
+    bool cut = result < 0 && cr_scope_excuses(&self->own, result), failed = result < 0 && !cut;
+    bool claimed = !cr_list_empty(&self->joiners);
+    claimed |= !self->dropped && !parent->special.ending;
+    fiber_leave_result(sched, self, result, failed);
+    fiber_leave_parent(self, parent);
+    cr_scope_init(&self->own);
     self->stop = 0;
+    parent->special.cut |= cut && parent->special.cancel;
+    if (failed && !claimed)
+        cr_scope_fail(parent, result);
 }
 
 static void fiber_main(void *arg)
@@ -67,10 +91,12 @@ static void fiber_main(void *arg)
     if (CR_UNLIKELY(cr_sched_self != self))
         fiber_escaped(self);
     CR_ASSERT(!self->wait);
-    if (CR_UNLIKELY(self->marks))
-        fiber_end_marked(sched, self, result);
-    else
-        fiber_leave_result(sched, self, result);
+    if (CR_UNLIKELY(result < 0 || !cr_scope_is_plain(&self->own))) {
+        fiber_end_slowly(sched, self, result);
+    } else {
+        fiber_leave_result(sched, self, result, false);
+        fiber_leave_parent(self, self->own.outer);
+    }
     if (CR_UNLIKELY(self->timer.place != CR_TIMER_OUT))
         cr_timer_remove(&sched->timers, &self->timer);
     if (CR_UNLIKELY(self->class->is_canary) && cr_stack_overflowed(self->class, fiber_top(self)))
@@ -95,8 +121,9 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
     fiber->wait = NULL;
     fiber->sched = sched;
     fiber->stop = 0;
-    fiber->marks = 0;
-    fiber->scope = fiber->home = NULL;
+    fiber->scope = &fiber->own;
+    fiber->own.owner = fiber;
+    cr_scope_init(&fiber->own);
     fiber->locals = NULL;
     fiber->class = class;
     cr_timer_init(&fiber->timer, fiber_expire);
@@ -118,21 +145,33 @@ static bool fiber_reserve(struct coir_sched *sched, struct cr_stack_class *class
 
 /* Puts a fiber at the tail of the ready queue. What it needs is reserved. */
 CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_class *class,
+                                      struct cr_scope *parent, struct cr_list *siblings,
                                       coir_fiber *handle, int (*fn)(void *arg), void *arg)
 {
     char *top = cr_stack_take(class);
     struct cr_fiber *fiber = (struct cr_fiber *)(void *)top - 1;
     fiber->fn = fn;
     fiber->arg = arg;
-    atomic_signal_fence(memory_order_seq_cst); /* a page that is read first faults twice */
-    if (CR_UNLIKELY(!fiber->sched))
+    fiber->own.outer = parent;
+    parent->special.used |= CR_USED;
+    cr_list_append(siblings, &fiber->sibling);
+    if (CR_UNLIKELY(cr_stack_was_clean(class)))
         fiber_init(fiber, sched, class);
-    coir_fiber self = cr_slot_take(&sched->slots, fiber);
-    if (handle)
-        *handle = self;
-    fiber->slot = self.slot;
-    fiber->dropped = !handle;
-    fiber->key = sched->spawned++;
+    uint64_t number = sched->spawned++;
+    uint32_t slot = sched->slots.free;
+    cr_slot_take(&sched->slots, number)->fiber = fiber;
+    fiber->dropped = true;
+    atomic_signal_fence(memory_order_release);
+    if (handle) {
+        fiber->dropped = false;
+        handle->number = number;
+        atomic_signal_fence(memory_order_release); /* one store of all takes more instructions */
+        handle->slot = slot;
+        atomic_signal_fence(memory_order_release);
+        handle->sched = sched->slots.sched;
+    }
+    fiber->slot = slot;
+    fiber->key = number;
     fiber->name[0] = '\0';
     if (CR_SAN_ADDRESS) {
         char *low = cr_stack_low(class, top);
@@ -153,31 +192,48 @@ static void fiber_name(struct cr_fiber *fiber, const char *name)
     fiber->name[i] = '\0';
 }
 
-/* Whose child a new fiber is, and whether that place has been told to stop. */
-static int fiber_place(struct coir_sched *sched, const struct coir_spawn_opts *opts, void *caller,
-                       struct cr_scope **scope)
+/* Whose child a new fiber is; NULL: the caller, or that scope, is cancelled. */
+static struct cr_scope *fiber_parent(struct coir_sched *sched, const struct coir_spawn_opts *opts,
+                                     void *caller)
 {
     struct cr_fiber *self = opts && opts->detached ? NULL : cr_sched_self;
-    int stop = self ? self->stop : 0;
-    *scope = self ? self->scope : NULL;
-    if (opts && opts->scope && !opts->detached) {
-        *scope = cr_scope_check(opts->scope, "coir_spawn", caller);
-        stop = stop ? stop : (*scope)->special.stop;
-    }
-    return *scope ? stop : sched->freeing ? -ECANCELED : stop;
+    struct cr_scope *parent = self ? self->scope : &sched->root;
+    if (opts && opts->scope && !opts->detached)
+        parent = cr_scope_check(opts->scope, "coir_spawn", caller);
+    if (self && self->stop)
+        return NULL;
+    while (parent->special.limit && !parent->special.cancel)
+        parent = parent->outer;
+    return parent->special.cancel ? NULL : parent;
 }
 
-/* With options, in a scope, or when memory must be asked for first. */
-static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *handle,
-                                      int (*fn)(void *arg), void *arg,
+static struct cr_list *fiber_siblings(struct cr_scope *parent, bool daemon)
+{
+    if (!daemon)
+        return &parent->children;
+    if (!(parent->special.used & CR_USED_DAEMONS))
+        cr_list_init(&parent->daemons);
+    parent->special.used |= CR_USED_DAEMONS;
+    return &parent->daemons;
+}
+
+/* With options, outside fibers, or when memory must be asked for first. */
+static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                                       const struct coir_spawn_opts *opts, void *caller)
 {
-    struct cr_scope *scope;
+    struct coir_sched *sched = cr_sched_here;
+    if (!sched)
+        return cr_sched_none("coir_spawn", caller);
+    if (!fn)
+        cr_fatal_mistake("coir_spawn", caller, "the function is NULL");
+    if (opts && opts->stack_size > PTRDIFF_MAX)
+        cr_fatal_mistake("coir_spawn", caller, "the stack size is negative");
+
     struct cr_stack_class *class = sched->class;
     struct cr_locals *locals = NULL;
-    int stop = fiber_place(sched, opts, caller, &scope);
-    if (stop < 0)
-        return stop;
+    struct cr_scope *parent = fiber_parent(sched, opts, caller);
+    if (!parent)
+        return COIR_CANCELLED;
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
     if (opts && opts->inherit && cr_sched_self && !cr_local_inherit(cr_sched_self, &locals))
@@ -187,13 +243,12 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
             cr_local_drop(locals);
         return -ENOMEM;
     }
-    struct cr_fiber *fiber = fiber_make(sched, class, handle, fn, arg);
+    struct cr_list *siblings = fiber_siblings(parent, opts && opts->daemon);
+    struct cr_fiber *fiber = fiber_make(sched, class, parent, siblings, handle, fn, arg);
     if (locals) {
         fiber->locals = locals;
-        fiber->marks |= CR_MARK_LOCALS;
+        fiber->own.special.used |= CR_USED;
     }
-    if (scope)
-        cr_scope_enter(scope, fiber);
     if (opts) {
         fiber_name(fiber, opts->name ? opts->name : "");
         fiber->dropped |= opts->detached;
@@ -201,30 +256,50 @@ static CR_COLD int fiber_spawn_slowly(struct coir_sched *sched, coir_fiber *hand
     return 0;
 }
 
+/* Whether a child of a scope can be made at once. */
+CR_INLINE bool fiber_may_spawn(const struct cr_fiber *self, const struct cr_scope *parent,
+                               int (*fn)(void *arg), const struct coir_spawn_opts *opts)
+{
+    return fn && !opts && cr_scope_takes_children(parent) &&
+           fiber_is_reserved(self->sched, self->sched->class);
+}
+
+CR_INLINE int fiber_spawn(struct cr_fiber *self, struct cr_scope *parent, coir_fiber *handle,
+                          int (*fn)(void *arg), void *arg)
+{
+    fiber_make(self->sched, self->sched->class, parent, &parent->children, handle, fn, arg);
+    return 0;
+}
+
+/* In an innermost scope that the fiber has opened; it may be that of a function which has returned
+ * without ending it. */
+static CR_NOINLINE int fiber_spawn_in_scope(coir_fiber *handle, int (*fn)(void *arg), void *arg,
+                                            const struct coir_spawn_opts *opts, void *caller)
+{
+    struct cr_fiber *self = cr_sched_self;
+    uintptr_t frame = cr_scope_frame();
+    if (self && (uintptr_t)self->scope < frame)
+        cr_scope_check_left(self, frame, "coir_spawn", caller);
+    if (CR_LIKELY(self && fiber_may_spawn(self, self->scope, fn, opts)))
+        return fiber_spawn(self, self->scope, handle, fn, arg);
+    return fiber_spawn_slowly(handle, fn, arg, opts, caller);
+}
+
 int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                const struct coir_spawn_opts *opts)
 {
-    struct coir_sched *sched = cr_sched_here;
-    if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_spawn", CR_CALLER);
-    if (CR_UNLIKELY(!fn))
-        cr_fatal_mistake("coir_spawn", CR_CALLER, "the function is NULL");
-    if (CR_UNLIKELY(opts && opts->stack_size > PTRDIFF_MAX))
-        cr_fatal_mistake("coir_spawn", CR_CALLER, "the stack size is negative");
     struct cr_fiber *self = cr_sched_self;
-    bool placed = self && self->marks & (CR_MARK_SCOPED | CR_MARK_TOLD);
-    if (CR_UNLIKELY(opts || placed || sched->freeing || !fiber_is_reserved(sched, sched->class)))
-        return fiber_spawn_slowly(sched, handle, fn, arg, opts, CR_CALLER);
-    fiber_make(sched, sched->class, handle, fn, arg);
-    return 0;
+    if (CR_LIKELY(self && fiber_may_spawn(self, &self->own, fn, opts)))
+        return fiber_spawn(self, &self->own, handle, fn, arg);
+    return fiber_spawn_in_scope(handle, fn, arg, opts, CR_CALLER);
 }
 
 coir_fiber coir_self(void)
 {
     struct cr_fiber *self = cr_sched_self;
     if (!self)
-        return (coir_fiber){0, 0};
-    return (coir_fiber){self->slot, self->sched->slots.at[self->slot].generation};
+        return (coir_fiber){0, 0, 0};
+    return (coir_fiber){cr_fiber_number(self), self->slot, self->sched->slots.sched};
 }
 
 const char *coir_name(void)

@@ -9,17 +9,10 @@
 #include "../base/list.h"
 #include "../base/san.h"
 #include "../base/timer.h"
+#include "tree.h"
 #include "wait.h"
 
 enum { CR_FIBER_NAME_SIZE = 24 };
-
-/* Rare properties of a fiber. With any of them set, its end takes the slow path. */
-enum cr_mark {
-    CR_MARK_SCOPED = 1, /* it has a scope open, or is the child of one */
-    CR_MARK_TOLD = 2,   /* it was cancelled, whatever shields it has open */
-    CR_MARK_LOCALS = 4, /* it has local values */
-    CR_MARK_RACED = 8,  /* a race answers for its failure */
-};
 
 struct cr_fiber {
     _Alignas(64) void *context;
@@ -27,20 +20,19 @@ struct cr_fiber {
     struct cr_wait *wait;
     struct coir_sched *sched;
     uint64_t key; /* its number, with CR_KEY_CANCELLED while blocking calls fail by a cancel */
-    int stop;     /* what blocking calls fail with: -ECANCELED once it is cancelled, else 0 */
+    int stop;     /* what blocking calls fail with: COIR_CANCELLED, or 0 */
     uint32_t slot;
     struct cr_timer timer;
-    struct cr_scope *scope; /* the innermost it has open, else the one it is a child of, or NULL */
-    struct cr_locals *locals;
+    struct cr_scope *scope; /* the innermost it has open, at least its own */
+    struct cr_scope own;
+    struct cr_list sibling; /* in the children, or the daemons, of own.outer */
+    struct cr_list joiners; /* of struct cr_join (ends.h) */
     int (*fn)(void *arg);
     void *arg;
-    struct cr_list joiners; /* of struct cr_join (ends.h) */
     struct cr_stack_class *class;
+    struct cr_locals *locals;
     struct cr_san san;
-    struct cr_scope *home;  /* the scope whose child it is; NULL: the scheduler's child */
-    struct cr_list sibling; /* in the children of its home */
-    bool dropped;           /* nobody will take the result */
-    uint8_t marks;          /* enum cr_mark */
+    bool dropped; /* nobody will take the result */
     char name[CR_FIBER_NAME_SIZE];
 };
 

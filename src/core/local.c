@@ -83,7 +83,7 @@ int coir_local_set(const coir_local *key, void *value)
     }
     if (!local_grow(&self->locals))
         return -ENOMEM;
-    self->marks |= CR_MARK_LOCALS;
+    self->own.special.used |= CR_USED;
     self->locals->at[self->locals->count++] = (struct local){key, value, false};
     return 0;
 }

@@ -35,6 +35,9 @@ int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
     size_t size = sched->opts.stack_size ? sched->opts.stack_size : STACK_SIZE_DEFAULT;
     sched->now = now;
     sched->ready_end = &sched->ready;
+    cr_slot_init(&sched->slots);
+    cr_scope_init(&sched->root);
+    sched->root.special.ending = 1;
     cr_stack_init(&sched->stacks);
     cr_san_init_thread(&sched->san);
     sched->class = cr_stack_class(&sched->stacks, size, sched->opts.guard == COIR_GUARD_CANARY);
@@ -141,7 +144,7 @@ int cr_sched_refuse(struct cr_fiber *self)
 int cr_sched_try_once(struct cr_fiber *self)
 {
     cr_sched_spend(self);
-    return self->stop ? cr_sched_refuse(self) : -ETIMEDOUT;
+    return self->stop ? cr_sched_refuse(self) : COIR_TIMED_OUT;
 }
 
 /* ---- parking and waking ---- */
@@ -175,7 +178,7 @@ int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, const struct cr_w
     return sched_park(self, wait, kind, until);
 }
 
-static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = -ETIMEDOUT};
+static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = COIR_TIMED_OUT};
 static const struct cr_wait_kind SLEEP = {.name = "its sleep to end", .woken = -EINTR};
 
 int coir_park(coir_time until)
@@ -207,15 +210,16 @@ int coir_wake(coir_fiber handle)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_wake", CR_CALLER);
-    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
-    if (CR_UNLIKELY(!slot || !slot->fiber))
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
+    if (CR_UNLIKELY(!slot))
         return -ESRCH;
-    struct cr_wait *wait = slot->fiber->wait;
+    struct cr_fiber *fiber = slot->fiber;
+    struct cr_wait *wait = fiber->wait;
     if (!wait)
         return 0;
     if (CR_UNLIKELY(wait->kind->woken == -EBUSY))
         return -EBUSY;
-    cr_sched_wake(slot->fiber, wait->kind->woken);
+    cr_sched_wake(fiber, wait->kind->woken);
     return 1;
 }
 

@@ -34,9 +34,11 @@ struct coir_sched {
     void *loop_context;
     struct cr_timers timers;
     struct cr_slots slots;
+    struct cr_scope root;
     struct cr_stacks stacks;
     struct cr_san san;
     uint64_t spawned, live;
+    uint64_t referred; /* scopes that got a handle */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
     struct coir_sched_opts opts;
     uint64_t (*now)(struct coir_sched *sched); /* its clock */
@@ -196,14 +198,15 @@ CR_INLINE int cr_sched_park_now(struct cr_fiber *self, struct cr_wait *wait,
 }
 
 /* The same, whether the fiber is cancelled or not: then it does not park, but lets others run, and
- * returns -ECANCELED. */
+ * returns COIR_CANCELLED. */
 CR_HIDDEN int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait,
                             const struct cr_wait_kind *kind, coir_time until);
 
-/* What a blocking call of a cancelled fiber does: lets others run, then returns -ECANCELED. */
+/* What a blocking call of a cancelled fiber does: lets others run, then returns COIR_CANCELLED. */
 CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);
 
-/* What a blocking call does whose one try has failed: -ETIMEDOUT, or -ECANCELED after a cancel. */
+/* What a blocking call does whose one try has failed: COIR_TIMED_OUT, or COIR_CANCELLED after a
+ * cancel. */
 CR_HIDDEN int cr_sched_try_once(struct cr_fiber *self);
 
 /* Counts a call that may succeed without parking, and lets the loop run when that is due. */

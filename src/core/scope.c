@@ -1,132 +1,217 @@
-/* Scopes: open, close, and the way of a stop through the tree. The way is kept in the scopes
- * themselves, so that neither the depth of the tree nor its width costs stack or memory. */
+/* Scopes: their beginning, their end, and what comes of the results of their children. The end of
+ * a fiber's own scope is that of the fiber. */
 #include "scope.h"
 
 #include "../debug/debug.h"
 
 #include <stdio.h>
 
-_Static_assert(sizeof(struct cr_scope) <= sizeof(struct coir_scope), "coir.h makes room for it");
+/* A scope that a fiber opens, in the caller's memory. */
+struct opened {
+    struct cr_scope scope;
+    struct cr_timer timer; /* in use if special.timed */
+};
+
+_Static_assert(sizeof(struct opened) <= sizeof(struct coir_scope), "coir.h makes room for it");
 
 static void scope_describe(const struct cr_wait *wait, char *text, size_t size)
 {
-    const struct cr_list *children = &wait->fiber->scope->children;
+    const struct cr_scope *scope = wait->fiber->scope;
+    const struct cr_list *children = &scope->children;
     size_t count = 0;
+    if (cr_list_empty(children) && scope->special.used & CR_USED_DAEMONS)
+        children = &scope->daemons;
     for (const struct cr_list *child = children->next; child != children; child = child->next)
         count++;
-    snprintf(text, size, "%zu fibers in its scope", count);
+    snprintf(text, size, "%zu fibers in %s to end", count,
+             scope == &wait->fiber->own ? "it" : "its scope");
 }
 
-static const struct cr_wait_kind CLOSE = {
-    .name = "the ends of ",
+static const struct cr_wait_kind END = {
+    .name = "",
     .woken = -EBUSY,
     .firm = true,
     .describe = scope_describe,
 };
 
-/* Stops what a fiber does inside `entry`, one of its own scopes, or all of it (NULL), up to its
- * outermost shield there. Scopes for which that is news go to the front of `stopped`. */
-static void scope_stop_inside(struct cr_fiber *fiber, struct cr_scope *entry,
-                              struct cr_scope **stopped)
-{
-    struct cr_scope *end = entry ? entry->outer : fiber->home, *first = fiber->scope;
-    for (struct cr_scope *scope = fiber->scope; scope != end; scope = scope->outer)
-        if (scope->special.shield && scope != entry)
-            first = scope->outer;
-    for (struct cr_scope *scope = first; scope != end; scope = scope->outer)
-        if (!scope->special.stop) {
-            scope->special.stop = -ECANCELED;
-            scope->next_stopped = *stopped;
-            *stopped = scope;
-        }
-    if (first != fiber->scope)
-        return;
-    cr_sched_set_stop(fiber, -ECANCELED);
-    if (fiber->wait && !fiber->wait->kind->firm)
-        cr_sched_wake(fiber, -ECANCELED);
-}
-
-static void scope_tell(struct cr_fiber *fiber, struct cr_scope **stopped)
-{
-    if (fiber->marks & CR_MARK_TOLD)
-        return;
-    fiber->marks |= CR_MARK_TOLD;
-    scope_stop_inside(fiber, NULL, stopped);
-}
-
-static void scope_tell_children(struct cr_scope *stopped)
-{
-    while (stopped) {
-        struct cr_list *children = &stopped->children;
-        stopped = stopped->next_stopped;
-        for (struct cr_list *child = children->next; child != children; child = child->next)
-            scope_tell(CR_CONTAINER(child, struct cr_fiber, sibling), &stopped);
-    }
-}
-
-void cr_scope_stop(struct cr_fiber *fiber)
-{
-    struct cr_scope *stopped = NULL;
-    scope_tell(fiber, &stopped);
-    scope_tell_children(stopped);
-}
-
-static void scope_stop(struct cr_scope *scope)
-{
-    struct cr_scope *stopped = NULL;
-    if (scope->special.stop)
-        return;
-    scope_stop_inside(scope->owner, scope, &stopped);
-    scope_tell_children(stopped);
-}
-
-void cr_scope_break_shields(struct coir_sched *sched)
-{
-    for (uint32_t i = 0; i < sched->slots.count; i++) {
-        struct cr_fiber *fiber = sched->slots.at[i].fiber;
-        if (!fiber)
-            continue;
-        for (struct cr_scope *scope = fiber->scope; scope != fiber->home; scope = scope->outer) {
-            sched->shields -= scope->special.shield;
-            scope->special.shield = false;
-        }
-        fiber->marks &= (uint8_t)~CR_MARK_TOLD;
-        cr_scope_stop(fiber);
-    }
-}
-
 static void scope_expire(struct cr_timer *timer)
 {
-    struct cr_scope *scope = CR_CONTAINER(timer, struct cr_scope, timer);
+    struct opened *opened = CR_CONTAINER(timer, struct opened, timer);
     cr_timer_disarm(timer);
-    if (scope->special.stop)
+    cr_cancel_scope(&opened->scope, COIR_TIMED_OUT);
+}
+
+/* ---- results ---- */
+
+void cr_scope_fail(struct cr_scope *scope, int result)
+{
+    if (scope->failure || !scope->owner)
         return;
-    scope->special.expired = true;
-    scope_stop(scope);
+    scope->failure = result;
+    cr_cancel_scope(scope, result);
 }
 
-void cr_scope_enter(struct cr_scope *scope, struct cr_fiber *fiber)
+void cr_scope_keep(struct cr_slots *slots, struct cr_scope *parent, uint32_t slot, int result,
+                   bool failed)
 {
-    fiber->scope = fiber->home = scope;
-    fiber->marks |= CR_MARK_SCOPED;
-    cr_list_append(&scope->children, &fiber->sibling);
+    struct cr_slot *s = &slots->at[slot];
+    s->number |= CR_SLOT_ENDED;
+    s->scope = parent;
+    s->result = result;
+    s->failed = failed;
+    if (parent->kept == 0) {
+        parent->kept = s->next = s->prev = slot;
+        return;
+    }
+    struct cr_slot *first = &slots->at[parent->kept];
+    s->next = parent->kept;
+    s->prev = first->prev;
+    slots->at[first->prev].next = slot;
+    first->prev = slot;
 }
 
-void cr_scope_leave(struct cr_fiber *fiber, int result)
+int cr_scope_take(struct cr_slots *slots, uint32_t slot)
 {
-    struct cr_scope *scope = fiber->home;
-    bool excused = fiber->marks & CR_MARK_TOLD && result == -ECANCELED;
-    bool failed = result < 0 && !excused && !(fiber->marks & CR_MARK_RACED);
-    cr_list_remove(&fiber->sibling);
-    fiber->scope = fiber->home = NULL;
-    if (failed && !scope->failure) {
-        scope->failure = result;
-        scope_stop(scope);
+    struct cr_slot *s = &slots->at[slot];
+    struct cr_scope *keeper = s->scope;
+    int result = s->result;
+    if (keeper->kept == slot)
+        keeper->kept = s->next == slot ? 0 : s->next;
+    slots->at[s->prev].next = s->next;
+    slots->at[s->next].prev = s->prev;
+    cr_slot_release(slots, slot);
+    return result;
+}
+
+/* What nobody took is the scope's: the first failure counts, and all are dropped. */
+static void scope_drop_kept(struct cr_slots *slots, struct cr_scope *scope)
+{
+    while (scope->kept) {
+        bool failed = slots->at[scope->kept].failed;
+        int result = cr_scope_take(slots, scope->kept);
+        if (failed)
+            cr_scope_fail(scope, result);
+    }
+}
+
+static int scope_outcome(const struct cr_fiber *self, const struct cr_scope *scope, int result)
+{
+    if (scope->failure)
+        return scope->failure;
+    if (!scope->special.cut)
+        return result;
+    if (scope->special.cancel == CR_CANCEL_OWN && scope != &self->own)
+        return scope->reason < 0 ? scope->reason : result < 0 ? 0 : result;
+    return result < 0 || scope->reason == 0 ? result : COIR_CANCELLED;
+}
+
+/* ---- the end of a scope ---- */
+
+static bool scope_has_daemons(const struct cr_scope *scope)
+{
+    return scope->special.used & CR_USED_DAEMONS && !cr_list_empty(&scope->daemons);
+}
+
+void cr_scope_emptied(struct cr_scope *scope)
+{
+    if (!scope->owner) {
+        if (cr_list_empty(&scope->children) && scope_has_daemons(scope))
+            cr_cancel_daemons(scope);
+        return;
     }
     struct cr_wait *wait = scope->owner->wait;
-    if (cr_list_empty(&scope->children) && wait && wait->kind == &CLOSE &&
-        scope->owner->scope == scope)
+    if (wait && wait->kind == &END && scope->owner->scope == scope)
         cr_sched_wake(scope->owner, 0);
+}
+
+static void scope_wait(struct cr_fiber *self)
+{
+    struct cr_wait wait;
+    cr_list_init(&wait.link);
+    cr_sched_park_now(self, &wait, &END, COIR_NEVER);
+}
+
+/* Between the end of the last child and its return, others may have spawned into the scope. */
+static void scope_wait_for_children(struct cr_fiber *self, struct cr_scope *scope)
+{
+    scope->special.ending = 1;
+    while (!cr_list_empty(&scope->children) || scope_has_daemons(scope)) {
+        if (cr_list_empty(&scope->children))
+            cr_cancel_daemons(scope);
+        scope_wait(self);
+    }
+    scope->special.ending = 0;
+}
+
+int cr_scope_settle(struct cr_scope *scope, int result)
+{
+    struct cr_fiber *self = scope->owner;
+    if (result < 0 && cr_scope_excuses(scope, result))
+        scope->special.cut = 1;
+    else if (result < 0)
+        cr_scope_fail(scope, result);
+    scope_drop_kept(&self->sched->slots, scope);
+    scope_wait_for_children(self, scope);
+    scope_drop_kept(&self->sched->slots, scope);
+    return scope_outcome(self, scope, result);
+}
+
+/* What the fiber finds outside. */
+CR_INLINE void scope_pop(struct cr_fiber *self, struct cr_scope *scope)
+{
+    scope->owner = NULL;
+    scope->outer->special.covered = 0;
+    self->scope = scope->outer;
+}
+
+static CR_COLD void scope_pop_special(struct cr_fiber *self, struct cr_scope *scope)
+{
+    if (scope->handle)
+        cr_slot_release(&self->sched->slots, scope->handle);
+    self->sched->shields -= scope->special.shield;
+    scope_pop(self, scope);
+    cr_sched_set_stop(self, self->scope->special.cancel ? COIR_CANCELLED : 0);
+}
+
+static CR_COLD int scope_end_slowly(struct cr_fiber *self, struct cr_scope *scope, int result)
+{
+    result = cr_scope_settle(scope, result);
+    scope_pop_special(self, scope);
+    return result;
+}
+
+/* Of a scope with a deadline. */
+static CR_COLD int scope_end_timed_slowly(struct cr_fiber *self, struct opened *opened, int result)
+{
+    struct cr_timers *timers = &self->sched->timers;
+    result = cr_scope_settle(&opened->scope, result);
+    timers->room += opened->timer.place != CR_TIMER_STRAY;
+    cr_timer_remove(timers, &opened->timer);
+    scope_pop_special(self, &opened->scope);
+    return result;
+}
+
+/* Of a scope that is not plain, or whose code has failed. */
+static CR_NOINLINE int scope_end_special(struct cr_fiber *self, struct cr_scope *scope, int result)
+{
+    struct opened *opened = CR_CONTAINER(scope, struct opened, scope);
+    struct cr_timers *timers = &self->sched->timers;
+    if (!scope->special.timed)
+        return scope_end_slowly(self, scope, result);
+    scope->special.timed = 0;
+    if (CR_UNLIKELY(result < 0 || !cr_scope_is_plain(scope) ||
+                    !cr_timer_pop(timers, &opened->timer)))
+        return scope_end_timed_slowly(self, opened, result);
+    timers->room++;
+    scope_pop(self, scope);
+    return result;
+}
+
+static CR_COLD int scope_not_innermost(struct cr_fiber *self, const char *function, void *caller)
+{
+    if (!self)
+        return cr_sched_no_fiber(function, caller);
+    cr_fatal_mistake(function, caller, "not the innermost scope that the fiber has open");
 }
 
 static struct cr_scope *scope_of(struct coir_scope *scope)
@@ -134,157 +219,128 @@ static struct cr_scope *scope_of(struct coir_scope *scope)
     return (struct cr_scope *)(void *)scope;
 }
 
+CR_INLINE int scope_end(coir_scope *memory, int result, const char *function, void *caller)
+{
+    struct cr_fiber *self = cr_sched_self;
+    struct cr_scope *scope = scope_of(memory);
+    if (CR_UNLIKELY(!self || self->scope != scope))
+        return scope_not_innermost(self, function, caller);
+    if (CR_UNLIKELY(result < 0 || !cr_scope_is_plain(scope)))
+        return scope_end_special(self, scope, result);
+    scope_pop(self, scope);
+    return result;
+}
+
+int coir_scope_end(coir_scope *scope, int result)
+{
+    return scope_end(scope, result, "coir_scope_end", CR_CALLER);
+}
+
+void coir_scope_leave(coir_scope *memory)
+{
+    struct cr_scope *scope = scope_of(memory);
+    if (!scope->owner)
+        return;
+    cr_cancel_scope(scope, COIR_CANCELLED);
+    scope_end(memory, 0, "coir_scope_leave", CR_CALLER);
+}
+
+/* ---- the beginning ---- */
+
+void cr_scope_check_left(const struct cr_fiber *self, uintptr_t frame, const char *function,
+                         void *caller)
+{
+    uintptr_t scope = (uintptr_t)self->scope;
+    uintptr_t low = (uintptr_t)cr_stack_low(self->class, (char *)(uintptr_t)(self + 1));
+    if (scope >= low && scope < frame)
+        cr_fatal_mistake(function, caller, "a function has returned without ending its scope");
+}
+
+static CR_COLD void scope_arm_slowly(struct cr_timers *timers, struct cr_timer *timer,
+                                     coir_time until, bool has_room)
+{
+    cr_timer_init(timer, scope_expire);
+    if (has_room || cr_timer_grow(timers)) {
+        timers->room--;
+        cr_timer_arm(timers, timer, until.ns);
+    } else {
+        cr_timer_arm_stray(timers, timer, until.ns);
+    }
+}
+
 CR_INLINE void scope_push(struct cr_fiber *self, struct cr_scope *scope)
 {
-    scope->owner = self;
-    self->scope = scope;
-    self->marks |= CR_MARK_SCOPED;
-}
-
-CR_INLINE int scope_open_shield(struct cr_fiber *self, struct cr_scope *scope, bool shield)
-{
-    if (shield) {
-        scope->special.shield = true;
-        scope->special.stop = 0;
-        cr_sched_set_stop(self, 0);
-        self->sched->shields++;
-    }
-    scope_push(self, scope);
-    return 0;
-}
-
-static CR_COLD int scope_open_slowly(struct cr_fiber *self, struct cr_scope *scope,
-                                     const struct coir_scope_opts *opts)
-{
-    struct cr_timers *timers = &self->sched->timers;
-    if (self->sched->live >= timers->room && !cr_timer_grow(timers))
-        return -ENOMEM;
-    timers->room--;
-    cr_timer_init(&scope->timer, scope_expire);
-    cr_timer_arm(timers, &scope->timer, opts->until.ns);
-    scope->special.timed = true;
-    return scope_open_shield(self, scope, opts->shield);
-}
-
-static __attribute__((noinline)) int scope_open_with(struct cr_fiber *self, struct cr_scope *scope,
-                                                     const struct coir_scope_opts *opts)
-{
-    struct cr_timers *timers = &self->sched->timers;
-    if (opts->until.ns != COIR_NEVER.ns) {
-        if (self->sched->live >= timers->room ||
-            !cr_timer_push(timers, &scope->timer, opts->until.ns))
-            return scope_open_slowly(self, scope, opts);
-        timers->room--;
-        scope->timer.fire = scope_expire;
-        scope->special.timed = true;
-    }
-    return scope_open_shield(self, scope, opts->shield);
-}
-
-int coir_scope_open(coir_scope *memory, const struct coir_scope_opts *opts)
-{
-    struct cr_fiber *self = cr_sched_self;
-    if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_scope_open", CR_CALLER);
-    struct cr_scope *scope = scope_of(memory);
     scope->outer = self->scope;
-    scope->owner = NULL;
-    cr_list_init(&scope->children);
-    scope->special = (struct cr_scope_special){.stop = self->stop};
-    scope->failure = 0;
-    if (opts)
-        return scope_open_with(self, scope, opts);
-    scope_push(self, scope);
-    return 0;
+    scope->owner = self;
+    self->scope->special.covered = 1;
+    self->scope = scope;
 }
 
-static CR_COLD int scope_not_innermost(struct cr_fiber *self, void *caller)
-{
-    if (!self)
-        return cr_sched_no_fiber("coir_scope_close", caller);
-    cr_fatal_mistake("coir_scope_close", caller, "not the innermost scope that the fiber has open");
-}
-
-CR_INLINE void scope_pop(struct cr_fiber *self, struct cr_scope *scope)
-{
-    scope->owner = NULL;
-    self->scope = scope->outer;
-    if (!scope->outer)
-        self->marks &= (uint8_t)~CR_MARK_SCOPED;
-}
-
-/* What the fiber finds outside. */
-static CR_COLD int scope_close_stopped(struct cr_fiber *self, const struct cr_scope *scope)
-{
-    struct cr_scope_special special = scope->special;
-    if (self->scope != self->home)
-        cr_sched_set_stop(self, self->scope->special.stop);
-    else
-        cr_sched_set_stop(self, self->marks & CR_MARK_TOLD ? -ECANCELED : 0);
-    self->sched->shields -= special.shield;
-    if (!special.stop)
-        return 0;
-    return scope->failure ? scope->failure : special.expired ? -ETIMEDOUT : -ECANCELED;
-}
-
-CR_INLINE int scope_close_untimed(struct cr_fiber *self, struct cr_scope *scope)
-{
-    scope_pop(self, scope);
-    if (CR_LIKELY(!scope->special.stop && !scope->special.shield))
-        return 0;
-    return scope_close_stopped(self, scope);
-}
-
-static CR_COLD int scope_close_slowly(struct cr_fiber *self, struct cr_scope *scope)
-{
-    if (scope->timer.place != CR_TIMER_OUT)
-        cr_timer_remove(&self->sched->timers, &scope->timer);
-    return scope_close_untimed(self, scope);
-}
-
-/* Of a scope with a deadline, a shield, or that was stopped. */
-static __attribute__((noinline)) int scope_close_special(struct cr_fiber *self,
-                                                         struct cr_scope *scope)
+/* With a deadline. */
+static CR_NOINLINE void scope_open_timed(struct cr_fiber *self, struct opened *opened,
+                                         coir_time until)
 {
     struct cr_timers *timers = &self->sched->timers;
-    if (scope->special.timed) {
-        timers->room++;
-        if (!cr_timer_pop(timers, &scope->timer))
-            return scope_close_slowly(self, scope);
+    bool has_room = self->sched->live < timers->room;
+    opened->scope.special.timed = 1;
+    scope_push(self, &opened->scope);
+    if (CR_UNLIKELY(!has_room || !cr_timer_push(timers, &opened->timer, until.ns))) {
+        scope_arm_slowly(timers, &opened->timer, until, has_room);
+        return;
     }
-    return scope_close_untimed(self, scope);
+    timers->room--;
+    opened->timer.fire = scope_expire;
 }
 
-/* Outside of a scope that is neither stopped nor a shield nothing is stopped either. */
-CR_INLINE int scope_close(struct cr_fiber *self, struct cr_scope *scope)
+static CR_COLD void scope_open_slowly(struct cr_fiber *self, struct opened *opened,
+                                      coir_time until, int kind, uintptr_t frame,
+                                      void *caller)
 {
-    if (!cr_scope_is_plain(scope))
-        return scope_close_special(self, scope);
-    scope_pop(self, scope);
-    return 0;
-}
-
-/* Between the end of the last child and its return, others may have spawned into the scope. */
-static __attribute__((noinline)) int scope_join(struct cr_fiber *self, struct cr_scope *scope)
-{
-    while (!cr_list_empty(&scope->children)) {
-        struct cr_wait wait;
-        cr_list_init(&wait.link);
-        cr_sched_park_now(self, &wait, &CLOSE, COIR_NEVER);
+    struct cr_scope *scope = &opened->scope;
+    if (kind != 0 && kind != COIR_SHIELD && kind != COIR_LIMIT)
+        cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
+    cr_scope_check_left(self, frame, "coir_scope_open", caller);
+    if (self->stop && kind != COIR_SHIELD) {
+        scope->special.cancel = CR_CANCEL_OUTER;
+        scope->reason = self->scope->reason;
     }
-    return scope_close(self, scope);
+    scope->special.limit = kind == COIR_LIMIT;
+    if (kind == COIR_SHIELD) {
+        scope->special.shield = 1;
+        self->sched->shields++;
+        cr_sched_set_stop(self, 0);
+    }
+    if (until.ns != COIR_NEVER.ns)
+        scope_open_timed(self, opened, until);
+    else
+        scope_push(self, scope);
 }
 
-int coir_scope_close(coir_scope *memory)
+static CR_COLD void scope_open_nowhere(struct cr_scope *scope, void *caller)
+{
+    scope->owner = NULL;
+    cr_sched_no_fiber("coir_scope_open", caller);
+}
+
+void coir_scope_open(coir_scope *memory, coir_time until, int kind)
 {
     struct cr_fiber *self = cr_sched_self;
     struct cr_scope *scope = scope_of(memory);
-    if (CR_UNLIKELY(!self || self->scope != scope || scope == self->home))
-        return scope_not_innermost(self, CR_CALLER);
-    if (cr_list_empty(&scope->children))
-        return scope_close(self, scope);
-    return scope_join(self, scope);
+    if (CR_UNLIKELY(!self)) {
+        scope_open_nowhere(scope, CR_CALLER);
+        return;
+    }
+    uintptr_t frame = cr_scope_frame();
+    cr_scope_init(scope);
+    if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < frame))
+        scope_open_slowly(self, (struct opened *)(void *)memory, until, kind, frame, CR_CALLER);
+    else if (until.ns != COIR_NEVER.ns)
+        scope_open_timed(self, (struct opened *)(void *)memory, until);
+    else
+        scope_push(self, scope);
 }
+
+/* ---- from elsewhere ---- */
 
 struct cr_scope *cr_scope_check(struct coir_scope *memory, const char *function, void *caller)
 {
@@ -294,22 +350,29 @@ struct cr_scope *cr_scope_check(struct coir_scope *memory, const char *function,
     return scope;
 }
 
-int coir_scope_cancel(coir_scope *scope)
-{
-    if (CR_UNLIKELY(!cr_sched_here))
-        return cr_sched_none("coir_scope_cancel", CR_CALLER);
-    scope_stop(cr_scope_check(scope, "coir_scope_cancel", CR_CALLER));
-    return 0;
-}
-
-int coir_cancel(coir_fiber handle)
+int coir_scope_refer(coir_scope *memory, coir_scope_ref *ref)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
-        return cr_sched_none("coir_cancel", CR_CALLER);
-    struct cr_slot *slot = cr_slot_find(&sched->slots, handle);
-    if (!slot || !slot->fiber)
-        return -ESRCH;
-    cr_scope_stop(slot->fiber);
+        return cr_sched_none("coir_scope_refer", CR_CALLER);
+    struct cr_scope *scope = cr_scope_check(memory, "coir_scope_refer", CR_CALLER);
+    if (scope->handle == 0) {
+        if (sched->slots.free == 0 && !cr_slot_grow(&sched->slots))
+            return -ENOMEM;
+        scope->handle = sched->slots.free;
+        cr_slot_take(&sched->slots, CR_SLOT_SCOPE | sched->referred++)->scope = scope;
+        scope->special.used |= CR_USED;
+    }
+    uint64_t number = sched->slots.at[scope->handle].number;
+    ref->opaque = (coir_fiber){number, scope->handle, sched->slots.sched};
     return 0;
+}
+
+coir_scope *coir_scope_find(coir_scope_ref ref)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_scope_find", CR_CALLER), NULL;
+    struct cr_slot *slot = cr_slot_find(&sched->slots, ref.opaque, CR_SLOT_SCOPE);
+    return slot ? (coir_scope *)(void *)slot->scope : NULL;
 }

@@ -1,58 +1,65 @@
-/* Scopes, seen from the fibers in them, and stops.
+/* Scopes, seen from the fibers in them, and cancels. tree.h has the tree.
  *
- * A fiber's scopes are a chain: the innermost it has open, outwards to its home, the scope it is a
- * child of, which another fiber has open. So scopes and fibers are a tree:
+ * A cancel enters the tree at a scope, which may be a fiber's own, and goes inwards, but not into
+ * a shield. It is noted in each scope that it reaches, so that a blocking call looks at one word of
+ * its own fiber.
  *
- *     home <--- fiber: told | <--- scope <--- scope <- fiber->scope
- *                                    |          +-- children: fibers, with chains of their own
- *                                    +-- children
- *
- * A stop enters the tree at a fiber or a scope and goes inwards, but not into a shield. It is noted
- * in each place that it reaches, so that a blocking call looks at one word of its own fiber.
- *
- * Invariants: `stop` of a scope is what holds just inside of it; fiber->stop is that of its
- * innermost own scope, or what it was told itself when it has none open; once set, neither goes
- * back to 0. A scope is open while `owner` is not NULL. */
+ * Invariants: `special.cancel` of a scope is what holds just inside of it; fiber->stop is that of
+ * its innermost scope. Once set, neither goes back to 0. */
 #ifndef CR_SCOPE_H
 #define CR_SCOPE_H
 
 #include "sched.h"
 
-#include <string.h>
+/* Cancels a scope with all that is inside, up to shields. */
+CR_HIDDEN void cr_cancel_scope(struct cr_scope *scope, int reason);
 
-struct cr_scope {
-    struct cr_scope *outer;
-    struct cr_fiber *owner;
-    struct cr_list children;
-    struct cr_timer timer;
-    struct cr_scope *next_stopped; /* while a stop is on its way */
-    struct cr_scope_special {
-        int stop;
-        bool shield, timed, expired;
-    } special; /* all 0 in a scope that is closed without further ado */
-    int failure;
-};
+/* Cancels the daemons of a scope, because nothing else of it is left. */
+CR_HIDDEN void cr_cancel_daemons(struct cr_scope *scope);
 
-CR_INLINE bool cr_scope_is_plain(const struct cr_scope *scope)
+/* The same for every fiber that a shield has kept from the cancel of the scheduler. */
+CR_HIDDEN void cr_cancel_break_shields(struct coir_sched *sched);
+
+/* The code in a scope of the running fiber has ended with `result`: waits until its children have
+ * ended too. Returns the scope's result. */
+CR_HIDDEN int cr_scope_settle(struct cr_scope *scope, int result);
+
+/* Whether a result was cut short by the cancel of a scope, and is no failure. */
+CR_INLINE bool cr_scope_excuses(const struct cr_scope *scope, int result)
 {
-    uint64_t special;
-    _Static_assert(sizeof special == sizeof scope->special, "it is looked at as one word");
-    memcpy(&special, &scope->special, sizeof special);
-    return special == 0;
+    return scope->special.cancel && !scope->failure &&
+           (result == COIR_CANCELLED || result == scope->reason);
 }
 
-/* Hangs a new fiber into a scope, and takes one that ends off it. */
-CR_HIDDEN void cr_scope_enter(struct cr_scope *scope, struct cr_fiber *fiber);
-CR_HIDDEN void cr_scope_leave(struct cr_fiber *fiber, int result);
+/* A failure in a scope: the first cancels it. */
+CR_HIDDEN void cr_scope_fail(struct cr_scope *scope, int result);
 
-/* Tells a fiber to stop, and all that it has spawned in scopes, up to shields. */
-CR_HIDDEN void cr_scope_stop(struct cr_fiber *fiber);
+/* The last child, or the last daemon, of a scope that is ending has ended. */
+CR_HIDDEN void cr_scope_emptied(struct cr_scope *scope);
 
-/* The same for every fiber that a shield has kept from it. */
-CR_HIDDEN void cr_scope_break_shields(struct coir_sched *sched);
+/* Keeps the result of a child that has ended, in its slot, for the first who takes it. */
+CR_HIDDEN void cr_scope_keep(struct cr_slots *slots, struct cr_scope *parent, uint32_t slot,
+                             int result, bool failed);
 
-/* The scope that a caller has given; a mistake if it is not open in this scheduler. */
+/* Takes a kept result, and releases its slot. */
+CR_HIDDEN int cr_scope_take(struct cr_slots *slots, uint32_t slot);
+
+/* The scope that a caller has given; misuse if it is not open in this scheduler. */
 CR_HIDDEN struct cr_scope *cr_scope_check(struct coir_scope *scope, const char *function,
                                           void *caller);
+
+/* About where the frame of the running function begins. (__builtin_frame_address would cost a frame
+ * pointer.) A scope of a function that has returned lies below that, because it is larger than the
+ * frames of those who ask. */
+CR_INLINE uintptr_t cr_scope_frame(void)
+{
+    char here;
+    return (uintptr_t)&here;
+}
+
+/* Stops the program if the fiber's innermost scope lies in the part of its stack that is free again
+ * below a frame. */
+CR_HIDDEN CR_COLD void cr_scope_check_left(const struct cr_fiber *self, uintptr_t frame,
+                                           const char *function, void *caller);
 
 #endif

@@ -156,7 +156,9 @@ bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
     class->fresh += class->stride;
     cr_san_root(low, class->usable);
     CR_SAN_STACK(low, low + class->usable);
+    CR_ASSERT(class->spares == 0);
     cr_stack_give(class, low + class->usable - class->carved++ % COLOURS * COLOUR_BYTES);
+    class->clean = class->spares;
     return true;
 }
 

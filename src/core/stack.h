@@ -48,17 +48,22 @@ CR_HIDDEN void cr_stack_fini(struct cr_stacks *stacks);
 CR_HIDDEN struct cr_stack_class *cr_stack_class(struct cr_stacks *stacks, size_t size,
                                                 bool canary);
 
-/* Adds a stack to the spare ones; false when memory or mappings ran out. */
+/* Adds a stack, where there is no spare one; false when memory or mappings ran out. */
 CR_HIDDEN bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class);
 
 /* A stack's coloured top, 64-byte aligned; there must be a spare one. What its last user left there
- * is still there, or all is zero. */
+ * is still there; or all is zero, as cr_stack_was_clean must be asked next. */
 CR_INLINE char *cr_stack_take(struct cr_stack_class *class)
 {
-    size_t spares = --class->spares;
-    if (CR_UNLIKELY(spares < class->clean))
-        class->clean = spares;
-    return class->spare[spares];
+    return class->spare[--class->spares];
+}
+
+CR_INLINE bool cr_stack_was_clean(struct cr_stack_class *class)
+{
+    if (CR_LIKELY(class->spares >= class->clean))
+        return false;
+    class->clean = class->spares;
+    return true;
 }
 
 /* Gives a stack back; its memory stays as it is until the next take or trim. */

@@ -29,7 +29,7 @@ void coir_stats(struct coir_stats *stats)
     for (struct cr_fiber *fiber = sched->ready; fiber; fiber = fiber->next)
         stats->ready++;
     for (uint32_t i = 0; i < sched->slots.count; i++) {
-        const struct cr_fiber *fiber = sched->slots.at[i].fiber;
+        const struct cr_fiber *fiber = cr_slot_fiber(&sched->slots.at[i]);
         stats->parked += fiber && fiber->wait;
         stats->parked_fd += fiber && fiber->wait && fiber->wait->kind->outside;
     }

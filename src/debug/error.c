@@ -30,6 +30,10 @@ const char *coir_error_name(int error)
     size_t code = error < 0 ? (size_t) - (long)error : (size_t)error;
     if (error == 0)
         return "0";
+    if (error == COIR_CANCELLED)
+        return "COIR_CANCELLED";
+    if (error == COIR_TIMED_OUT)
+        return "COIR_TIMED_OUT";
     if (code >= sizeof ERROR_NAMES / sizeof *ERROR_NAMES || !ERROR_NAMES[code])
         return "E?";
     return ERROR_NAMES[code];

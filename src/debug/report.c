@@ -63,11 +63,13 @@ static void report_line(struct report report, const struct cr_fiber *fiber)
 static void report_fibers(struct coir_sched *sched, struct report report, uint64_t most)
 {
     uint64_t told = 0;
-    for (uint32_t i = 0; i < sched->slots.count && told < most; i++)
-        if (sched->slots.at[i].fiber) {
-            report_line(report, sched->slots.at[i].fiber);
+    for (uint32_t i = 0; i < sched->slots.count && told < most; i++) {
+        const struct cr_fiber *fiber = cr_slot_fiber(&sched->slots.at[i]);
+        if (fiber) {
+            report_line(report, fiber);
             told++;
         }
+    }
     if (told < sched->live) {
         char line[REPORT_SIZE];
         snprintf(line, sizeof line, "  and %llu more", (unsigned long long)(sched->live - told));
@@ -85,7 +87,7 @@ static void report_headed(struct coir_sched *sched, const char *heading)
 void cr_report_deadlock(struct coir_sched *sched)
 {
     char line[REPORT_SIZE];
-    snprintf(line, sizeof line, "coir: deadlock: nothing can wake the fibers that are left: %llu",
+    snprintf(line, sizeof line, "coir: deadlock: %llu fibers are parked and nothing can wake them",
              (unsigned long long)sched->live);
     report_headed(sched, line);
 }
@@ -94,14 +96,15 @@ void cr_report_livelock(struct coir_sched *sched, uint64_t limit)
 {
     char line[REPORT_SIZE];
     snprintf(line, sizeof line,
-             "coir: livelock: %llu switches by yielding while a timer waits for the virtual clock",
+             "coir: livelock: %llu switches without progress: fibers only yield, so the virtual "
+             "clock cannot reach the next deadline",
              (unsigned long long)limit);
     report_headed(sched, line);
 }
 
 void cr_report_abandoned(struct coir_sched *sched)
 {
-    report_headed(sched, "coir: abandoned: these fibers were told to stop and did not end");
+    report_headed(sched, "coir: abandoned: these fibers were cancelled but did not end");
 }
 
 void cr_report_to(struct coir_sched *sched, int fd, const char *last)

@@ -127,7 +127,7 @@ static int64_t call_run(struct cr_call *call)
         if (CR_LIKELY(result != -EAGAIN))
             return result;
         if (cr_is_try(call->until))
-            return -ETIMEDOUT;
+            return COIR_TIMED_OUT;
         if (woken > 0 && !call->wait.again && call->fooled < UINT8_MAX)
             call->fooled++;
         woken = cr_io_wait(call);

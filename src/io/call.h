@@ -55,8 +55,8 @@ CR_HIDDEN void cr_io_describe(const struct cr_wait *wait, char *text, size_t siz
 /* Waits for the next try: for what it is ready, 0 after a pause, or an error. */
 CR_HIDDEN int cr_io_wait(struct cr_call *call);
 
-/* Waits without being woken by readiness, until `until` or coir_close: -ETIMEDOUT, -EBADF or
- * -ECANCELED. */
+/* Waits without being woken by readiness, until `until` or coir_close: COIR_TIMED_OUT, -EBADF or
+ * COIR_CANCELLED. */
 CR_HIDDEN int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
                           const struct cr_wait_kind *kind, coir_time until);
 
@@ -80,7 +80,7 @@ CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr
 CR_INLINE bool cr_call_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
                                uint64_t token, int woken)
 {
-    return woken == -ETIMEDOUT && entry->token == token && !self->stop;
+    return woken == COIR_TIMED_OUT && entry->token == token && !self->stop;
 }
 
 #endif

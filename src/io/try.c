@@ -23,7 +23,7 @@ void cr_io_describe(const struct cr_wait *wait, char *text, size_t size)
 static const struct cr_wait_kind PENDING = {
     .name = "an operation on descriptor ",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .outside = true,
     .describe = cr_io_describe,
 };

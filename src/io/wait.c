@@ -18,7 +18,7 @@ static void wait_describe(const struct cr_wait *wait, char *text, size_t size)
 const struct cr_wait_kind cr_io_readiness = {
     .name = "descriptor ",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .outside = true,
     .describe = wait_describe,
 };
@@ -27,7 +27,7 @@ const struct cr_wait_kind cr_io_readiness = {
 static const struct cr_wait_kind WAIT_FD = {
     .name = "descriptor ",
     .woken = -EINTR,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .outside = true,
     .describe = wait_describe,
 };
@@ -35,7 +35,7 @@ static const struct cr_wait_kind WAIT_FD = {
 static const struct cr_wait_kind BACK_OFF = {
     .name = "its next try of descriptor ",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .describe = cr_io_describe,
 };
 
@@ -49,7 +49,7 @@ int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *w
     wait->mask = 0;
     cr_list_append(&entry->others, &wait->wait.link);
     int woken = cr_sched_park_now(self, &wait->wait, kind, until);
-    return entry->token != token && woken == -ETIMEDOUT ? -EBADF : woken;
+    return entry->token != token && woken == COIR_TIMED_OUT ? -EBADF : woken;
 }
 
 /* Before the next try where readiness does not report when it is due: 0, or an error. */
@@ -63,7 +63,7 @@ static int wait_back_off(struct cr_call *call)
     bool is_last = next.ns >= cr_deadline_ns(call->until);
     int woken = cr_io_pause(call->self, call->entry, &call->wait, &BACK_OFF,
                             is_last ? call->until : next);
-    if (woken != -ETIMEDOUT || is_last || coir_left(next) > 0)
+    if (woken != COIR_TIMED_OUT || is_last || coir_left(next) > 0)
         return woken;
     return cr_identity_check(cr_call_io(call), call->entry) ? 0 : -EBADF;
 }
@@ -82,7 +82,7 @@ static void wait_describe_pair(const struct cr_wait *wait, char *text, size_t si
 static const struct cr_wait_kind WAIT_FD_BOTH = {
     .name = "descriptor ",
     .woken = -EINTR,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
     .outside = true,
     .describe = wait_describe_pair,
 };

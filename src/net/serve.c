@@ -52,7 +52,7 @@ struct serve_idle {
 static const struct cr_wait_kind ROOM = {
     .name = "room for one more connection",
     .woken = -EBUSY,
-    .expired = -ETIMEDOUT,
+    .expired = COIR_TIMED_OUT,
 };
 
 static int serve_take(struct serve *serve)
@@ -63,14 +63,18 @@ static int serve_take(struct serve *serve)
     return fd;
 }
 
-/* A handler may have closed the connection itself, and its number may be another file's. */
+/* What a handler has spawned may use the connection, so that has ended before it is closed. A
+ * handler may have closed it itself, and its number may be another file's. */
 static int serve_connection(void *arg)
 {
     struct serve *serve = arg;
+    coir_scope family;
     int fd = serve_take(serve);
     struct cr_fd *entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, fd);
     uint64_t token = entry->token;
-    serve->handler(fd, serve->arg);
+    coir_scope_open(&family, COIR_NEVER, 0);
+    int ignored = coir_scope_end(&family, serve->handler(fd, serve->arg));
+    (void)ignored;
     if (entry->token == token)
         coir_close(fd);
     serve->live--;
@@ -82,7 +86,7 @@ static int serve_connection(void *arg)
 }
 
 /* Until a connection ends, or until `until`: 0, -EBADF when the listener was closed meanwhile, or
- * -ECANCELED. */
+ * COIR_CANCELLED. */
 static int serve_wait(struct serve *serve, coir_time until)
 {
     struct cr_fd_wait wait;
@@ -91,7 +95,7 @@ static int serve_wait(struct serve *serve, coir_time until)
     serve->room = &wait;
     int result = cr_io_pause(serve->acceptor, serve->entry, &wait, &ROOM, until);
     serve->room = NULL;
-    return result == -ETIMEDOUT ? 0 : result;
+    return result == COIR_TIMED_OUT ? 0 : result;
 }
 
 /* After something has run out, the longer the more often in a row: 0, or an error. */
@@ -105,7 +109,7 @@ static int serve_pause(struct serve *serve)
 /* Whether the listener itself is at fault, or the loop told to stop. */
 static bool serve_is_over(int error)
 {
-    return error == -ECANCELED || error == -EBADF || error == -EINVAL || error == -ENOTSOCK ||
+    return error == COIR_CANCELLED || error == -EBADF || error == -EINVAL || error == -ENOTSOCK ||
            error == -EOPNOTSUPP;
 }
 
@@ -187,7 +191,7 @@ static void serve_end_idle(struct serve *serve)
         for (struct cr_list *at = serve->idle.next; at != &serve->idle; at = at->next) {
             struct cr_fiber *fiber = CR_CONTAINER(at, struct serve_idle, link)->fiber;
             if (fiber->wait && !fiber->wait->kind->firm)
-                cr_sched_wake(fiber, -ETIMEDOUT);
+                cr_sched_wake(fiber, COIR_TIMED_OUT);
         }
         coir_yield();
     }
@@ -201,7 +205,7 @@ static void serve_drain(struct serve *serve)
     while (serve->live > 0 && coir_park(until) == 0)
         continue;
     if (serve->live > 0)
-        coir_scope_cancel(&serve->inside);
+        coir_scope_cancel(&serve->inside, 0);
 }
 
 int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
@@ -220,19 +224,18 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     serve.entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, listener);
     serve.token = serve.entry->token;
     cr_list_init(&serve.idle);
-    coir_scope_open(&serve.outside, NULL);
+    coir_scope_open(&serve.outside, COIR_NEVER, 0);
     result = coir_spawn(NULL, serve_acceptor, &serve, NULL);
     if (result == 0) {
-        coir_scope_open(&serve.inside, &(struct coir_scope_opts){.shield = true});
+        coir_scope_open(&serve.inside, COIR_NEVER, COIR_SHIELD);
         while (!serve.done && coir_park(COIR_NEVER) == 0)
             continue;
         serve_drain(&serve);
-        coir_scope_close(&serve.inside);
+        result = coir_scope_end(&serve.inside, 0);
+        if (serve.result != -EBADF)
+            result = serve.result;
     }
-    int closed = coir_scope_close(&serve.outside);
-    if (serve.result < 0 && serve.result != -EBADF)
-        return serve.result;
-    return result < 0 ? result : closed;
+    return coir_scope_end(&serve.outside, result);
 }
 
 /* The loop that has called this fiber's handler, or NULL. */
@@ -259,9 +262,9 @@ ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
         cr_list_append(&serve->idle, &idle.link);
         ssize_t got = coir_read(fd, buf, size, until);
         cr_list_remove(&idle.link);
-        if (got != -ETIMEDOUT || !serve->done)
+        if (got != COIR_TIMED_OUT || !serve->done)
             return got;
     }
     ssize_t got = coir_read(fd, buf, size, COIR_TRY);
-    return got == -ETIMEDOUT ? 0 : got;
+    return got == COIR_TIMED_OUT ? 0 : got;
 }

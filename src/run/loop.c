@@ -8,6 +8,7 @@
  * The only caller of the world's wait. */
 #include "loop.h"
 
+#include "../core/scope.h"
 #include "../debug/debug.h"
 #include "../io/call.h"
 #include "run.h"
@@ -167,7 +168,7 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     count = loop_take_in(run, events, budget, until);
     if (count < 0)
         return count;
-    if (sched->timers.count > 0)
+    if (cr_timer_any(&sched->timers))
         run->fired = cr_sched_fire(sched);
     loop_dispatch(run, events, count);
     if (run->post.box && cr_post_deliver(&run->post))
@@ -196,6 +197,7 @@ int cr_loop_run(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
     int result = 0;
+    cr_scope_emptied(&sched->root);
     while (result == 0 && (sched->live > 0 || sched->outside > 0))
         result = cr_loop_turn(run, true, 0);
     if (result == -EDEADLK)

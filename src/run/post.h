@@ -5,7 +5,7 @@
 
 #include "../base/base.h"
 
-#include "../../include/coir.h"
+#include "../../include/coir_post.h"
 
 struct cr_run;
 

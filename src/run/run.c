@@ -1,16 +1,16 @@
-/* The life of a scheduler: made, run, freed. Freeing tells every fiber to stop and runs them to
- * their ends, because only they can give back what they hold. */
+/* The life of a scheduler: made, run, freed. Freeing cancels every fiber and runs them to their
+ * ends, because only they can give back what they hold. */
 #include "../debug/debug.h"
 #include "leave.h"
 #include "loop.h"
-#include "../core/scope.h"
+#include "../core/ends.h"
 #include "run.h"
 #include "trap.h"
 
 #include <stdlib.h>
 
 /* Freeing gives up when so many turns for each living fiber have passed, and none has ended. */
-enum { STOP_TURNS_EACH = 1000 };
+enum { CANCEL_TURNS_EACH = 1000 };
 
 static uint64_t run_now(struct coir_sched *sched)
 {
@@ -38,20 +38,17 @@ static int run_init(struct cr_run *run, const struct coir_sched_opts *opts)
     return 0;
 }
 
-/* Children of scopes are told by their scopes, as far as no shield is between. While there are
- * shields, fibers may take their time. */
-static void run_stop_all(struct cr_run *run)
+/* While there are shields, fibers may take their time. */
+static void run_cancel_all(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
-    for (uint32_t i = 0; i < sched->slots.count; i++)
-        if (sched->slots.at[i].fiber && !sched->slots.at[i].fiber->home)
-            cr_scope_stop(sched->slots.at[i].fiber);
+    cr_cancel_scope(&sched->root, COIR_CANCELLED);
     uint64_t turns = 0;
-    while (sched->live > 0 && turns < STOP_TURNS_EACH * sched->live) {
+    while (sched->live > 0 && turns < CANCEL_TURNS_EACH * sched->live) {
         uint64_t live = sched->live;
         int result = cr_loop_turn(run, true, 0);
         if (result < 0)
-            cr_scope_break_shields(sched);
+            cr_cancel_break_shields(sched);
         if (sched->live < live)
             turns = 0;
         else if (sched->shields == 0 || result < 0)
@@ -65,7 +62,7 @@ static void run_free(struct coir_sched *sched)
 {
     struct cr_run *run = cr_run_of(sched);
     sched->freeing = true;
-    run_stop_all(run);
+    run_cancel_all(run);
     cr_post_fini(run);
     run->io.world->ops->close(run->io.world);
     cr_fd_fini(&run->io.fds);
@@ -115,7 +112,8 @@ void coir_sched_free(coir_sched *sched)
         run_free(sched);
 }
 
-/* The first fiber keeps its result here, because any joiner may take it from its slot. */
+/* The first fiber keeps its result, that of its whole family, here, because any joiner may take it
+ * from its slot. */
 struct first {
     int (*fn)(void *arg);
     void *arg;
@@ -125,8 +123,12 @@ struct first {
 static int run_first(void *arg)
 {
     struct first *first = arg;
-    cr_sched_self->fn = first->fn; /* which reports are to name */
-    return first->result = first->fn(first->arg);
+    struct cr_fiber *self = cr_sched_self;
+    self->fn = first->fn; /* which reports are to name */
+    first->result = first->fn(first->arg);
+    if (cr_sched_self == self) /* not in a forked child */
+        first->result = cr_fiber_settle(self, first->result);
+    return first->result;
 }
 
 int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts, int *result)

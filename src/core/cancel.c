@@ -1,0 +1,130 @@
+/* Cancels: their way through the tree, and the calls that send one. The way is kept in the scopes
+ * themselves, so that neither the depth of the tree nor its width costs stack or memory. */
+#include "scope.h"
+
+#include "../debug/debug.h"
+
+static void cancel_note(struct cr_scope *scope, enum cr_cancel cancel, int reason,
+                       struct cr_scope **cancelled)
+{
+    if (scope->special.cancel)
+        return;
+    scope->special.cancel = (uint8_t)cancel;
+    scope->reason = reason;
+    scope->next_cancelled = *cancelled;
+    *cancelled = scope;
+}
+
+/* Cancels what a fiber does inside `entry`, one of its scopes, up to its outermost shield there.
+ * Scopes for which that is news go to the front of `cancelled`. */
+static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int reason,
+                                struct cr_scope **cancelled)
+{
+    struct cr_scope *end = entry->outer, *first = fiber->scope;
+    for (struct cr_scope *scope = fiber->scope; scope != entry; scope = scope->outer)
+        if (scope->special.shield)
+            first = scope->outer;
+    for (struct cr_scope *scope = first; scope != end; scope = scope->outer)
+        cancel_note(scope, scope == entry ? CR_CANCEL_OWN : CR_CANCEL_OUTER, reason, cancelled);
+    if (first != fiber->scope)
+        return;
+    cr_sched_set_stop(fiber, COIR_CANCELLED);
+    if (fiber->wait && !fiber->wait->kind->firm)
+        cr_sched_wake(fiber, COIR_CANCELLED);
+}
+
+static void cancel_fibers(const struct cr_list *fibers, int reason,
+                                struct cr_scope **cancelled)
+{
+    for (struct cr_list *at = fibers->next; at != fibers; at = at->next) {
+        struct cr_fiber *fiber = CR_CONTAINER(at, struct cr_fiber, sibling);
+        if (!fiber->own.special.cancel)
+            cancel_inside(fiber, &fiber->own, reason, cancelled);
+    }
+}
+
+static void cancel_all(struct cr_scope *cancelled)
+{
+    while (cancelled) {
+        struct cr_scope *scope = cancelled;
+        cancelled = scope->next_cancelled;
+        cancel_fibers(&scope->children, scope->reason, &cancelled);
+        if (scope->special.used & CR_USED_DAEMONS)
+            cancel_fibers(&scope->daemons, scope->reason, &cancelled);
+    }
+}
+
+void cr_cancel_scope(struct cr_scope *scope, int reason)
+{
+    struct cr_scope *cancelled = NULL;
+    if (scope->special.cancel)
+        return;
+    if (scope->owner)
+        cancel_inside(scope->owner, scope, reason, &cancelled);
+    else
+        cancel_note(scope, CR_CANCEL_OWN, reason, &cancelled);
+    cancel_all(cancelled);
+}
+
+void cr_cancel_break_shields(struct coir_sched *sched)
+{
+    for (uint32_t i = 0; i < sched->slots.count; i++) {
+        struct cr_fiber *fiber = cr_slot_fiber(&sched->slots.at[i]);
+        if (!fiber)
+            continue;
+        struct cr_scope *cancelled = NULL;
+        for (struct cr_scope *scope = fiber->scope; scope; scope = scope->outer) {
+            sched->shields -= scope->special.shield;
+            scope->special.shield = 0;
+        }
+        cancel_inside(fiber, &fiber->own, COIR_CANCELLED, &cancelled);
+        cancel_all(cancelled);
+    }
+}
+
+void cr_cancel_daemons(struct cr_scope *scope)
+{
+    struct cr_scope *cancelled = NULL;
+    cancel_fibers(&scope->daemons, 0, &cancelled);
+    cancel_all(cancelled);
+}
+
+/* ---- the calls ---- */
+
+static void cancel_check_reason(int reason, const char *function, void *caller)
+{
+    if (CR_UNLIKELY(reason > 0))
+        cr_fatal_mistake(function, caller, "the reason is positive");
+}
+
+int coir_scope_cancel(coir_scope *scope, int reason)
+{
+    if (CR_UNLIKELY(!cr_sched_here))
+        return cr_sched_none("coir_scope_cancel", CR_CALLER);
+    cancel_check_reason(reason, "coir_scope_cancel", CR_CALLER);
+    cr_cancel_scope(cr_scope_check(scope, "coir_scope_cancel", CR_CALLER), reason);
+    return 0;
+}
+
+int coir_cancel(coir_fiber handle, int reason)
+{
+    struct coir_sched *sched = cr_sched_here;
+    if (CR_UNLIKELY(!sched))
+        return cr_sched_none("coir_cancel", CR_CALLER);
+    cancel_check_reason(reason, "coir_cancel", CR_CALLER);
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
+    if (!slot)
+        return -ESRCH;
+    cr_cancel_scope(&slot->fiber->own, reason);
+    return 0;
+}
+
+bool coir_cancelled(int *reason)
+{
+    const struct cr_fiber *self = cr_sched_self;
+    if (!self || !self->stop)
+        return false;
+    if (reason)
+        *reason = self->scope->reason;
+    return true;
+}
