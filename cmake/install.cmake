@@ -14,7 +14,7 @@ install(TARGETS ${libraries} EXPORT coir
     ARCHIVE COMPONENT dev
     LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
 install(FILES include/coir.h include/coir_io.h include/coir_post.h include/coir_buffer.h
-    include/coir_net.h include/coir_loop.h
+    include/coir_net.h include/coir_loop.h include/coir_test.h
     TYPE INCLUDE COMPONENT dev)
 install(FILES doc/coir.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)
 

@@ -54,6 +54,7 @@
 #include "run/leave.c"
 #include "run/trap.c"
 #include "run/run.c"
+#include "run/check.c"
 
 /* 6: the event loop of programs without fibers */
 #include "level/interest.c"

@@ -3,6 +3,7 @@
  * descriptors on the stack of the thread. */
 #include "sched.h"
 
+#include "../../include/coir_test.h"
 #include "../debug/debug.h"
 
 enum { STACK_SIZE_DEFAULT = 64 * 1024 };
@@ -38,6 +39,7 @@ int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
     cr_slot_init(&sched->slots);
     cr_scope_init(&sched->root);
     sched->root.special.ending = 1;
+    cr_list_init(&sched->idle);
     cr_stack_init(&sched->stacks);
     cr_san_init_thread(&sched->san);
     sched->class = cr_stack_class(&sched->stacks, size, sched->opts.guard == COIR_GUARD_CANARY);
@@ -179,6 +181,11 @@ int cr_sched_park(struct cr_fiber *self, struct cr_wait *wait, const struct cr_w
 }
 
 static const struct cr_wait_kind PARK = {.name = "a wake", .woken = 0, .expired = COIR_TIMED_OUT};
+static const struct cr_wait_kind IDLE = {
+    .name = "all others to wait",
+    .woken = -EBUSY,
+    .expired = COIR_TIMED_OUT,
+};
 static const struct cr_wait_kind SLEEP = {.name = "its sleep to end", .woken = -EINTR};
 
 int coir_park(coir_time until)
@@ -191,6 +198,24 @@ int coir_park(coir_time until)
     struct cr_wait wait;
     cr_list_init(&wait.link);
     return sched_park(self, &wait, &PARK, until);
+}
+
+int coir_idle(coir_time until)
+{
+    struct cr_fiber *self = cr_sched_self;
+    if (CR_UNLIKELY(!self))
+        return cr_sched_no_fiber("coir_idle", CR_CALLER);
+    if (cr_is_try(until))
+        return cr_sched_try_once(self);
+    struct cr_wait wait;
+    cr_list_append(&self->sched->idle, &wait.link);
+    return cr_sched_park(self, &wait, &IDLE, until);
+}
+
+void cr_sched_wake_idle(struct coir_sched *sched)
+{
+    while (!cr_list_empty(&sched->idle))
+        cr_sched_wake(CR_CONTAINER(sched->idle.next, struct cr_wait, link)->fiber, 0);
 }
 
 int coir_sleep(int64_t duration_ns)

@@ -39,6 +39,7 @@ struct coir_sched {
     struct cr_san san;
     uint64_t spawned, live;
     uint64_t referred; /* scopes that got a handle */
+    struct cr_list idle; /* waits for a turn in which nothing becomes ready */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
     struct coir_sched_opts opts;
     uint64_t (*now)(struct coir_sched *sched); /* its clock */
@@ -74,6 +75,9 @@ CR_HIDDEN uint64_t cr_sched_deadline(struct coir_sched *sched);
 
 /* Ends all waits whose deadlines have come, in order. Returns how many. */
 CR_HIDDEN uint64_t cr_sched_fire(struct coir_sched *sched);
+
+/* Ends the waits of coir_idle, since nothing is ready. */
+CR_HIDDEN CR_COLD void cr_sched_wake_idle(struct coir_sched *sched);
 
 /* Runs ready fibers until none is left or after `budget` switches. Returns how many there were. The
  * ready queue must not be empty. */

@@ -363,7 +363,7 @@ int coir_scope_refer(coir_scope *memory, coir_scope_ref *ref)
         cr_slot_take(&sched->slots, CR_SLOT_SCOPE | sched->referred++)->scope = scope;
         scope->special.used |= CR_USED;
     }
-    uint64_t number = sched->slots.at[scope->handle].number;
+    uint64_t number = sched->slots.at[scope->handle].number & ~CR_SLOT_SCOPE;
     ref->opaque = (coir_fiber){number, scope->handle, sched->slots.sched};
     return 0;
 }

@@ -3,7 +3,7 @@
  *      due in crowds, and find the earliest deadline
  *   2. ask the world what happened, and wait there when nothing is ready
  *   3. all timers that are due, in order; then descriptors, as many as the turn takes in;
- *      then what was posted
+ *      then what was posted; if nothing is ready then, who waits for that
  *   4. run fibers until none is ready or the budget is spent
  * The only caller of the world's wait. */
 #include "loop.h"
@@ -82,6 +82,8 @@ static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
         cr_identity_turn(&run->io);
         return 0;
     }
+    if (CR_UNLIKELY(!cr_list_empty(&sched->idle)))
+        return 0;
     uint64_t deadline = loop_deadline(run);
     bool forever = deadline == CR_NEVER;
     if (may_wait && forever && sched->outside == 0)
@@ -104,7 +106,7 @@ static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
 static uint64_t loop_next_turn(struct cr_run *run)
 {
     uint64_t deadline = loop_deadline(run);
-    if (run->io.core.ready || run->has_more)
+    if (run->io.core.ready || run->has_more || !cr_list_empty(&run->io.core.idle))
         return 0;
     if (run->io.world->is_virtual && deadline != CR_NEVER)
         return 0;
@@ -173,6 +175,8 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     loop_dispatch(run, events, count);
     if (run->post.box && cr_post_deliver(&run->post))
         run->io.identity.needed = true;
+    if (CR_UNLIKELY(!sched->ready && !cr_list_empty(&sched->idle)))
+        cr_sched_wake_idle(sched);
     if (!sched->ready)
         return 0;
     run->io.identity.needed = true;

@@ -23,6 +23,9 @@ CR_HIDDEN struct timespec *cr_posix_left(uint64_t until, struct timespec *left);
 CR_HIDDEN short cr_posix_poll_mask(int mask);
 CR_HIDDEN int cr_posix_mask(short poll_mask);
 
+/* How many descriptors the process has open. */
+CR_HIDDEN int cr_posix_count_open(void);
+
 /* How many bytes can be read; 0 where the kernel does not say. */
 CR_HIDDEN size_t cr_posix_readable_bytes(int fd);
 
