@@ -271,8 +271,8 @@ COIR_API int coir_race(const coir_fiber *fibers, size_t count, int *results, coi
 
 /* What takes part in a race of functions. */
 struct coir_racer {
-    int (*fn)(void *arg);
-    void *arg;
+    int (*fn)(void *arg); /* runs in a fiber of its own */
+    void *arg;            /* its argument */
     int64_t delay_ns; /* after which it starts, or when all that have started have failed */
 };
 

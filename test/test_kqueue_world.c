@@ -343,10 +343,10 @@ TEST(test_kqueue_world_waits_longer_than_the_kernel_lets_it)
     world_begin();
     CHECK_EQ(world->ops->attach(world, pipe.in, 1), 0);
     ring_often(300000);
-    CHECK_EQ(world->ops->wait(world, &told, 1, COIR_NEVER - 1, &more), 0);
+    CHECK_EQ(world->ops->wait(world, &told, 1, CR_NEVER - 1, &more), 0);
     ring_often(0);
     fds_put(pipe.out, "x");
-    CHECK_EQ(world->ops->wait(world, &told, 1, COIR_NEVER - 1, &more), 1);
+    CHECK_EQ(world->ops->wait(world, &told, 1, CR_NEVER - 1, &more), 1);
 }
 
 static int name_of_world(void *arg)

@@ -315,8 +315,7 @@ static int nest(void *arg)
     struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
     int spawned = coir_spawn(NULL, nest, left, &opts);
     CHECK(spawned == 0 || spawned == -ENOMEM);
-    CHECK_EQ(coir_sleep(COIR_MS(1000)), COIR_CANCELLED);
-    CHECK_EQ(coir_scope_end(&scope, 0), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&scope, coir_sleep(COIR_MS(1000))), COIR_CANCELLED);
     return COIR_CANCELLED;
 }
 

@@ -277,7 +277,8 @@ static CR_NOINLINE int fiber_spawn_in_scope(coir_fiber *handle, int (*fn)(void *
                                             const struct coir_spawn_opts *opts, void *caller)
 {
     struct cr_fiber *self = cr_sched_self;
-    uintptr_t frame = cr_scope_frame();
+    char here;
+    uintptr_t frame = (uintptr_t)&here;
     if (self && (uintptr_t)self->scope < frame)
         cr_scope_check_left(self, frame, "coir_spawn", caller);
     if (CR_LIKELY(self && fiber_may_spawn(self, self->scope, fn, opts)))

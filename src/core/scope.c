@@ -330,7 +330,8 @@ void coir_scope_open(coir_scope *memory, coir_time until, int kind)
         scope_open_nowhere(scope, CR_CALLER);
         return;
     }
-    uintptr_t frame = cr_scope_frame();
+    char here;
+    uintptr_t frame = (uintptr_t)&here;
     cr_scope_init(scope);
     if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < frame))
         scope_open_slowly(self, (struct opened *)(void *)memory, until, kind, frame, CR_CALLER);

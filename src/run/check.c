@@ -3,8 +3,9 @@
  * and after it. The first run is not cancelled: what the C library keeps, it keeps from then on.
  * Memory counts as kept only if each of several such runs keeps some, because a C library has
  * caches of what was freed. */
-#include "../../include/coir_test.h"
 #include "../core/scope.h"
+
+#include "../../include/coir_test.h"
 #include "../debug/debug.h"
 #include "../world/posix.h"
 #include "loop.h"
@@ -54,7 +55,7 @@ static struct check_usage check_usage(void)
 /* `count`: of what is left behind; 0: there is nothing to count. */
 static void check_tell(struct check *check, long at, const char *what, long count)
 {
-    char line[160], when[40] = "not cancelled", number[24] = "";
+    char line[160], when[48] = "not cancelled", number[32] = "";
     check->dirty = true;
     if (at < NOT_AT_ALL)
         snprintf(when, sizeof when, "cancelled at switch %ld", at);
