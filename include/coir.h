@@ -399,9 +399,9 @@ COIR_API void coir_scope_leave(coir_scope *scope);
  *
  * The members may be NULL. `destroy` is called with the value when its fiber ends (in the fiber,
  * after its function returned and before others see its result, the last set first), and by
- * coir_local_set with the value that it replaces. `inherit` makes, for a fiber spawned with
- * opts.inherit, that fiber's own value of its spawner's, in the spawner, and may not park; without
- * it the new fiber has the same pointer, and does not destroy it. */
+ * coir_local_set with the value that it replaces. `inherit` runs in the spawning fiber, for
+ * opts.inherit: it gets the spawner's value, returns the new fiber's, and must not park. NULL: the
+ * new fiber gets the same pointer and does not destroy it; -EINVAL if it may outlive its spawner. */
 typedef struct coir_local {
     void (*destroy)(void *value);  /* gives the value back */
     void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */

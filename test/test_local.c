@@ -121,6 +121,43 @@ static int bequeath(void *arg)
     return 0;
 }
 
+static int end_at_once(void *arg)
+{
+    return arg ? 1 : 0;
+}
+
+static int lend_to_strangers(void *arg)
+{
+    coir_scope scope;
+    struct coir_spawn_opts own = {.inherit = true, .scope = arg};
+    struct coir_spawn_opts detached = {.inherit = true, .detached = true};
+    CHECK_EQ(coir_local_set(&COPIED, strdup("copied")), 0);
+    CHECK_EQ(coir_spawn(NULL, end_at_once, NULL, &own), 0); /* a copy may go anywhere */
+    static const coir_local LENT = {0};
+    CHECK_EQ(coir_local_set(&LENT, &scope), 0);
+    CHECK_EQ(coir_spawn(NULL, end_at_once, NULL, &own), -EINVAL);
+    CHECK_EQ(coir_spawn(NULL, end_at_once, NULL, &detached), -EINVAL);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    own.scope = NULL;
+    CHECK_EQ(coir_spawn(NULL, end_at_once, NULL, &own), 0);
+    return coir_scope_end(&scope, 0);
+}
+
+static int lend(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    CHECK_EQ(coir_spawn(NULL, lend_to_strangers, &scope, NULL), 0);
+    return coir_scope_end(&scope, 0);
+}
+
+/* proves: V2 */
+TEST(test_contract_s15_a_value_is_lent_only_to_who_does_not_outlive_it)
+{
+    run_virtual(lend, NULL);
+}
+
 /* proves: V2 */
 TEST(test_local_values_are_inherited_on_request)
 {

@@ -236,8 +236,11 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
         return COIR_CANCELLED;
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
-    if (opts && opts->inherit && cr_sched_self && !cr_local_inherit(cr_sched_self, &locals))
-        return -ENOMEM;
+    if (opts && opts->inherit && cr_sched_self) {
+        int result = cr_local_inherit(cr_sched_self, parent->owner == cr_sched_self, &locals);
+        if (result < 0)
+            return result;
+    }
     if (!class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
         if (locals)
             cr_local_drop(locals);

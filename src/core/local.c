@@ -94,14 +94,24 @@ void *coir_local_get(const coir_local *key)
     return local ? local->value : NULL;
 }
 
-bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals)
+static bool local_lends(const struct cr_locals *locals)
+{
+    for (size_t i = 0; i < locals->count; i++)
+        if (!locals->at[i].key->inherit)
+            return true;
+    return false;
+}
+
+int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals **locals)
 {
     const struct cr_locals *from = spawner->locals;
     if (!from || from->count == 0)
-        return true;
+        return 0;
+    if (!may_lend && local_lends(from))
+        return -EINVAL;
     struct cr_locals *copy = malloc(local_size(from->capacity));
     if (!copy)
-        return false;
+        return -ENOMEM;
     size_t count = from->count;
     copy->count = 0;
     copy->capacity = from->capacity;
@@ -115,7 +125,7 @@ bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals)
             copy->at[copy->count++] = local;
     }
     *locals = copy;
-    return true;
+    return 0;
 }
 
 void cr_local_drop(struct cr_locals *locals)

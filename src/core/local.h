@@ -5,8 +5,9 @@
 
 #include "sched.h"
 
-/* Makes a new fiber's values of its spawner's; false when memory ran out. */
-CR_HIDDEN bool cr_local_inherit(struct cr_fiber *spawner, struct cr_locals **locals);
+/* Makes a new fiber's values of its spawner's: 0, -ENOMEM, or -EINVAL where one would be lent to
+ * a fiber that may outlive its spawner. */
+CR_HIDDEN int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals **locals);
 
 /* Destroys them again, when nothing becomes of the fiber. */
 CR_HIDDEN void cr_local_drop(struct cr_locals *locals);
