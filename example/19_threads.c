@@ -63,7 +63,7 @@ static int parent(void *arg)
     coir_fiber fibers[3] = {{0, 0, 0}};
     int answers[3] = {0}, ticks = 0;
     (void)arg;
-    if (coir_mailbox_open(&mailbox) < 0)
+    if (coir_mailbox_open(&mailbox, 0) < 0)
         return 1;
     for (int i = 0; i < 3; i++)
         coir_spawn(&fibers[i], square, &numbers[i], NULL);

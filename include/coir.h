@@ -83,7 +83,7 @@ typedef struct coir_time {
 /* No deadline; what an option has that is not set. */
 #define COIR_NEVER COIR_TIME_NS(0)
 
-/* A deadline long past: the call is tried once. */
+/* Long past: the call is tried once. */
 #define COIR_TRY COIR_TIME_NS(1)
 
 /* Microseconds, as a duration in nanoseconds. */
@@ -362,13 +362,11 @@ COIR_API void coir_scope_open(coir_scope *scope, coir_time until, int kind);
  * Parks while a child lives. */
 COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
 
-/* Cancels a scope. Callable anywhere in the thread, as long as the scope is open. The first reason
- * stays, as with coir_cancel; 0: enough, and the scope's result is that of its code. Returns 0.
- * Never parks. */
+/* Cancels a scope, which must be open, as coir_cancel does a fiber. Reason 0: its result is that of
+ * its code. Returns 0. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_scope_cancel(coir_scope *scope, int reason);
 
-/* A handle of a scope, for cancelling it and spawning into it from elsewhere: a value that never
- * dangles. */
+/* A handle of a scope, for use from elsewhere: a value that never dangles. */
 typedef struct coir_scope_ref {
     coir_fiber opaque; /* coir's */
 } coir_scope_ref;
@@ -401,7 +399,8 @@ COIR_API void coir_scope_leave(coir_scope *scope);
  * after its function returned and before others see its result, the last set first), and by
  * coir_local_set with the value that it replaces. `inherit` runs in the spawning fiber, for
  * opts.inherit: it gets the spawner's value, returns the new fiber's, and must not park. NULL: the
- * new fiber gets the same pointer and does not destroy it; -EINVAL if it may outlive its spawner. */
+ * new fiber gets the same pointer and does not destroy it; -EINVAL if it may outlive the
+ * spawner. */
 typedef struct coir_local {
     void (*destroy)(void *value);  /* gives the value back */
     void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */

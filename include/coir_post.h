@@ -13,37 +13,45 @@ extern "C" {
 typedef struct coir_mailbox {
     uint32_t slot;       /* coir's */
     uint32_t generation; /* coir's */
+    uint32_t kind;       /* coir's */
 } coir_mailbox;
+
+enum {
+    COIR_WEAK = 1 /* it keeps no run from its end, and no fiber that waits from being a deadlock */
+};
 
 /* A call to be made in the scheduler's thread. The caller owns the memory: begin with
  * `coir_letter letter = {.fn = f, .arg = a};`, so that the rest is 0, and let it stay where it is
- * from the post to the call. A fiber whose own stack holds it waits for the call under a shield
- * (coir_scope_open), or a stop would end its wait too early. */
+ * from the post to the call. If the letter is on a fiber's stack, that fiber must wait for the call
+ * under a shield: a cancel could otherwise end the wait, and the stack frame, before the call. */
 typedef struct coir_letter {
-    void (*fn)(void *arg);    /* is called by the loop, outside fibers; it may do all but park */
+    void (*fn)(void *arg);    /* called by the loop, outside any fiber; must not park, nor call
+                                 coir_sched_run, _step, _deadline, _fd or _free */
     void *arg;                /* its argument */
     struct coir_letter *next; /* coir's */
     int posted;               /* coir's */
 } coir_letter;
 
-/* Opens the scheduler's mailbox, or gives the one that is open again. While it is open, the
- * scheduler waits for posts: coir_run and coir_sched_run do not end, though all fibers have.
- * Returns 0, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC. Callable anywhere in the scheduler's thread. Never
- * parks. */
-COIR_API int coir_mailbox_open(coir_mailbox *mailbox);
+/* Opens the scheduler's mailbox; if it is open, returns the same one. Each open needs its own
+ * close. `kind` is 0 or COIR_WEAK. While one is open that is not weak, the scheduler waits for
+ * posts: coir_run and coir_sched_run do not end, though all fibers have. Returns 0, -EMFILE,
+ * -ENFILE, -ENOMEM, -ENOSPC; -EINVAL for another kind. Callable anywhere in the scheduler's
+ * thread. Never parks. */
+COIR_API int coir_mailbox_open(coir_mailbox *mailbox, int kind);
 
-/* Closes it, when called as often as coir_mailbox_open: then calls what was posted, and later posts
- * are -ESRCH. It waits for posts that other threads are in the middle of. coir_sched_free closes
- * it after the fibers have ended. Returns 0, or -ESRCH for one that is closed. Callable anywhere in
- * the scheduler's thread. Never parks. */
+/* Undoes one coir_mailbox_open. The last one closes: later posts return -ESRCH, posts in progress
+ * are waited for, and every letter already posted is called. coir_sched_free closes it after the
+ * fibers have ended. Returns 0, or -ESRCH for one that is closed. Callable anywhere in the
+ * scheduler's thread. Never parks. */
 COIR_API int coir_mailbox_close(coir_mailbox mailbox);
 
 /* Posts a letter: the loop's next turn calls letter->fn(letter->arg), after what was posted before.
- * A letter that is posted again before it is called is called once, after the later post. When the
- * call begins the letter is its owner's again. Callable in any thread, and in signal handlers; it
- * allocates nothing, takes no lock, and makes one system call where the scheduler waits, else none.
- * Returns 0, and the call will be made; -ESRCH when the mailbox is closed, and it will not. A
- * letter without function, or whose rest did not begin as 0, is a mistake. */
+ * A letter that is posted again before it is called is called once, after the later post. When
+ * `fn` starts, the owner may already reuse or free the letter. Callable in any thread, and in
+ * signal handlers; it allocates nothing, takes no lock, and makes one system call where the
+ * scheduler waits, else none. Returns 0, and the call will be made; -ESRCH when the mailbox is
+ * closed, and it will not. A letter without function, or whose other members were not 0, is
+ * misuse. */
 COIR_API int coir_post(coir_mailbox mailbox, coir_letter *letter);
 
 #ifdef __cplusplus

@@ -31,7 +31,7 @@ static int wait_beside_letters(void *arg)
     (void)arg;
     pair = fds_pipe(O_NONBLOCK);
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(9))};
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     fds_start(&waiter, 1);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(run_join(waiter.fiber), -EBADF);
@@ -57,7 +57,7 @@ static int wait_alone(void *arg)
 {
     (void)arg;
     pair = fds_pipe(O_NONBLOCK);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     signal(SIGALRM, on_alarm);
     alarm(2);
     CHECK_EQ(coir_wait_fd(pair.in, COIR_IN, coir_after(COIR_SEC(9))), -EBADF);

@@ -50,7 +50,7 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(BARE_THREAD, coir_close, NO_SCHED, -1)                                                     \
     ROW(BARE_THREAD, coir_stats, NO_SCHED, &stats)                                                 \
     ROW(BARE_THREAD, coir_dump, NO_SCHED, 1)                                                       \
-    ROW(BARE_THREAD, coir_mailbox_open, NO_SCHED, &box)                                            \
+    ROW(BARE_THREAD, coir_mailbox_open, NO_SCHED, &box, 0)                                         \
     ROW(BARE_THREAD, coir_mailbox_close, NO_SCHED, box)                                            \
     ROW(BARE_THREAD, coir_socket, NO_SCHED, AF_UNIX, SOCK_STREAM, 0)                               \
     ROW(BARE_THREAD, coir_dup, NO_SCHED, 0)                                                        \
@@ -66,7 +66,7 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(BARE_THREAD, coir_reader_init, "the buffer has no size", &reader, 0, NULL, 1)              \
     ROW(BARE_THREAD, coir_writer_init, "the buffer has no size", &writer, 0, &byte, 0)             \
     ROW(BARE_THREAD, coir_yield, OUTSIDE, )                                                        \
-    ROW(BESIDE_FIBERS, coir_mailbox_open, "the place for the mailbox is NULL", NULL)               \
+    ROW(BESIDE_FIBERS, coir_mailbox_open, "`mailbox` is NULL", NULL, 0)                            \
     ROW(BESIDE_FIBERS, coir_spawn, "the function is NULL", NULL, NULL, NULL, NULL)                 \
     ROW(BESIDE_FIBERS, coir_join, OUTSIDE, fiber, NULL, COIR_NEVER)                                \
     ROW(BESIDE_FIBERS, coir_sleep, OUTSIDE, 1)                                                     \
@@ -175,16 +175,18 @@ static int forged(void *arg)
     letter.fn = (void (*)(void *))(uintptr_t)1;
     for (uint32_t slot = 0; slot < 70; slot++)
         for (uint32_t generation = 0; generation < 5; generation++) {
-            coir_mailbox mine = {slot, generation};
+            coir_mailbox mine = {slot, generation, 0};
             CHECK_EQ(coir_post(mine, &letter), -ESRCH);
             CHECK_EQ(coir_mailbox_close(mine), -ESRCH);
         }
-    CHECK_EQ(coir_post((coir_mailbox){UINT32_MAX, UINT32_MAX}, &letter), -ESRCH);
+    CHECK_EQ(coir_post((coir_mailbox){UINT32_MAX, UINT32_MAX, 0}, &letter), -ESRCH);
     CHECK_EQ(letter.posted, 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
-    coir_mailbox near[] = {{box.slot, box.generation + 1}, {box.slot, box.generation + 2},
-                           {box.slot + 1, box.generation}, {box.slot, box.generation - 1},
-                           {box.slot + (1u << 16), box.generation}};
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
+    coir_mailbox near[] = {{box.slot, box.generation + 1, 0},
+                           {box.slot, box.generation + 2, 0},
+                           {box.slot + 1, box.generation, 0},
+                           {box.slot, box.generation - 1, 0},
+                           {box.slot + (1u << 16), box.generation, 0}};
     for (int i = 0; i < 5; i++) {
         CHECK_EQ(coir_post(near[i], &letter), -ESRCH);
         CHECK_EQ(coir_mailbox_close(near[i]), -ESRCH);

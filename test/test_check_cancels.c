@@ -35,13 +35,13 @@ static int cleans_up(void *arg)
     return result;
 }
 
-static void *kept[16];
+static void *volatile kept[64];
 static int kept_count;
 
 static int keeps_memory(void *arg)
 {
     int result = coir_sleep(COIR_MS(1));
-    if (result < 0 && kept_count < 16 && arg)
+    if (result < 0 && kept_count < 64 && arg)
         kept[kept_count++] = malloc(1000);
     return result;
 }

@@ -155,7 +155,7 @@ TEST(test_post_makes_the_descriptor_of_a_waiting_scheduler_readable)
     pthread_t thread;
     coir_letter letter = {.fn = count_call};
     embed(NULL);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 1; i <= 3; i++) {
         CHECK_EQ(settle(), COIR_STEP_WAITING);
         CHECK(!is_readable());
@@ -177,7 +177,7 @@ TEST(test_regress_post_after_coir_sched_deadline_does_not_wake_a_foreign_loop)
     coir_letter letter = {.fn = count_call};
     embed(NULL);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_DONE);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK(coir_left(coir_sched_deadline(sched)) > 0);
     CHECK_EQ(pthread_create(&thread, NULL, post_one, &letter), 0);
     pthread_join(thread, NULL);
@@ -204,7 +204,7 @@ TEST(test_embedding_deadline_is_at_once_after_foreign_code_made_a_fiber_ready)
     CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(settle(), COIR_STEP_WAITING);
     CHECK(coir_sched_deadline(sched).ns == COIR_NEVER.ns);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
     CHECK_EQ(settle(), COIR_STEP_WAITING);

@@ -109,7 +109,7 @@ static int64_t call_adopt(void)
 static int64_t call_mailbox(void)
 {
     coir_mailbox box;
-    int result = coir_mailbox_open(&box);
+    int result = coir_mailbox_open(&box, 0);
     return result < 0 ? result : coir_mailbox_close(box);
 }
 

@@ -18,8 +18,8 @@ static int open_post_close(void)
     calls = 0;
     CHECK_EQ(FAULT_TRY(coir_sched_new(&sched, NULL)), 0);
     for (int i = 0; i < 3; i++) {
-        CHECK_EQ(FAULT_TRY(coir_mailbox_open(&box)), 0);
-        CHECK_EQ(FAULT_TRY(coir_mailbox_open(&again)), 0);
+        CHECK_EQ(FAULT_TRY(coir_mailbox_open(&box, 0)), 0);
+        CHECK_EQ(FAULT_TRY(coir_mailbox_open(&again, 0)), 0);
         CHECK_EQ(coir_post(box, &letter), 0);
         fault.paused = true; /* a bell is there to be read and written */
         CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);

@@ -96,7 +96,7 @@ static int start_all(void *arg)
     char text[COIR_ADDR_TEXT];
     (void)arg;
     letter.fn = be_called;
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(pthread_create(&thread, NULL, post_soon, NULL), 0);
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, own), 0);
     CHECK_EQ(pipe(foreign), 0);

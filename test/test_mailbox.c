@@ -36,7 +36,7 @@ static void *churn_thread(void *arg)
     struct churner *churner = arg;
     while (!atomic_load(&churn_over)) {
         uint64_t value = atomic_load(&churn_box);
-        coir_mailbox to = {(uint32_t)(value >> 32), (uint32_t)value};
+        coir_mailbox to = {(uint32_t)(value >> 32), (uint32_t)value, 0};
         int result = coir_post(to, &churner->letter);
         CHECK(result == 0 || result == -ESRCH);
         churner->posted += result == 0;
@@ -58,7 +58,7 @@ TEST(test_posts_to_schedulers_that_are_freed_are_called_or_refused)
     for (int i = 0; i < CHURNS || churners[0].called < CHURNS || churners[1].called < CHURNS; i++) {
         coir_sched *sched;
         CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-        CHECK_EQ(coir_mailbox_open(&box), 0);
+        CHECK_EQ(coir_mailbox_open(&box, 0), 0);
         atomic_store(&churn_box, (uint64_t)box.slot << 32 | box.generation);
         for (int turn = 0; turn < i % 7; turn++) {
             sched_yield();
@@ -122,15 +122,15 @@ TEST(test_mailbox_is_open_until_it_was_closed_as_often_as_opened)
     coir_mailbox again;
     coir_letter letter = {.fn = count_call};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
-    CHECK_EQ(coir_mailbox_open(&again), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
+    CHECK_EQ(coir_mailbox_open(&again, 0), 0);
     CHECK(again.slot == box.slot && again.generation == box.generation);
     CHECK_EQ(coir_mailbox_close(again), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_mailbox_close(box), 0);
     CHECK_EQ(calls, 1);
     CHECK_EQ(coir_mailbox_close(box), -ESRCH);
-    CHECK_EQ(coir_mailbox_open(&again), 0);
+    CHECK_EQ(coir_mailbox_open(&again, 0), 0);
     CHECK(again.slot != box.slot || again.generation != box.generation);
     CHECK_EQ(coir_post(box, &letter), -ESRCH);
     CHECK_EQ(coir_post((coir_mailbox){0, 0}, &letter), -ESRCH);
@@ -155,7 +155,7 @@ TEST(test_mailbox_that_finds_no_descriptor_is_not_open_and_leaves_nothing)
         CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && room < 64);
         limit.rlim_cur = (rlim_t)(first + room);
         CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        result = coir_mailbox_open(&box);
+        result = coir_mailbox_open(&box, 0);
         limit.rlim_cur = limit.rlim_max;
         CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
         CHECK(result == 0 || result == -EMFILE);
@@ -174,15 +174,15 @@ TEST(test_fork_leaves_the_mailbox_to_the_parent)
     coir_letter letter = {.fn = count_call};
     int before = fds_open();
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     pid_t child = fork();
     if (child == 0) {
         coir_mailbox mine;
         bool refused = fds_open() == before &&
                         coir_post(box, &letter) == -ESRCH && coir_mailbox_close(box) == -ECHILD &&
-                       coir_mailbox_open(&mine) == -ECHILD;
-        _exit(!refused || coir_sched_new(&sched, NULL) != 0 || coir_mailbox_open(&mine) != 0 ||
+                       coir_mailbox_open(&mine, 0) == -ECHILD;
+        _exit(!refused || coir_sched_new(&sched, NULL) != 0 || coir_mailbox_open(&mine, 0) != 0 ||
               coir_post(mine, &letter) != 0 || coir_mailbox_close(mine) != 0 || calls != 1);
     }
     int status;
@@ -206,7 +206,7 @@ static void *opener_thread(void *arg)
     for (int i = 0; i < OPENINGS; i++) {
         coir_letter letter = {.fn = i % 2 ? churn_call : close_arg};
         letter.arg = i % 2 ? (void *)&own : &mine;
-        CHECK_EQ(coir_mailbox_open(&mine), 0);
+        CHECK_EQ(coir_mailbox_open(&mine, 0), 0);
         CHECK_EQ(coir_post(mine, &letter), 0);
         CHECK_EQ(i % 2 ? coir_mailbox_close(mine) : coir_sched_run(sched), 0);
         CHECK_EQ(letter.posted, 0);
@@ -267,7 +267,7 @@ static int close_with_a_letter(void *arg)
 {
     coir_fiber self = coir_self();
     coir_letter letter = {.fn = check_self, .arg = &self};
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_mailbox_close(box), 0);
     CHECK_EQ(calls, 1);
@@ -294,7 +294,7 @@ TEST(test_regress_mailbox_that_a_last_letter_opens_outlives_its_scheduler)
     coir_letter letter = {.fn = open_again, .arg = &again}, other = {.fn = count_call};
     int before = fds_open();
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     coir_sched_free(sched);
     CHECK_EQ(coir_post(again, &other), -ESRCH);
@@ -307,7 +307,7 @@ TEST(test_mailboxes_are_opened_and_closed_more_often_than_there_are_boxes)
     coir_sched *sched;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     for (int i = 0; i < 70000; i++) {
-        CHECK_EQ(coir_mailbox_open(&box), 0);
+        CHECK_EQ(coir_mailbox_open(&box, 0), 0);
         CHECK_EQ(coir_mailbox_close(box), 0);
     }
     coir_sched_free(sched);
@@ -319,7 +319,7 @@ static int dump_with_mailbox(void *arg)
     (void)arg;
     for (int open = 1; open >= 0; open--) {
         char text[512] = "";
-        CHECK_EQ(open ? coir_mailbox_open(&box) : coir_mailbox_close(box), 0);
+        CHECK_EQ(open ? coir_mailbox_open(&box, 0) : coir_mailbox_close(box), 0);
         coir_dump(pipe.out);
         CHECK(read(pipe.in, text, sizeof text - 1) > 0);
         CHECK_EQ(strstr(text, "  a mailbox is open\n") != NULL, open);

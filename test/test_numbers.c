@@ -118,7 +118,7 @@ static int own_numbers(void *arg)
     bool was_open[256], any = false;
     for (int fd = 0; fd < 256; fd++)
         was_open[fd] = fcntl(fd, F_GETFD) >= 0;
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int fd = 0; fd < 256; fd++)
         for (int which = 0; !was_open[fd] && fcntl(fd, F_GETFD) >= 0; which++) {
             int64_t result = any_call(which, fd);
@@ -169,7 +169,7 @@ static int makes_all(void *arg)
     made[5] = coir_dup(made[0]);
     int listener = fds_listen(&there, 1), client = fds_connect(&there);
     made[count++] = coir_accept(listener, NULL, NULL, coir_after(COIR_SEC(5)));
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 0; i < count; i++)
         CHECK(made[i] > 2);
     for (int fd = 0; fd < 3; fd++)
@@ -280,7 +280,7 @@ TEST(test_regress_number_taken_by_an_embedding_or_a_mailbox_passes_for_a_pipe)
         CHECK_EQ(coir_spawn(NULL, leaves_numbers, ends, NULL), 0);
         CHECK_EQ(coir_sched_run(sched), 0);
         if (by_mailbox)
-            CHECK_EQ(coir_mailbox_open(&box), 0);
+            CHECK_EQ(coir_mailbox_open(&box, 0), 0);
         else
             coir_sched_fd(sched);
         coir_fiber fiber;

@@ -34,7 +34,7 @@ TEST(test_posts_are_called_by_the_loop_in_their_order)
                              {.fn = note_letter, .arg = c},
                              {.fn = close_box}};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 0; i < 4; i++)
         CHECK_EQ(coir_post(box, &letters[i]), 0);
     CHECK_STR(order, "");
@@ -74,7 +74,7 @@ static int job_fiber(void *arg)
     (void)arg;
     pthread_t thread;
     struct job job = {.done = {.fn = job_done, .arg = &job}, .fiber = coir_self()};
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(pthread_create(&thread, NULL, job_thread, &job), 0);
     while (!job.is_done)
         CHECK_EQ(coir_park(COIR_NEVER), 0);
@@ -122,7 +122,7 @@ TEST(test_post_of_a_letter_that_waits_is_one_call)
     coir_sched *sched;
     coir_letter letter = {.fn = count_call}, last = {.fn = close_box};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 0; i < 10; i++)
         CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
@@ -140,7 +140,7 @@ TEST(test_post_of_a_letter_in_its_own_call_is_another_call)
     coir_sched *sched;
     coir_letter letter = {.fn = post_again, .arg = &letter};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_sched_run(sched), 0);
     CHECK_EQ(calls, 5);
@@ -188,7 +188,7 @@ TEST(test_posts_of_many_threads_are_all_seen)
     coir_sched *sched;
     pthread_t threads[THREADS];
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     threads_left = THREADS;
     for (int i = 0; i < THREADS; i++) {
         for (int j = 0; j < 8; j++)
@@ -234,7 +234,7 @@ TEST(test_post_of_a_signal_handler_ends_the_wait_and_leaves_errno_alone)
     coir_sched *sched;
     ticks.letter = (coir_letter){.fn = tick_call, .arg = &ticks};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     signal(SIGALRM, on_tick);
     struct itimerval each = {{0, 500}, {0, 500}};
     CHECK_EQ(setitimer(ITIMER_REAL, &each, NULL), 0);
@@ -262,7 +262,7 @@ TEST(test_post_reaches_a_fiber_that_is_cleaning_up_while_its_scheduler_is_freed)
     pthread_t thread;
     struct job job = {.done = {.fn = job_done, .arg = &job}};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_spawn(NULL, wait_for_letter, &job, NULL), 0);
     CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
     CHECK_EQ(pthread_create(&thread, NULL, job_thread, &job), 0);
@@ -298,7 +298,7 @@ TEST(test_posts_ring_once_for_a_scheduler_that_waits_and_never_for_one_that_does
     int bell = dup(0);
     close(bell);
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 0; i < 100; i++)
         letters[i] = (coir_letter){.fn = count_call};
     for (int waits = 0; waits < 2; waits++) {
@@ -323,7 +323,7 @@ TEST_DIES(test_step_in_a_letter_is_a_mistake, SIGABRT, "coir_sched_step: called 
     coir_sched *sched;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     coir_letter letter = {.fn = run_in_letter, .arg = sched};
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(coir_post(box, &letter), 0);
     coir_sched_step(sched, 0);
 }
@@ -336,7 +336,7 @@ TEST_DIES(test_regress_letter_that_does_not_begin_as_0_is_never_called, SIGABRT,
     memset(&letter, 0x5a, sizeof letter);
     letter.fn = count_call;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     coir_post(box, &letter);
 }
 

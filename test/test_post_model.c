@@ -123,7 +123,7 @@ static void lose_none(void (*drive)(coir_sched *sched))
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     if (drive == drive_by_foreign_loop && coir_sched_fd(sched) == -ENOSYS)
         SKIP("this world has no descriptor to watch");
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     for (int i = 0; i <= POSTERS; i++)
         for (int j = 0; j < WORDS; j++)
             words[i][j].letter = (coir_letter){.fn = take, .arg = &words[i][j]};
@@ -209,7 +209,7 @@ TEST(test_post_as_the_loop_dozes_off_ends_the_wait)
     struct word *word = &words[0][0];
     word->letter = (coir_letter){.fn = answer, .arg = word};
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
     CHECK_EQ(pthread_create(&thread, NULL, ask_and_wait, word), 0);
     CHECK_EQ(coir_sched_run(sched), 0);
     pthread_join(thread, NULL);

@@ -131,7 +131,7 @@ static int hands_work_over(void *arg)
     coir_fiber other = run_spawn(sleeps_meanwhile, arg);
     coir_yield();
     work.letter = (coir_letter){.fn = work_over};
-    CHECK_EQ(coir_mailbox_open(&work.box), 0);
+    CHECK_EQ(coir_mailbox_open(&work.box, 0), 0);
     CHECK_EQ(pthread_create(&thread, NULL, work_main, NULL), 0);
     cr_list_init(&work.wait.link);
     CHECK_EQ(cr_sched_park(cr_sched_self, &work.wait, &WORK, coir_after(COIR_SEC(1))), 7);
@@ -186,18 +186,22 @@ static void count_letter(void *arg)
 static int opens_a_weak_box(void *arg)
 {
     static coir_letter letter = {.fn = count_letter};
-    coir_mailbox box;
-    inside_run()->post.weak = true;
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    coir_mailbox box, strong;
+    CHECK_EQ(coir_mailbox_open(&box, COIR_WEAK), 0);
     CHECK_EQ(cr_sched_here->outside, 0);
+    CHECK_EQ(coir_mailbox_open(&strong, 0), 0); /* as long as one is not weak */
+    CHECK_EQ(cr_sched_here->outside, 1);
+    CHECK_EQ(coir_mailbox_close(strong), 0);
+    CHECK_EQ(cr_sched_here->outside, 0);
+    CHECK_EQ(coir_mailbox_open(&strong, 2), -EINVAL);
     CHECK_EQ(coir_post(box, &letter), 0);
     CHECK_EQ(coir_sleep(COIR_MS(2)), 0);
     CHECK_EQ(letters, 1);
     return arg ? 1 : 0;
 }
 
-/* proves: X1 */
-TEST(test_mailbox_with_one_bit_set_keeps_no_run_alive)
+/* proves: X1, X2 */
+TEST(test_weak_mailbox_keeps_no_run_alive)
 {
     run_monotonic(opens_a_weak_box, NULL); /* which ends, though the box is open */
     letters = 0;
@@ -208,13 +212,12 @@ static int parks_beside_a_weak_box(void *arg)
 {
     coir_mailbox box;
     (void)arg;
-    inside_run()->post.weak = true;
-    CHECK_EQ(coir_mailbox_open(&box), 0);
+    CHECK_EQ(coir_mailbox_open(&box, COIR_WEAK), 0);
     return coir_park(COIR_NEVER);
 }
 
 /* proves: E2 */
-TEST(test_mailbox_with_one_bit_set_hides_no_deadlock)
+TEST(test_weak_mailbox_hides_no_deadlock)
 {
     CHECK_EQ(run_as(parks_beside_a_weak_box, NULL, COIR_CLOCK_MONOTONIC, NULL), -EDEADLK);
 }

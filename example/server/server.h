@@ -75,7 +75,7 @@ static int server_serve(void *arg)
 
 static int server_run(void *arg)
 {
-    int result = coir_mailbox_open(&server_mailbox);
+    int result = coir_mailbox_open(&server_mailbox, 0);
     if (result < 0)
         return result;
     result = server_serve(arg);

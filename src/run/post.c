@@ -252,23 +252,33 @@ static int post_open(struct cr_run *run)
     post->generation = post_generation(state) + 1;
     post->box = box;
     cr_world_arm(run->io.world, bell.heard, post->index, COIR_IN);
-    run->io.core.outside += !post->weak;
     return 0;
 }
 
-int coir_mailbox_open(coir_mailbox *mailbox)
+/* The first that is not weak, and the end of the last, change whether the scheduler waits. */
+static void post_count_strong(struct coir_sched *sched, struct cr_post *post, int change)
+{
+    sched->outside -= post->strong > 0;
+    post->strong += (uint32_t)change;
+    sched->outside += post->strong > 0;
+}
+
+int coir_mailbox_open(coir_mailbox *mailbox, int kind)
 {
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_mailbox_open", CR_CALLER);
     if (CR_UNLIKELY(!mailbox))
-        cr_fatal_mistake("coir_mailbox_open", CR_CALLER, "the place for the mailbox is NULL");
+        cr_fatal_mistake("coir_mailbox_open", CR_CALLER, "`mailbox` is NULL");
+    if (kind != 0 && kind != COIR_WEAK)
+        return -EINVAL;
     struct cr_post *post = &cr_run_of(sched)->post;
     int result = post->box ? 0 : post_open(cr_run_of(sched));
     if (result < 0)
         return result;
     post->opens++;
-    *mailbox = (coir_mailbox){post->slot, post->generation};
+    post_count_strong(sched, post, kind == COIR_WEAK ? 0 : 1);
+    *mailbox = (coir_mailbox){post->slot, post->generation, (uint32_t)kind};
     return 0;
 }
 
@@ -285,7 +295,7 @@ static void post_close(struct cr_run *run)
     post->box = NULL;
     post->opens = 0;
     post_detach(run, &box->bell);
-    run->io.core.outside -= !post->weak;
+    post_count_strong(&run->io.core, post, -(int)post->strong);
     post_take(post, box);
     cr_bell_close(&box->bell);
     post_leave(box);
@@ -301,6 +311,7 @@ int coir_mailbox_close(coir_mailbox mailbox)
     struct cr_post *post = &cr_run_of(sched)->post;
     if (!post->box || mailbox.slot != post->slot || mailbox.generation != post->generation)
         return -ESRCH;
+    post_count_strong(sched, post, mailbox.kind == COIR_WEAK ? 0 : -1);
     if (--post->opens == 0)
         post_close(cr_run_of(sched));
     return 0;

@@ -12,8 +12,8 @@ struct cr_run;
 /* A scheduler's side of its mailbox. */
 struct cr_post {
     struct cr_mailbox *box; /* NULL: none is open */
-    bool weak;            /* an open one does not keep the run alive */
-    uint32_t slot, generation, opens;
+    uint32_t slot, generation;
+    uint32_t opens, strong; /* opens that were not closed yet; those that are not weak */
     int index;            /* of the bell, in the world */
     coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
     coir_letter **letters_end;
