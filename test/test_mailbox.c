@@ -81,7 +81,7 @@ static void *keep_thread(void *arg)
     coir_sched *sched;
     coir_mailbox *mine = arg;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(mine), 0);
+    CHECK_EQ(coir_mailbox_open(mine, 0), 0);
     CHECK_EQ(coir_sched_run(sched), 0);
     coir_sched_free(sched);
     return NULL;
@@ -133,8 +133,8 @@ TEST(test_mailbox_is_open_until_it_was_closed_as_often_as_opened)
     CHECK_EQ(coir_mailbox_open(&again, 0), 0);
     CHECK(again.slot != box.slot || again.generation != box.generation);
     CHECK_EQ(coir_post(box, &letter), -ESRCH);
-    CHECK_EQ(coir_post((coir_mailbox){0, 0}, &letter), -ESRCH);
-    CHECK_EQ(coir_post((coir_mailbox){UINT32_MAX, 1}, &letter), -ESRCH);
+    CHECK_EQ(coir_post((coir_mailbox){0, 0, 0}, &letter), -ESRCH);
+    CHECK_EQ(coir_post((coir_mailbox){UINT32_MAX, 1, 0}, &letter), -ESRCH);
     coir_sched_free(sched);
     CHECK_EQ(coir_post(again, &letter), -ESRCH);
     CHECK_EQ(calls, 1);
@@ -232,7 +232,7 @@ static void *keep_until_closed(void *arg)
 {
     coir_sched *sched;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
-    CHECK_EQ(coir_mailbox_open(arg), 0);
+    CHECK_EQ(coir_mailbox_open(arg, 0), 0);
     atomic_store(&churn_over, true);
     CHECK_EQ(coir_sched_run(sched), 0);
     coir_sched_free(sched);
@@ -283,7 +283,7 @@ TEST(test_letter_that_a_fibers_close_calls_is_called_outside_fibers)
 
 static void open_again(void *arg)
 {
-    CHECK_EQ(coir_mailbox_open(arg), 0);
+    CHECK_EQ(coir_mailbox_open(arg, 0), 0);
 }
 
 /* proves: X5 */
