@@ -44,9 +44,9 @@ static int run(void *arg)
     int fd = coir_net_dial(text, NULL, coir_after(COIR_SEC(PATIENCE_S)));
     coir_reader_init(&in, fd, memory, sizeof memory);
     for (int i = 0; i < 3; i++) {
-        coir_write_full(fd, LINES[i], strlen(LINES[i]), COIR_NEVER);
-        coir_write_full(fd, "\r\n", 2, COIR_NEVER);
-        if (coir_reader_line(&in, &line, COIR_NEVER) > 0)
+        if (coir_write_all(fd, LINES[i], strlen(LINES[i]), NULL, COIR_NEVER) == 0 &&
+            coir_write_all(fd, "\r\n", 2, NULL, COIR_NEVER) == 0 &&
+            coir_reader_line(&in, &line, COIR_NEVER) > 0)
             puts(line);
         coir_cancel(server, COIR_CANCELLED);
     }

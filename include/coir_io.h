@@ -115,7 +115,7 @@ COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, c
 /* ---- data; all park -------------------------------------------------------------------------- */
 
 /* As recv(2) and send(2): the count, or an error. MSG_WAITALL has no effect: see
- * coir_read_full. */
+ * coir_read_all. */
 COIR_API ssize_t coir_recv(int fd, void *buf, size_t size, int flags, coir_time until);
 /* See coir_recv. */
 COIR_API ssize_t coir_send(int fd, const void *buf, size_t size, int flags, coir_time until);
@@ -140,13 +140,14 @@ COIR_API ssize_t coir_readv(int fd, const struct iovec *parts, int count, coir_t
  * a time. */
 COIR_API ssize_t coir_writev(int fd, const struct iovec *parts, int count, coir_time until);
 
-/* Reads or writes all of `size` bytes. Returns `size`; less after an end of file, an error, a stop
- * or `until`: then that many bytes were moved, and the next call, with the same `until`, tells why
- * (an end of file: 0).
- * An error when none was. */
-COIR_API ssize_t coir_read_full(int fd, void *buf, size_t size, coir_time until);
-/* See coir_read_full. */
-COIR_API ssize_t coir_write_full(int fd, const void *buf, size_t size, coir_time until);
+/* Reads all of `size` bytes. Returns 1: all; 0: the end of file came before; or an error as
+ * coir_read. In any case *done (may be NULL) is how many were read. Parks. */
+COIR_API COIR_MUST_CHECK int coir_read_all(int fd, void *buf, size_t size, size_t *done,
+                                           coir_time until);
+/* Writes all of `size` bytes. Returns 0; or an error as coir_write. In any case *done (may be NULL)
+ * is how many were written. Parks. */
+COIR_API COIR_MUST_CHECK int coir_write_all(int fd, const void *buf, size_t size, size_t *done,
+                                            coir_time until);
 
 #ifdef __cplusplus
 }

@@ -35,9 +35,11 @@ static int64_t call_read(const struct place *place, size_t size, coir_time until
     return coir_read(place->fd, buffer, size, until);
 }
 
-static int64_t call_read_full(const struct place *place, size_t size, coir_time until)
+static int64_t call_read_all(const struct place *place, size_t size, coir_time until)
 {
-    return coir_read_full(place->fd, buffer, size, until);
+    size_t done = 0;
+    int result = coir_read_all(place->fd, buffer, size, &done, until);
+    return result < 0 ? result : (int64_t)done;
 }
 
 static int64_t call_readv(const struct place *place, size_t size, coir_time until)
@@ -70,9 +72,11 @@ static int64_t call_write(const struct place *place, size_t size, coir_time unti
     return coir_write(place->fd, buffer, size, until);
 }
 
-static int64_t call_write_full(const struct place *place, size_t size, coir_time until)
+static int64_t call_write_all(const struct place *place, size_t size, coir_time until)
 {
-    return coir_write_full(place->fd, buffer, size, until);
+    size_t done = 0;
+    int result = coir_write_all(place->fd, buffer, size, &done, until);
+    return result < 0 ? result : (int64_t)done;
 }
 
 static int64_t call_writev(const struct place *place, size_t size, coir_time until)
@@ -133,13 +137,13 @@ static int64_t call_wait_both(const struct place *place, size_t size, coir_time 
 
 static const struct row ROWS[] = {
     {"read", A_BYTE, CR_OP_READ, true, 1, call_read},
-    {"read_full", A_BYTE, CR_OP_READ, true, 1, call_read_full},
+    {"read_all", A_BYTE, CR_OP_READ, true, 1, call_read_all},
     {"readv", A_BYTE, CR_OP_READV, true, 1, call_readv},
     {"recv", A_BYTE, CR_OP_RECV, true, 1, call_recv},
     {"recvfrom", A_BYTE, CR_OP_RECV, true, 1, call_recvfrom},
     {"recvmsg", A_BYTE, CR_OP_RECVMSG, true, 1, call_recvmsg},
     {"write", ROOM, CR_OP_WRITE, true, 1, call_write},
-    {"write_full", ROOM, CR_OP_WRITE, true, 1, call_write_full},
+    {"write_all", ROOM, CR_OP_WRITE, true, 1, call_write_all},
     {"writev", ROOM, CR_OP_WRITEV, true, 1, call_writev},
     {"send", ROOM, CR_OP_SEND, true, 1, call_send},
     {"sendto", ROOM, CR_OP_SEND, true, 1, call_sendto},

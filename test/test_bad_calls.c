@@ -40,6 +40,9 @@ static int no_handler(int fd, void *arg)
 enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
 
 
+/* They do not return. */
+#pragma GCC diagnostic ignored "-Wunused-result"
+
 /* One function for each row, so that the table can be read. */
 #define ROWS                                                                                       \
     ROW(BARE_THREAD, coir_now, NO_SCHED, )                                                         \
@@ -75,8 +78,8 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(BESIDE_FIBERS, coir_read, OUTSIDE, -1, &byte, 1, COIR_TRY)                                 \
     ROW(BESIDE_FIBERS, coir_write, OUTSIDE, -1, &byte, 1, COIR_TRY)                                \
     ROW(BESIDE_FIBERS, coir_recv, OUTSIDE, -1, &byte, 1, 0, COIR_TRY)                              \
-    ROW(BESIDE_FIBERS, coir_read_full, OUTSIDE, -1, &byte, 1, COIR_TRY)                            \
-    ROW(BESIDE_FIBERS, coir_write_full, OUTSIDE, -1, &byte, 1, COIR_TRY)                           \
+    ROW(BESIDE_FIBERS, coir_read_all, OUTSIDE, -1, &byte, 1, NULL, COIR_TRY)                       \
+    ROW(BESIDE_FIBERS, coir_write_all, OUTSIDE, -1, &byte, 1, NULL, COIR_TRY)                      \
     ROW(BESIDE_FIBERS, coir_readv, OUTSIDE, -1, NULL, 0, COIR_TRY)                                 \
     ROW(BESIDE_FIBERS, coir_accept, OUTSIDE, -1, NULL, NULL, COIR_TRY)                             \
     ROW(BESIDE_FIBERS, coir_connect, OUTSIDE, -1, NULL, 0, COIR_TRY)                               \
@@ -93,8 +96,8 @@ enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
     ROW(IN_A_FIBER, coir_write, "the size is negative", 0, &byte, SIZE_MAX, COIR_TRY)              \
     ROW(IN_A_FIBER, coir_recv, "the size is negative", 0, &byte, SIZE_MAX, 0, COIR_TRY)            \
     ROW(IN_A_FIBER, coir_sendto, "the size is negative", 0, &byte, SIZE_MAX, 0, NULL, 0, COIR_TRY) \
-    ROW(IN_A_FIBER, coir_read_full, "the size is negative", 0, &byte, SIZE_MAX, COIR_TRY)          \
-    ROW(IN_A_FIBER, coir_write_full, "the size is negative", 0, &byte, SIZE_MAX, COIR_TRY)         \
+    ROW(IN_A_FIBER, coir_read_all, "the size is negative", 0, &byte, SIZE_MAX, NULL, COIR_TRY)     \
+    ROW(IN_A_FIBER, coir_write_all, "the size is negative", 0, &byte, SIZE_MAX, NULL, COIR_TRY)    \
     ROW(IN_A_FIBER, coir_reader_until, "the delimiter is empty", &reader, "", 0, NULL, COIR_TRY)   \
     ROW(IN_A_FIBER, coir_writer_write, "the size is negative", &writer, &byte, SIZE_MAX, COIR_TRY)
 

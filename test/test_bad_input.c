@@ -22,8 +22,8 @@ CALL(wait_fd, coir_wait_fd(fd, COIR_IN, COIR_NEVER))
 CALL(adopt, coir_adopt(fd))
 CALL(read, coir_read(fd, &byte, 1, COIR_NEVER))
 CALL(write, coir_write(fd, &byte, 1, COIR_NEVER))
-CALL(read_full, coir_read_full(fd, &byte, 1, COIR_NEVER))
-CALL(write_full, coir_write_full(fd, &byte, 1, COIR_NEVER))
+CALL(read_all, coir_read_all(fd, &byte, 1, NULL, COIR_NEVER))
+CALL(write_all, coir_write_all(fd, &byte, 1, NULL, COIR_NEVER))
 CALL(readv, coir_readv(fd, &part, 1, COIR_NEVER))
 CALL(writev, coir_writev(fd, &part, 1, COIR_NEVER))
 CALL(dup, coir_dup(fd))
@@ -50,8 +50,8 @@ static const struct row {
     const char *name;
     int64_t (*call)(int fd);
 } ROWS[] = {
-    ROW(wait_fd),     ROW(adopt),       ROW(read),   ROW(write),   ROW(read_full),
-    ROW(write_full),  ROW(readv),       ROW(writev), ROW(dup),     ROW(recv),
+    ROW(wait_fd),     ROW(adopt),       ROW(read),   ROW(write),   ROW(read_all),
+    ROW(write_all),  ROW(readv),       ROW(writev), ROW(dup),     ROW(recv),
     ROW(send),        ROW(recvfrom),    ROW(sendto), ROW(recvmsg), ROW(sendmsg),
     ROW(bind),        ROW(listen),      ROW(shutdown), ROW(getsockopt), ROW(setsockopt),
     ROW(getsockname), ROW(getpeername), ROW(accept), ROW(connect), ROW(close),
@@ -109,8 +109,8 @@ static int nothing(void *arg)
     CHECK_EQ(coir_write(fds[0], NULL, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_send(fds[0], NULL, 0, 0, COIR_NEVER), 0);
     CHECK_EQ(coir_writev(fds[0], NULL, 0, COIR_NEVER), 0);
-    CHECK_EQ(coir_read_full(fds[0], NULL, 0, COIR_NEVER), 0);
-    CHECK_EQ(coir_write_full(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_read_all(fds[0], NULL, 0, NULL, COIR_NEVER), 1);
+    CHECK_EQ(coir_write_all(fds[0], NULL, 0, NULL, COIR_NEVER), 0);
     CHECK_EQ(coir_send(fds[0], NULL, 1, 0, COIR_NEVER), -EFAULT);
     CHECK_EQ(coir_write(fds[0], "x", 1, COIR_NEVER), 1);
     CHECK_EQ(coir_recv(fds[1], NULL, 1, 0, COIR_NEVER), -EFAULT);

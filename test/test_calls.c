@@ -99,7 +99,7 @@ static int ask(void *arg)
     CHECK(kept);
     CHECK_EQ(coir_recv(fd, text, sizeof text, 0, coir_after(1000)), COIR_TIMED_OUT);
     CHECK_EQ(coir_send(fd, text, 4, 0, COIR_NEVER), 4);
-    CHECK_EQ(coir_read_full(fd, text, 4, COIR_NEVER), 4);
+    CHECK_EQ(coir_read_all(fd, text, 4, NULL, COIR_NEVER), 1);
     CHECK_EQ(coir_shutdown(fd, SHUT_WR), 0);
     CHECK_EQ(coir_recv(fd, text, sizeof text, 0, COIR_NEVER), 0);
     CHECK_EQ(run_join(server), 0);
@@ -221,30 +221,36 @@ TEST(test_a_full_queue_of_a_unix_socket_is_tried_again)
 static int write_much(void *arg)
 {
     static char block[1 << 20];
-    ssize_t written = coir_write_full(*(int *)arg, block, sizeof block, COIR_NEVER);
+    size_t written;
+    CHECK_EQ(coir_write_all(*(int *)arg, block, sizeof block, &written, COIR_NEVER), 0);
     return written == sizeof block ? coir_close(*(int *)arg) : 1;
 }
 
 static int full_counts(void *arg)
 {
     static char block[(1 << 20) + 1];
+    size_t done;
     int fds[2];
     (void)arg;
     CHECK_EQ(coir_pipe(fds), 0);
     CHECK(is_ours(fds[0]) && is_ours(fds[1]));
     coir_fiber writer = run_spawn(write_much, &fds[1]);
-    CHECK_EQ(coir_read_full(fds[0], block, sizeof block, COIR_NEVER), 1 << 20);
-    CHECK_EQ(coir_read_full(fds[0], block, sizeof block, COIR_NEVER), 0);
+    CHECK_EQ(coir_read_all(fds[0], block, sizeof block, &done, COIR_NEVER), 0);
+    CHECK_EQ(done, 1 << 20);
     CHECK_EQ(run_join(writer), 0);
     CHECK_EQ(coir_close(fds[0]), 0);
 
     CHECK_EQ(coir_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(coir_write_full(fds[0], "abc", 3, COIR_NEVER), 3);
-    CHECK_EQ(coir_read_full(fds[1], block, 5, coir_after(COIR_MS(1))), 3);
-    CHECK_EQ(coir_read_full(fds[1], block, 5, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
-    CHECK_EQ(coir_read_full(fds[1], block, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_write_all(fds[0], "abc", 3, NULL, COIR_NEVER), 0);
+    CHECK_EQ(coir_read_all(fds[1], block, 5, &done, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
+    CHECK_EQ(done, 3);
+    CHECK_EQ(coir_read_all(fds[1], block, 0, &done, COIR_NEVER), 1);
+    CHECK_EQ(done, 0);
+    fds_fill(fds[0]);
+    CHECK_EQ(coir_write_all(fds[0], block, 5, &done, COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(done, 0);
     CHECK_EQ(coir_close(fds[1]), 0);
-    CHECK_EQ(coir_write_full(fds[0], "abc", 3, COIR_NEVER), -EPIPE);
+    CHECK_EQ(coir_write_all(fds[0], "abc", 3, NULL, COIR_NEVER), -EPIPE);
     return coir_close(fds[0]);
 }
 

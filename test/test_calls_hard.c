@@ -283,11 +283,11 @@ static int call_for_nothing(void *arg)
     CHECK_EQ(coir_read(fds[0], &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     uint64_t before = now_ns();
     CHECK_EQ(coir_read(fds[0], NULL, 0, COIR_NEVER), 0);
-    CHECK_EQ(coir_read_full(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_read_all(fds[0], NULL, 0, NULL, COIR_NEVER), 1);
     CHECK_EQ(coir_recvmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
     fds_fill(fds[0]);
     CHECK_EQ(coir_write(fds[0], "x", 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
-    CHECK_EQ(coir_write_full(fds[0], NULL, 0, COIR_NEVER), 0);
+    CHECK_EQ(coir_write_all(fds[0], NULL, 0, NULL, COIR_NEVER), 0);
     CHECK_EQ(coir_sendmsg(fds[0], NULL, 0, COIR_NEVER), -EFAULT);
     CHECK_EQ(now_ns(), before + (uint64_t)COIR_MS(1));
     CHECK(coir_close(fds[0]) == 0 && coir_close(fds[1]) == 0);
@@ -303,8 +303,8 @@ TEST(test_regress_call_for_no_bytes_or_with_no_message_waits_for_readiness)
 static int call_for_nothing_stopped(void *arg)
 {
     CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
-    CHECK_EQ(coir_read_full(0, NULL, 0, COIR_NEVER), COIR_CANCELLED);
-    CHECK_EQ(coir_write_full(0, NULL, 0, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_read_all(0, NULL, 0, NULL, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_write_all(0, NULL, 0, NULL, COIR_NEVER), COIR_CANCELLED);
     return arg ? 1 : 0;
 }
 

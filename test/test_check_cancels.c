@@ -117,9 +117,9 @@ static int client(void *arg)
     int fd = coir_net_dial(arg, NULL, COIR_NEVER);
     if (fd < 0)
         return fd;
-    ssize_t result = coir_write_full(fd, "hello\nworld\n", 12, COIR_NEVER);
+    ssize_t result = coir_write_all(fd, "hello\nworld\n", 12, NULL, COIR_NEVER);
     coir_reader_init(&in, fd, memory, sizeof memory);
-    for (int i = 0; result > 0 && i < 2; i++)
+    for (int i = 0; result >= 0 && i < 2; i++)
         result = coir_reader_line(&in, &line, COIR_NEVER);
     coir_close(fd);
     return result < 0 ? (int)result : 0;

@@ -55,7 +55,7 @@ static int echo(void *arg)
     struct fds_pair *pair = arg;
     char text[4];
     for (int i = 0; i < ROUNDS; i++) {
-        CHECK_EQ(coir_read_full(pair->in, text, sizeof text, COIR_NEVER), sizeof text);
+        CHECK_EQ(coir_read_all(pair->in, text, sizeof text, NULL, COIR_NEVER), 1);
         echoed++;
     }
     return 0;
@@ -67,7 +67,7 @@ static int send_slowly(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         CHECK_EQ(coir_sleep(COIR_MS(1) + (pair - pairs) * COIR_US(20)), 0);
         slept++;
-        CHECK_EQ(coir_write_full(pair->out, "abcd", 4, COIR_NEVER), 4);
+        CHECK_EQ(coir_write_all(pair->out, "abcd", 4, NULL, COIR_NEVER), 0);
     }
     return 0;
 }

@@ -9,7 +9,7 @@ static int echo(void *arg)
     int fd = (int)(intptr_t)arg;
     char buffer[SERVER_BUFFER];
     ssize_t got = coir_read(fd, buffer, sizeof buffer, COIR_NEVER);
-    while (got > 0 && coir_write_full(fd, buffer, (size_t)got, COIR_NEVER) == got)
+    while (got > 0 && coir_write_all(fd, buffer, (size_t)got, NULL, COIR_NEVER) == 0)
         got = coir_read(fd, buffer, sizeof buffer, COIR_NEVER);
     coir_close(fd);
     return 0;

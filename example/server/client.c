@@ -31,8 +31,8 @@ static int talk(void *arg)
     for (int i = 0; i < rounds; i++) {
         coir_time until = coir_after(COIR_SEC(PATIENCE_S));
         size_t size = make_message(sent, which + (unsigned)i);
-        if (fd >= 0 && coir_write_full(fd, sent, size, until) == (ssize_t)size &&
-            coir_read_full(fd, got, size, until) == (ssize_t)size && !memcmp(sent, got, size))
+        if (fd >= 0 && coir_write_all(fd, sent, size, NULL, until) == 0 &&
+            coir_read_all(fd, got, size, NULL, until) == 1 && !memcmp(sent, got, size))
             right++;
         else
             wrong++;

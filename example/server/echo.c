@@ -12,7 +12,7 @@ static int echo(int fd, void *arg)
     ssize_t got;
     (void)arg;
     while ((got = coir_net_await(fd, buf, sizeof buf, coir_after(server.idle_ns))) > 0)
-        if (coir_write_full(fd, buf, (size_t)got, coir_after(server.idle_ns)) != got)
+        if (coir_write_all(fd, buf, (size_t)got, NULL, coir_after(server.idle_ns)) < 0)
             break;
     return 0;
 }

@@ -141,39 +141,45 @@ ssize_t coir_write(int fd, const void *buf, size_t size, coir_time until)
 }
 
 /* The rest of a write after a first try. */
-static CR_NOINLINE ssize_t fast_write_rest(int fd, const void *buf, size_t size, coir_time until,
-                                           int64_t result, void *caller)
+static CR_NOINLINE int fast_write_rest(int fd, const void *buf, size_t size, size_t *done,
+                                       coir_time until, int64_t result, void *caller)
 {
-    size_t done = 0;
-    fast_check(size, "coir_write_full", caller);
+    size_t written = 0;
+    fast_check(size, "coir_write_all", caller);
     if (result <= 0)
         result = fast_write_on(fd, buf, size, until, result, caller);
-    while (result > 0 && (done += (size_t)result) < size)
-        result = coir_write(fd, (const char *)buf + done, size - done, until);
-    return done > 0 ? (ssize_t)done : (ssize_t)result;
+    while (result > 0 && (written += (size_t)result) < size)
+        result = coir_write(fd, (const char *)buf + written, size - written, until);
+    if (done)
+        *done = written;
+    return result < 0 ? (int)result : 0;
 }
 
-ssize_t coir_write_full(int fd, const void *buf, size_t size, coir_time until)
+int coir_write_all(int fd, const void *buf, size_t size, size_t *done, coir_time until)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
-        return cr_sched_no_fiber("coir_write_full", CR_CALLER);
+        return cr_sched_no_fiber("coir_write_all", CR_CALLER);
     int64_t result = fast_write(self, fd, buf, size);
-    if (CR_LIKELY(result == (int64_t)size))
-        return (ssize_t)result;
-    return fast_write_rest(fd, buf, size, until, result, CR_CALLER);
+    if (CR_UNLIKELY(result != (int64_t)size))
+        return fast_write_rest(fd, buf, size, done, until, result, CR_CALLER);
+    if (done)
+        *done = size;
+    return 0;
 }
 
-ssize_t coir_read_full(int fd, void *buf, size_t size, coir_time until)
+int coir_read_all(int fd, void *buf, size_t size, size_t *done, coir_time until)
 {
     if (CR_UNLIKELY(!cr_sched_self))
-        return cr_sched_no_fiber("coir_read_full", CR_CALLER);
-    fast_check(size, "coir_read_full", CR_CALLER);
-    size_t done = 0;
+        return cr_sched_no_fiber("coir_read_all", CR_CALLER);
+    fast_check(size, "coir_read_all", CR_CALLER);
+    size_t got = 0;
     ssize_t result;
     do {
-        result = coir_read(fd, (char *)buf + done, size - done, until);
-        done += result > 0 ? (size_t)result : 0;
-    } while (result > 0 && done < size);
-    return done > 0 ? (ssize_t)done : result;
+        result = coir_read(fd, (char *)buf + got, size - got, until);
+        got += result > 0 ? (size_t)result : 0;
+    } while (result > 0 && got < size);
+    if (done)
+        *done = got;
+    return result < 0 ? (int)result : got == size;
 }
