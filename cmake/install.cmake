@@ -13,10 +13,21 @@ install(TARGETS ${libraries} EXPORT coir
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     ARCHIVE COMPONENT dev
     LIBRARY COMPONENT runtime NAMELINK_COMPONENT dev)
-install(FILES include/coir.h include/coir_io.h include/coir_post.h include/coir_buffer.h
-    include/coir_net.h include/coir_loop.h include/coir_test.h
-    TYPE INCLUDE COMPONENT dev)
+file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*.h)
+install(FILES ${headers} TYPE INCLUDE COMPONENT dev)
+
+# `man coir_read` finds the one page, as that of each function does.
 install(FILES doc/coir.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)
+foreach(header IN LISTS headers)
+    file(STRINGS ${header} declarations REGEX "^COIR_API ")
+    foreach(declaration IN LISTS declarations)
+        if(declaration MATCHES "[ *](coir_[a-z_]+)\\(")
+            set(page ${PROJECT_BINARY_DIR}/man/${CMAKE_MATCH_1}.3)
+            file(CONFIGURE OUTPUT ${page} CONTENT ".so man3/coir.3\n")
+            install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)
+        endif()
+    endforeach()
+endforeach()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coir)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/coir-config-version.cmake

@@ -108,7 +108,15 @@ from_tree() {
             -DINSTALLED="$prefix" -DVERSION="$version" "$4"
     fi
     try "$name: exports" "$source/test/exports.sh" "$libdir/libcoir.so"
+    try "$name: a page for each function" pages "$prefix"
     try "$name: names no folder of the build" no_path_of_the_build "$prefix"
+}
+
+pages() {
+    local function
+    for function in $(sed -nE 's/^COIR_API .*[ *](coir_[a-z_]+)\(.*/\1/p' "$source"/include/*.h); do
+        [ -n "$(find "$1" -path "*/man3/$function.3*")" ]
+    done
 }
 
 no_path_of_the_build() {
