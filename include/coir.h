@@ -116,7 +116,7 @@ typedef struct coir_sched coir_sched;
 /* What time is. */
 enum coir_clock {
     COIR_CLOCK_MONOTONIC, /* the kernel's; deadlines are met in real time */
-    COIR_CLOCK_VIRTUAL    /* starts at 0, jumps to the next deadline when nothing else can happen */
+    COIR_CLOCK_VIRTUAL    /* starts at 2 ns, jumps to the next deadline when nothing else happens */
 };
 
 /* By which means the kernel is asked about descriptors. */
@@ -147,12 +147,13 @@ struct coir_sched_opts {
 };
 
 /* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended (the end of fn
- * does not stop the others), frees it. What fn returned goes to *result (may be NULL) if all went
- * well. Returns 0; -EDEADLK after a report when fibers were parked that nothing could wake; -ELOOP
- * after a report when fibers only yielded for livelock_limit switches while the virtual clock stood
- * still; -EBUSY when this thread has a scheduler already;
- * -ENOMEM; -ENOSYS for a world that this system lacks; or the error with which the world refused to
- * wait (-ENOMEM, -EINVAL: more descriptors than the system lets poll have). */
+ * does not stop the others), frees it. fn's result as a fiber, its children's failures included,
+ * goes to *result (may be NULL) if all went well. Returns 0; -EDEADLK after a report when fibers
+ * were parked that nothing could wake; -ELOOP after a report when fibers only yielded for
+ * livelock_limit switches while the virtual clock stood still; -EBUSY when this thread has a
+ * scheduler already; -ENOMEM; -ENOSYS for a world that this system lacks; or the error with
+ * which the world refused to wait (-ENOMEM, -EINVAL: more descriptors than the system lets poll
+ * have). */
 COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts,
                       int *result);
 
@@ -196,10 +197,10 @@ COIR_API coir_time coir_sched_deadline(coir_sched *sched);
  * world, which has none; -EMFILE, -ENFILE, -ENOMEM. */
 COIR_API int coir_sched_fd(coir_sched *sched);
 
-/* Frees the scheduler. Fibers still alive are told to stop: their blocking calls return
- * COIR_CANCELLED and they run to their end; one that makes no progress to it is reported and
- * abandoned. Frees all stacks and closes coir's own descriptors. Not callable in a fiber. NULL
- * is ignored. */
+/* Frees the scheduler. Fibers still alive are cancelled and run to their ends; one that makes no
+ * progress to it is reported and abandoned. A shield is waited for, as long as a deadline or
+ * somebody outside can still end what waits under it. Frees all stacks and closes coir's own
+ * descriptors. Not callable in a fiber. NULL is ignored. */
 COIR_API void coir_sched_free(coir_sched *sched);
 
 /* ---- fibers ---------------------------------------------------------------------------------- */
@@ -220,9 +221,8 @@ struct coir_spawn_opts {
     const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
     size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
     struct coir_scope *scope; /* its parent, an open scope; default: the caller's innermost */
-    bool daemon;   /* cancelled, with reason 0, when all other children of its parent have ended and
-                      the parent waits for nothing else */
-    bool detached; /* the scheduler's child; even with a handle its result is dropped at its end */
+    bool daemon;   /* cancelled, with reason 0, when nothing else of its parent is left */
+    bool detached; /* the scheduler's child, whatever `scope`; its result is dropped at its end */
     bool inherit;  /* starts with the caller's local values, see coir_local_set */
 };
 
@@ -230,9 +230,10 @@ struct coir_spawn_opts {
  * new one is a child of the caller's innermost scope or, if none is open, of the calling fiber, and
  * the parent does not end before it. Outside fibers the parent is the scheduler.
  *
- * Without a handle (NULL) a failure, a result < 0, is the parent's at once. With a handle it
- * belongs to whoever takes the result (coir_join, a race); if nobody has when the parent ends, it
- * is the parent's after all. Results that nobody took are dropped when the parent ends.
+ * Without a handle (NULL) a failure, a result < 0, is the parent's at once, unless a fiber waits
+ * for it. With a handle it belongs to whoever takes the result (coir_join, a race); if nobody has
+ * when the parent ends, it is the parent's after all. Results that nobody took are dropped when the
+ * parent ends.
  *
  * Returns 0; -ENOMEM: memory, address space or mappings ran out; COIR_CANCELLED: the caller or the
  * scope that is named is cancelled, or the scheduler is being freed. Callable anywhere in the
@@ -264,16 +265,16 @@ COIR_API int coir_join_any(const coir_fiber *fibers, size_t count, int *result, 
 /* Waits until one of `count` fibers has succeeded (a result >= 0), cancels the others, and waits
  * until they have ended too. Takes all results, results[0 … count - 1] (may be NULL): a loser may
  * have made something that must be closed. Returns the winner's index, of several the lowest; when
- * all failed, the error of the first that did (-ESRCH of a fiber that cannot be found);
- * COIR_TIMED_OUT or COIR_CANCELLED after all were cancelled and have ended; -EDEADLK, -ENOMEM and
- * -EINVAL as coir_join_any. Parks. */
+ * all failed, the error of the first that did during the race, else of the lowest (-ESRCH of a
+ * fiber that cannot be found); COIR_TIMED_OUT or COIR_CANCELLED after all were cancelled and
+ * have ended; -EDEADLK, -ENOMEM and -EINVAL as coir_join_any. Parks. */
 COIR_API int coir_race(const coir_fiber *fibers, size_t count, int *results, coir_time until);
 
 /* What takes part in a race of functions. */
 struct coir_racer {
     int (*fn)(void *arg); /* runs in a fiber of its own */
     void *arg;            /* its argument */
-    int64_t delay_ns; /* after which it starts, or when all that have started have failed */
+    int64_t delay_ns;     /* until it starts, less if all before it fail; the first starts at once */
 };
 
 /* The same for functions, each run in a fiber of its own: all of them are spawned, or none. Returns

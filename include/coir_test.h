@@ -10,11 +10,11 @@ extern "C" {
 #endif
 
 /* Runs fn(arg) on a virtual clock again and again, each time in a scheduler of its own, and cancels
- * it at its 1st, 2nd, 3rd … switch, until it ends before it is cancelled. After each run compares
- * how many descriptors are open and, where the C library tells, how much memory is in use; and
- * tells when a cancelled fiber does not end. So a test that passes proves that fn cleans up
- * wherever it is cancelled. fn must end by itself, and be callable again and again; its result does
- * not matter.
+ * it before its first run, and at its 1st, 2nd, 3rd … switch, until it ends before it is cancelled.
+ * After each run compares how many descriptors are open and, where the C library tells, how much
+ * memory is in use; and tells when a cancelled fiber does not end. So a test that passes proves
+ * that fn cleans up wherever it is cancelled. fn must end by itself, and be callable again and
+ * again; its result does not matter.
  *
  * Each finding is a line for opts->report. Of `opts` (NULL: all defaults) the clock and the signals
  * are not used. Returns how many runs left something behind, 0: none; *points (may be NULL) is how

@@ -299,11 +299,8 @@ static void model_tell_parent(struct model *m, int s, bool daemon)
 {
     if (model_has(m, s, daemon))
         return;
-    if (s == ROOT) {
-        if (!daemon)
-            model_end_daemons(m, ROOT);
+    if (s == ROOT)
         return;
-    }
     int owner = m->scope[s].owner;
     int kind = m->fiber[owner].state == PARKED ? model_op(m, owner)->kind : NONE;
     if (m->scope[s].ending && (kind == CLOSE || kind == END) && model_innermost(m, owner) == s)
@@ -362,7 +359,11 @@ static int model_spawn(struct model *m, int f, const struct op *op)
         parent = m->scope[parent].outer;
     if (parent == ROOT ? m->freeing : m->scope[parent].cancel != NOT)
         return CANCELLED;
+    int made = m->next;
     model_make(m, op->how, parent);
+    bool waits = parent != ROOT && m->scope[parent].ending && !model_has(m, parent, false);
+    if (op->how & DAEMON && waits)
+        model_cancel(m, made, 0);
     return 0;
 }
 

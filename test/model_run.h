@@ -252,6 +252,10 @@ static void model_note_turn(struct model *m, int f)
 /* One turn; false when nothing is ready and nothing can become so. */
 static bool model_turn(struct model *m)
 {
+    if (!model_has(m, ROOT, false)) {
+        m->batch++;
+        model_end_daemons(m, ROOT);
+    }
     int until, first = model_earliest(m, &until);
     if (m->ready == 0 && first < 0)
         return false;

@@ -232,6 +232,13 @@ static int last_of_chain(void *arg)
     return coir_park(COIR_NEVER);
 }
 
+static int yield_twice(void *arg)
+{
+    coir_yield();
+    coir_yield();
+    return arg ? 1 : 0;
+}
+
 static int idle(void *arg)
 {
     struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
@@ -245,7 +252,10 @@ static int idle(void *arg)
     CHECK_EQ(coir_idle(coir_after(COIR_SEC(60))), 0);
     CHECK_EQ(chained, CHAIN);
     CHECK(arg || !inside_world()->is_virtual || now_ns() == begun);
+    CHECK_EQ(coir_idle(COIR_TRY), 0);
+    coir_fiber busy = run_spawn(yield_twice, NULL);
     CHECK_EQ(coir_idle(COIR_TRY), COIR_TIMED_OUT);
+    CHECK_EQ(run_join(busy), 0);
     CHECK_EQ(coir_cancel(coir_self(), 0), 0);
     CHECK_EQ(coir_idle(COIR_NEVER), COIR_CANCELLED);
     return 0;

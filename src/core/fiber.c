@@ -240,11 +240,12 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
         int result = cr_local_inherit(cr_sched_self, parent->owner == cr_sched_self, &locals);
         if (result < 0)
             return result;
+        parent = fiber_parent(sched, opts, caller); /* `inherit` may have cancelled it */
     }
-    if (!class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
+    if (!parent || !class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
         if (locals)
             cr_local_drop(locals);
-        return -ENOMEM;
+        return parent ? -ENOMEM : COIR_CANCELLED;
     }
     struct cr_list *siblings = fiber_siblings(parent, opts && opts->daemon);
     struct cr_fiber *fiber = fiber_make(sched, class, parent, siblings, handle, fn, arg);
@@ -252,6 +253,8 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
         fiber->locals = locals;
         fiber->own.special.used |= CR_USED;
     }
+    if (siblings != &parent->children && cr_scope_waits_for_daemons(parent))
+        cr_cancel_scope(&fiber->own, 0);
     if (opts) {
         fiber_name(fiber, opts->name ? opts->name : "");
         fiber->dropped |= opts->detached;

@@ -46,6 +46,7 @@ struct starter {
 struct race {
     coir_time began;
     size_t count, started, failed;
+    bool refused; /* not all could be spawned, so none starts */
     struct starter *starters;
     coir_fiber *fibers;
 };
@@ -91,7 +92,7 @@ static int race_start(void *arg)
     struct starter *starter = arg;
     struct race *race = starter->race;
     int result = race_await_start(starter);
-    if (result < 0)
+    if (result < 0 || race->refused)
         return result;
     race->started++;
     result = starter->racer->fn(starter->racer->arg);
@@ -118,11 +119,17 @@ static int race_run(struct race *race, const struct coir_racer *racers, int *res
     coir_scope scope;
     coir_scope_open(&scope, COIR_NEVER, 0);
     int result = race_spawn(race, racers);
-    if (result < 0)
-        coir_scope_cancel(&scope, 0);
-    else
+    if (result == 0)
         result = coir_race(race->fibers, race->count, results, until);
-    return coir_scope_end(&scope, result);
+    else
+        race->refused = true;
+    for (size_t i = 0; race->refused && results && i < race->count; i++)
+        results[i] = COIR_CANCELLED;
+    if (race->refused)
+        coir_scope_cancel(&scope, 0);
+    int ended = coir_scope_end(&scope, 0);
+    (void)ended;
+    return result;
 }
 
 int coir_race_run(const struct coir_racer *racers, size_t count, int *results, coir_time until)
@@ -136,7 +143,7 @@ int coir_race_run(const struct coir_racer *racers, size_t count, int *results, c
     for (size_t i = 0; i < count; i++)
         if (!racers[i].fn)
             cr_fatal_mistake("coir_race_run", CR_CALLER, "a function is NULL");
-    struct race race = {coir_now(), count, 0, 0, few_starters, few_fibers};
+    struct race race = {coir_now(), count, 0, 0, false, few_starters, few_fibers};
     if (count > CR_ENDS_FEW) {
         race.starters = malloc(count * sizeof *race.starters);
         race.fibers = malloc(count * sizeof *race.fibers);

@@ -38,7 +38,6 @@ int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
     sched->ready_end = &sched->ready;
     cr_slot_init(&sched->slots);
     cr_scope_init(&sched->root);
-    sched->root.special.ending = 1;
     cr_list_init(&sched->idle);
     cr_stack_init(&sched->stacks);
     cr_san_init_thread(&sched->san);
@@ -205,8 +204,10 @@ int coir_idle(coir_time until)
     struct cr_fiber *self = cr_sched_self;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_idle", CR_CALLER);
-    if (cr_is_try(until))
-        return cr_sched_try_once(self);
+    if (cr_is_try(until)) {
+        cr_sched_rest(self);
+        return self->stop ? self->stop : self->sched->ready ? COIR_TIMED_OUT : 0;
+    }
     struct cr_wait wait;
     cr_list_append(&self->sched->idle, &wait.link);
     return cr_sched_park(self, &wait, &IDLE, until);
@@ -271,7 +272,10 @@ int64_t coir_since(coir_time instant)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_since", CR_CALLER), 0;
-    return (int64_t)(sched->now(sched) - instant.ns);
+    uint64_t now = sched->now(sched);
+    if (instant.ns <= now && instant.ns != COIR_NEVER.ns)
+        return (int64_t)(now - instant.ns);
+    return -coir_left(instant);
 }
 
 int64_t coir_left(coir_time until)

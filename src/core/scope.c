@@ -114,11 +114,6 @@ static bool scope_has_daemons(const struct cr_scope *scope)
 
 void cr_scope_emptied(struct cr_scope *scope)
 {
-    if (!scope->owner) {
-        if (cr_list_empty(&scope->children) && scope_has_daemons(scope))
-            cr_cancel_daemons(scope);
-        return;
-    }
     struct cr_wait *wait = scope->owner->wait;
     if (wait && wait->kind == &END && scope->owner->scope == scope)
         cr_sched_wake(scope->owner, 0);
@@ -239,7 +234,7 @@ int coir_scope_end(coir_scope *scope, int result)
 void coir_scope_leave(coir_scope *memory)
 {
     struct cr_scope *scope = scope_of(memory);
-    if (!scope->owner)
+    if (!scope || !scope->owner)
         return;
     cr_cancel_scope(scope, COIR_CANCELLED);
     scope_end(memory, 0, "coir_scope_leave", CR_CALLER);

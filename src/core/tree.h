@@ -6,7 +6,7 @@
  *      |           +-- children, daemons
  *      +-- children, daemons
  *
- * The root is the scheduler's own scope; no fiber owns it, and it always waits for its children.
+ * The root is the scheduler's own scope; no fiber owns it.
  *
  * Invariant: `special` is all zeros in a scope that nothing has happened to, so that its end has
  * nothing to do. */
@@ -61,6 +61,12 @@ CR_INLINE bool cr_scope_takes_children(const struct cr_scope *scope)
     uint32_t refusal;
     memcpy(&refusal, &scope->special, sizeof refusal);
     return refusal == 0;
+}
+
+/* Whether nothing but daemons of a scope is left, and they are cancelled. */
+CR_INLINE bool cr_scope_waits_for_daemons(const struct cr_scope *scope)
+{
+    return scope->special.ending && cr_list_empty(&scope->children);
 }
 
 /* All that a closed scope has, but `outer` and `owner`. */

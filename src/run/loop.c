@@ -101,12 +101,31 @@ static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
     return 0;
 }
 
+/* Whether nothing but daemons of the scheduler itself is left, and they are not cancelled yet. */
+static CR_COLD bool loop_has_idle_daemons(const struct cr_run *run)
+{
+    const struct cr_list *daemons = &run->io.core.root.daemons;
+    if (!cr_list_empty(&run->io.core.root.children) || run->post.strong > 0)
+        return false;
+    for (const struct cr_list *at = daemons->next; at != daemons; at = at->next)
+        if (!CR_CONTAINER(at, struct cr_fiber, sibling)->own.special.cancel)
+            return true;
+    return false;
+}
+
+CR_INLINE bool loop_ends_daemons(const struct cr_run *run)
+{
+    return CR_UNLIKELY(run->io.core.root.special.used & CR_USED_DAEMONS) &&
+           loop_has_idle_daemons(run);
+}
+
 /* When the next turn is due, 0: at once. A virtual clock never waits. Where it is later, a post
  * rings the bell from now on. */
 static uint64_t loop_next_turn(struct cr_run *run)
 {
     uint64_t deadline = loop_deadline(run);
-    if (run->io.core.ready || run->has_more || !cr_list_empty(&run->io.core.idle))
+    if (run->io.core.ready || run->has_more || !cr_list_empty(&run->io.core.idle) ||
+        loop_ends_daemons(run))
         return 0;
     if (run->io.world->is_virtual && deadline != CR_NEVER)
         return 0;
@@ -164,6 +183,8 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     uint64_t until;
     if (budget <= 0)
         budget = BUDGET;
+    if (loop_ends_daemons(run))
+        cr_cancel_daemons(&sched->root);
     int count = loop_wait_until(run, may_wait, &until);
     if (count < 0)
         return count;
@@ -201,7 +222,6 @@ int cr_loop_run(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
     int result = 0;
-    cr_scope_emptied(&sched->root);
     while (result == 0 && (sched->live > 0 || sched->outside > 0))
         result = cr_loop_turn(run, true, 0);
     if (result == -EDEADLK)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* Freeing gives up when so many turns for each living fiber have passed, and none has ended. */
-enum { CANCEL_TURNS_EACH = 1000 };
+enum { CANCEL_TURNS_EACH = 1000, SHIELDED_TURNS_EACH = 100 * 1000 };
 
 static uint64_t run_now(struct coir_sched *sched)
 {
@@ -38,21 +38,23 @@ static int run_init(struct cr_run *run, const struct coir_sched_opts *opts)
     return 0;
 }
 
-/* While there are shields, fibers may take their time. */
+/* While there are shields, fibers may take their time, but not if others never wait meanwhile. */
 static void run_cancel_all(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
     cr_cancel_scope(&sched->root, COIR_CANCELLED);
-    uint64_t turns = 0;
+    uint64_t turns = 0, shielded = 0;
     while (sched->live > 0 && turns < CANCEL_TURNS_EACH * sched->live) {
         uint64_t live = sched->live;
         int result = cr_loop_turn(run, true, 0);
-        if (result < 0)
+        if (result < 0 || shielded >= SHIELDED_TURNS_EACH * live)
             cr_cancel_break_shields(sched);
         if (sched->live < live)
-            turns = 0;
+            turns = shielded = 0;
         else if (sched->shields == 0 || result < 0)
             turns++;
+        else
+            shielded++;
     }
     if (sched->live > 0)
         cr_report_abandoned(sched);

@@ -1,0 +1,231 @@
+/* Trees in odd situations: what comes between a wake and a run, into an end, or out of a callback;
+ * each was found by somebody who tried to break the contract. */
+#include "scopes.h"
+
+#include <coir_post.h>
+#include <coir_test.h>
+
+/* ---- a daemon that comes when daemons are ending */
+
+static coir_scope draining;
+
+static int forever(void *arg)
+{
+    (void)arg;
+    return coir_park(COIR_NEVER);
+}
+
+static int calls_another(void *arg)
+{
+    coir_scope shield;
+    struct coir_spawn_opts opts = {.scope = &draining, .daemon = true};
+    coir_park(COIR_NEVER);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
+    CHECK_EQ(coir_spawn(NULL, forever, arg, &opts), 0);
+    return coir_scope_end(&shield, 0);
+}
+
+static int drain(void *arg)
+{
+    (void)arg;
+    coir_scope_open(&draining, COIR_NEVER, 0);
+    CHECK_EQ(coir_spawn(NULL, calls_another, NULL, &(struct coir_spawn_opts){.daemon = true}), 0);
+    return coir_scope_end(&draining, 9) == 9 ? 0 : 1;
+}
+
+/* proves: C12 */
+TEST(test_regress_daemon_that_is_spawned_while_daemons_end_lives_on)
+{
+    run_virtual(drain, NULL);
+}
+
+static int sleeps_long(void *arg)
+{
+    int *outcome = arg;
+    *outcome = coir_sleep(COIR_SEC(1));
+    return 0;
+}
+
+/* proves: C12, E9 */
+TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
+{
+    coir_sched *sched;
+    coir_mailbox box;
+    int outcome = 1;
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    struct coir_spawn_opts both = {.daemon = true, .detached = true};
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
+    CHECK_EQ(coir_spawn(NULL, sleeps_long, &outcome, &both), 0);
+    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_READY); /* a letter may come */
+    CHECK_EQ(outcome, 1);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
+    while (coir_sched_step(sched, 0) == COIR_STEP_READY)
+        continue;
+    CHECK_EQ(outcome, COIR_CANCELLED);
+    CHECK_EQ(now_ms(), 0);
+    coir_sched_free(sched);
+}
+
+/* ---- a cancel between a wake and the run */
+
+static coir_fiber caller;
+
+static int wins(void *arg)
+{
+    (void)arg;
+    return coir_sleep(COIR_MS(1)) < 0 ? -1 : 5;
+}
+
+static int cancels_the_caller(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    coir_yield();
+    return coir_cancel(caller, -3);
+}
+
+static int race_and_be_cancelled(void *arg)
+{
+    struct coir_racer racers[] = {{wins, NULL, 0}, {forever, NULL, 0}};
+    int results[2];
+    (void)arg;
+    caller = coir_self();
+    CHECK_EQ(coir_spawn(NULL, cancels_the_caller, NULL,
+                        &(struct coir_spawn_opts){.detached = true}), 0);
+    CHECK_EQ(coir_race_run(racers, 2, results, COIR_NEVER), 0);
+    CHECK(results[0] == 5 && results[1] == COIR_CANCELLED);
+    CHECK_EQ(coir_sleep(1), COIR_CANCELLED);
+
+    results[0] = results[1] = 77;
+    CHECK_EQ(coir_race_run(racers, 2, results, COIR_NEVER), COIR_CANCELLED);
+    CHECK(results[0] == COIR_CANCELLED && results[1] == COIR_CANCELLED);
+    return 0;
+}
+
+/* proves: C3, R1, R2 */
+TEST(test_regress_race_of_functions_loses_a_win_to_a_later_cancel)
+{
+    run_virtual(race_and_be_cancelled, NULL);
+}
+
+/* ---- a callback that cancels */
+
+static void *inherit_and_cancel(void *value)
+{
+    CHECK_EQ(coir_scope_cancel(value, -3), 0);
+    return value;
+}
+
+static int cancelled_by_inherit(void *arg)
+{
+    static const coir_local KEY = {.inherit = inherit_and_cancel};
+    struct coir_spawn_opts opts = {.inherit = true};
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    CHECK_EQ(coir_local_set(&KEY, &scope), 0);
+    CHECK_EQ(coir_spawn(NULL, forever, NULL, &opts), COIR_CANCELLED);
+    CHECK_EQ(coir_local_set(&KEY, NULL), 0);
+    return coir_scope_end(&scope, 0);
+}
+
+/* proves: C9 */
+TEST(test_regress_child_is_spawned_into_a_scope_that_its_inherit_has_cancelled)
+{
+    run_virtual(cancelled_by_inherit, NULL);
+}
+
+/* ---- freeing beside a fiber that never waits */
+
+static int hogs(void *arg)
+{
+    for (;;)
+        if (arg)
+            coir_sleep(1);
+        else
+            coir_yield();
+    return 0;
+}
+
+static int waits_in_a_shield(void *arg)
+{
+    coir_scope shield;
+    (void)arg;
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
+    return coir_scope_end(&shield, coir_park(COIR_NEVER));
+}
+
+/* proves: E5, E6 */
+TEST(test_regress_freeing_hangs_with_a_fiber_in_a_shield_beside_one_that_never_waits)
+{
+    for (int sleeps = 0; sleeps < 2; sleeps++) {
+        coir_sched *sched;
+        struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .report = run_report_line};
+        CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+        run_spawn(hogs, sleeps ? &sleeps : NULL);
+        run_spawn(waits_in_a_shield, NULL);
+        CHECK(coir_sched_step(sched, 0) >= 0);
+        coir_sched_free(sched);
+        CHECK(strstr(run_report, "coir: abandoned: "));
+        run_report[0] = '\0';
+    }
+}
+
+/* ---- what coir_check_cancels did not see */
+
+#ifdef __GLIBC__
+enum { IS_GLIBC = true };
+#else
+enum { IS_GLIBC = false };
+#endif
+
+static void *volatile kept;
+
+static int keeps_a_block(void *arg)
+{
+    void *block = malloc(200);
+    int slept = coir_sleep(COIR_MS(1));
+    if (slept < 0)
+        kept = block;
+    else
+        free(block);
+    return arg ? 0 : slept;
+}
+
+/* proves: K1 */
+TEST(test_regress_leak_of_blocks_that_the_c_library_had_cached_is_not_seen)
+{
+    void *blocks[7];
+    int points = 0;
+    struct coir_sched_opts opts = {.report = run_report_line};
+    if (!IS_GLIBC || CR_SAN_ADDRESS)
+        SKIP("this C library does not tell how much memory is in use");
+    test_skip_under_valgrind();
+    for (int i = 0; i < 7; i++)
+        blocks[i] = malloc(200);
+    for (int i = 0; i < 7; i++)
+        free(blocks[i]);
+    int dirty = coir_check_cancels(keeps_a_block, NULL, &opts, &points);
+    CHECK(points > 0 && dirty == points);
+}
+
+static int instants(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_since(coir_after(COIR_SEC(1))), -COIR_SEC(1));
+    CHECK_EQ(coir_since(COIR_TIME_NS(UINT64_MAX)), -INT64_MAX);
+    CHECK_EQ(coir_since(COIR_NEVER), -INT64_MAX);
+    CHECK_EQ(coir_left(COIR_TIME_NS(UINT64_MAX)), INT64_MAX);
+    CHECK_EQ(coir_left(COIR_TRY), 0);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK(coir_since(COIR_TRY) > 0);
+    return 0;
+}
+
+/* proves: T5 */
+TEST(test_regress_since_an_instant_that_never_comes_is_positive)
+{
+    run_virtual(instants, NULL);
+}
