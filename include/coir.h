@@ -301,8 +301,7 @@ COIR_API coir_fiber coir_self(void);
 /* The running fiber's name, "" when it has none or outside fibers; valid while the fiber lives. */
 COIR_API const char *coir_name(void);
 
-/* Goes to the tail of the ready queue. Returns 0 or, when told to stop, COIR_CANCELLED (others
- * ran). */
+/* Goes to the tail of the ready queue. Returns 0, or COIR_CANCELLED after others ran. */
 COIR_API int coir_yield(void);
 
 /* Parks for a duration, 0: until all that is ready has run. Returns 0, -EINVAL for a negative

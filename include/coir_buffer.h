@@ -23,8 +23,8 @@ extern "C" {
  * error has consumed nothing, and the next one goes on where it was. Of two fibers only one at a
  * time may read.
  *
- * What is there already is handed out without a system call, also to a fiber that was told to stop;
- * only where it must read more does a call park. A pointer that is handed out is valid until the
+ * Buffered data is returned without a system call, even to a cancelled fiber; a call parks only
+ * where it must read more. A pointer that is returned is valid until the
  * next call that must read. */
 typedef struct coir_reader {
     int fd;        /* what is read */

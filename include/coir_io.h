@@ -1,12 +1,13 @@
 /* coir_io.h: the calls on descriptors. Most have the arguments of the POSIX call of their name, and
- * `until` where it may wait; what coir.h says of all calls holds here too. So:
- *  - a call that waits parks only its fiber, is refused to a stopped one, and limits its wait by
- *    `until` (COIR_TRY: one try); EINTR never shows; no signal SIGPIPE ends the program;
- *  - what has been done is reported: a call that was stopped, or ran out of time, has done nothing.
+ * `until` where they may wait. What coir.h says of all calls holds here too. So:
+ *  - A waiting call parks only its fiber. `until` limits the wait (COIR_TRY: one try). If
+ *    cancelled, it returns COIR_CANCELLED. It never returns -EINTR. SIGPIPE cannot end the program,
+ *    unless opts.keep_signals leaves that of a pipe alone.
+ *  - A call that returns COIR_CANCELLED or COIR_TIMED_OUT has moved no data.
  *
- * Descriptors that are made here are coir's own: non-blocking, closed on exec, and to be closed by
- * coir_close. Of others, coir_accept and coir_connect take possession as coir_adopt does; the rest
- * leaves their flags alone. Mistakes: a size above PTRDIFF_MAX. */
+ * Descriptors that are made here are owned by coir: non-blocking, closed on exec, to be closed by
+ * coir_close. coir_accept and coir_connect adopt theirs, as coir_adopt does; the other calls leave
+ * the flags of foreign descriptors alone. Misuse: a size above PTRDIFF_MAX. */
 #ifndef COIR_IO_H
 #define COIR_IO_H
 
@@ -39,31 +40,31 @@ enum {
  * first wait -EMFILE or -ENFILE, for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
-/* Hands an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
- * readiness from now on, so that later waits cost no registration. Its kind is looked up here, and
- * a later dup2 over the number is not noticed before it is adopted again. Non-blocking is a flag of
- * the open file, so others that share it (a shell its terminal) see it too, and it stays. Any other
- * call may be made on the descriptor: on EAGAIN or EINPROGRESS coir_wait_fd, and again. Give it
- * back by coir_close. Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE,
- * -ENOSPC. Callable anywhere in the thread. Never parks. */
+/* Gives an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
+ * readiness from now on, so that later waits cost no registration. Its kind is looked up here:
+ * after a dup2 onto the number, adopt it again, or coir may treat the new file as the old one.
+ * Non-blocking is a flag of the open file, so others that share it (a shell its terminal) see it
+ * too, and it stays. You may make system calls on it directly: after EAGAIN, call coir_wait_fd
+ * and retry; after EINPROGRESS, wait for COIR_OUT and read SO_ERROR. Close it by coir_close.
+ * Adopting twice is harmless. Returns 0, -EBADF, -ENOMEM, -EMFILE, -ENFILE, -ENOSPC. Callable
+ * anywhere in the thread. Never parks. */
 COIR_API int coir_adopt(int fd);
 
-/* Reads at most `size` bytes into `buf` as soon as there is one. Returns the count, 0 at the end of
- * file, or COIR_TIMED_OUT, COIR_CANCELLED (nothing was read), -EBADF (closed, also meanwhile),
- * or what read(2) says. COIR_TRY asks the kernel once. Parks; a fiber parked here is not ended
- * by coir_wake. A descriptor that is not coir's own keeps its flags and costs one more system
- * call. */
+/* Waits until there is something to read, then reads at most `size` bytes into `buf`. Returns the
+ * count, 0 at the end of file; COIR_TIMED_OUT, COIR_CANCELLED; -EBADF: closed, also meanwhile; or
+ * what read(2) says. COIR_TRY asks the kernel once. Parks; coir_wake does not end it. A foreign
+ * descriptor keeps its flags and costs one more system call. */
 COIR_API ssize_t coir_read(int fd, void *buf, size_t size, coir_time until);
 
-/* Writes as soon as there is room for one byte; may write less than `size`. Returns the count, or
- * an error as coir_read; -EPIPE instead of SIGPIPE. Into a blocking descriptor that is not coir's
- * own, at most 4096 bytes at a time. Parks. */
+/* Writes as soon as there is space for one byte; may write less than `size`. Returns the count, or
+ * an error as coir_read; -EPIPE instead of SIGPIPE. A foreign descriptor in blocking mode that
+ * is no socket takes at most PIPE_BUF bytes per call (4096 on Linux). Parks. */
 COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, coir_time until);
 
 /* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
- * Returns 0, -EBADF or what close(2) says (the number is free all the same). Callable anywhere in
- * the scheduler's thread. Never parks. After a plain close(2) those who wait are told so too, but
- * only by an audit, about a second later. */
+ * Returns 0, -EBADF or what close(2) says (the number is free all the same). After a plain
+ * close(2), the waiting fibers get -EBADF from an audit, usually within about a second; on a
+ * virtual clock there are no audits. Callable anywhere in the scheduler's thread. Never parks. */
 COIR_API int coir_close(int fd);
 
 /* ---- making descriptors; never park ---------------------------------------------------------- */
@@ -107,9 +108,9 @@ COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_ti
 
 /* Connects a socket: 0, or what connect(2) says. After COIR_TIMED_OUT by `until`, or
  * COIR_CANCELLED, the attempt goes on in the kernel: call again to wait on, or coir_close.
- * -ETIMEDOUT comes from the kernel: the attempt is over. Of several fibers in the connect of one
- * socket, one is told why it failed, the others -ECONNABORTED. A Unix socket whose peer's queue
- * is full is tried again after 1 ms, 2 ms … 16 ms. Parks. */
+ * -ETIMEDOUT comes from the kernel: the attempt is over. If several fibers connect one
+ * socket and it fails, one of them gets the reason, the others -ECONNABORTED. A Unix socket
+ * whose peer's queue is full is tried again after 1 ms, 2 ms … 16 ms. Parks. */
 COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, coir_time until);
 
 /* ---- data; all park -------------------------------------------------------------------------- */

@@ -18,11 +18,11 @@
  *  - `until` is a deadline on the monotonic clock, coir_loop_now; COIR_TRY: do not wait.
  *  - Nothing parks: in a fiber, a wait holds up all fibers of the thread.
  *  - In a forked child, -ECHILD is the answer for a loop of the parent's; only coir_loop_close may
- *    be called on it, and gives back the child's copy.
+ *    be called on it, and releases the child's copy.
  *  - A loop, place or array that is NULL is -EINVAL.
  *
- * Readiness is a level: what is ready is told by every wait until it is not, or is deleted. Reading
- * and writing are independent, each with a word of the user's. A registration belongs to an open
+ * Readiness is level-triggered: every wait reports a direction until it is not ready or is deleted.
+ * Reading and writing are independent, each with a user pointer. A registration belongs to an open
  * file: delete it before the descriptor is closed. After a close without that, deleting is
  * harmless, and so is adding the number anew for another file. */
 #ifndef COIR_LOOP_H
@@ -57,20 +57,20 @@ struct coir_loop_event {
  * Returns 0, -ENOMEM, -EMFILE, -ENFILE, or -ENOSYS for a world that this system lacks. */
 COIR_API int coir_loop_open(coir_loop **loop, enum coir_world world);
 
-/* Closes it and gives back all that it has; the descriptors that were added stay open. NULL is
+/* Closes it and releases all that it has; the descriptors that were added stay open. NULL is
  * ignored. */
 COIR_API void coir_loop_close(coir_loop *loop);
 
 /* ---- interest -------------------------------------------------------------------------------- */
 
-/* Has the loop tell when a descriptor can be read. Added again, it has the new word. End of file,
- * hang-up and error count as ready, flagged COIR_HUP and COIR_ERR, and are told until deleted. What
- * cannot be polled (a regular file, a directory, /dev/null) is always ready. Returns 0; -EBADF for
- * a number that is not open; -ENOMEM, -ENOSPC; -EMFILE or -ENFILE at a loop's first; or what the
- * system says. After an error nothing has changed. */
+/* Registers a descriptor for reading. Adding it again replaces the user pointer. End of file,
+ * hang-up and error count as ready, flagged COIR_HUP and COIR_ERR, and are reported until
+ * deleted. What cannot be polled (a regular file, a directory, /dev/null) is always ready.
+ * Returns 0; -EBADF for a number that is not open; -ENOMEM, -ENOSPC; -EMFILE or -ENFILE at a
+ * loop's first; or what the system says. After an error nothing has changed. */
 COIR_API int coir_loop_add_read(coir_loop *loop, int fd, void *user);
-/* Has the loop tell when a descriptor can be written; see coir_loop_add_read. A connect that has
- * ended is told so, with COIR_ERR when it failed. */
+/* Registers a descriptor for writing; see coir_loop_add_read. A connect that has ended is reported,
+ * with COIR_ERR when it failed. */
 COIR_API int coir_loop_add_write(coir_loop *loop, int fd, void *user);
 
 /* Ends what coir_loop_add_read began; no event tells of it afterwards. Returns 0; -ENOENT when it
@@ -81,7 +81,7 @@ COIR_API int coir_loop_del_write(coir_loop *loop, int fd);
 
 /* ---- wakes ----------------------------------------------------------------------------------- */
 
-/* Has the loop tell of wakes, also of one that came before. Added again, it has the new word.
+/* Has the loop report wakes, also one that came before. Adding it again replaces the user pointer.
  * Returns as coir_loop_add_read. */
 COIR_API int coir_loop_add_wake(coir_loop *loop, void *user);
 
@@ -93,11 +93,11 @@ COIR_API int coir_loop_wake(coir_loop *loop);
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 /* Waits until something is ready, and fills in at most `most` events in no particular order: one
- * for each direction of each descriptor, one for all wakes. Those that are left out, for want of
- * room or because there are hundreds, have their turn in the next waits. Returns how many; 0:
- * `until` has come. A signal handler that runs meanwhile neither ends the wait nor prolongs it.
- * Errors: -EINVAL for no room; or that with which the system refused, such as -ENOMEM; the next
- * wait tries again. */
+ * for each direction of each descriptor, one for all wakes. Ready descriptors beyond `most`, or
+ * beyond what one wait collects, are reported by the next waits. Returns how many; 0: `until`
+ * has come. A signal handler that runs meanwhile neither ends the wait nor prolongs it. Errors:
+ * -EINVAL for no room; or that with which the system refused, such as -ENOMEM; the next wait
+ * tries again. */
 COIR_API int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most,
                             coir_time until);
 

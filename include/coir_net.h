@@ -61,7 +61,7 @@ COIR_API int coir_addr_parse(coir_addr *addr, const char *text);
  * another family, -EINVAL for a size that cannot be: then the text is "". Callable anywhere. */
 COIR_API int coir_addr_text(const coir_addr *addr, char *text, size_t size);
 
-/* The address that a socket has, or its peer's. IPv4 through a socket of IPv6 is told as IPv4.
+/* The address that a socket has, or its peer's. IPv4 through a socket of IPv6 is returned as IPv4.
  * Returns 0, or what getsockname(2) and getpeername(2) say. Never parks. */
 COIR_API int coir_net_local(int fd, coir_addr *addr);
 /* See coir_net_local. */
@@ -98,17 +98,17 @@ COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, c
 /* How connections are served. */
 struct coir_serve_opts {
     size_t limit;      /* so many connections at once, the others wait in the kernel; default any */
-    int64_t grace_ns;  /* at the end, how long handlers may go on before they are told to stop;
+    int64_t grace_ns;  /* at the end, how long handlers may go on before they are cancelled;
                           default not at all */
     size_t stack_size; /* of handlers, see coir_spawn_opts */
     const char *name;  /* of handlers, for reports */
 };
 
 /* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling
- * fiber is told to stop or coir_close closes the listener. Then it accepts no more, waits up to
- * opts.grace_ns for the handlers (a stop of the caller has not reached them), cancels those that
- * are left, and returns when all have ended. (After a stop, what the caller still has to do that
- * blocks needs a shield.) So a handler that waits must end on COIR_CANCELLED.
+ * fiber is cancelled or coir_close closes the listener. Then it accepts no more, waits up to
+ * opts.grace_ns for the handlers (a cancel of the caller does not reach them), cancels those that
+ * are left, and returns when all have ended. (After a cancel, the caller's blocking clean-up
+ * needs a shield.) So a handler that waits must end on COIR_CANCELLED.
  *
  * The handler owns the connection until it returns, with any result; then it is closed (one that
  * the handler has closed by coir_close is left alone). To keep it longer: coir_dup.
@@ -117,9 +117,9 @@ struct coir_serve_opts {
  * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with
  * ends nothing.
  *
- * Returns 0 after coir_close of the listener; COIR_CANCELLED after a stop; -ENOMEM when it could
+ * Returns 0 after coir_close of the listener; COIR_CANCELLED after a cancel; -ENOMEM when it could
  * not begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL,
- * -ENOTSOCK, -EOPNOTSUPP). After a stop the listener is open, and who connects during the grace
+ * -ENOTSOCK, -EOPNOTSUPP). After a cancel the listener is open, and who connects during the grace
  * waits in the kernel for the next call: to have them refused, end it by coir_close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
