@@ -34,6 +34,7 @@ static int coordinate(void *arg)
     struct task tasks[TASKS] = {{1, COIR_MS(30), 100}, {2, COIR_MS(10), 20}, {3, COIR_MS(20), 3}};
     coir_fiber fibers[TASKS];
     int sum = 0, result;
+    completed_count = 0;
     for (int i = 0; i < TASKS; i++)
         if (coir_spawn(&fibers[i], work, &tasks[i], NULL) < 0)
             return 1;

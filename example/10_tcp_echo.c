@@ -23,7 +23,7 @@ static int accept_all(void *arg)
     while ((fd = coir_accept(listener, NULL, NULL, COIR_NEVER)) >= 0)
         if (coir_spawn(NULL, serve, (void *)(intptr_t)fd, NULL) < 0)
             coir_close(fd);
-    return arg != NULL; /* coir_close of the listener ended the wait */
+    return arg ? 1 : fd;
 }
 
 static int call(void *arg)
@@ -38,20 +38,23 @@ static int call(void *arg)
 
 static int run(void *arg)
 {
-    coir_fiber client[CLIENTS];
     socklen_t size = sizeof address;
+    coir_scope scope;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = 0;
     listener = coir_socket(AF_INET, SOCK_STREAM, 0);
-    if (coir_bind(listener, (struct sockaddr *)&address, size) < 0 ||
+    if (listener < 0 || coir_bind(listener, (struct sockaddr *)&address, size) < 0 ||
         coir_listen(listener, CLIENTS) < 0 ||
-        coir_getsockname(listener, (struct sockaddr *)&address, &size) < 0 ||
-        coir_spawn(NULL, accept_all, arg, NULL) < 0)
+        coir_getsockname(listener, (struct sockaddr *)&address, &size) < 0)
         return 1;
-    for (int i = 0; i < CLIENTS; i++)
-        coir_spawn(&client[i], call, NULL, NULL);
-    coir_join_all(client, CLIENTS, NULL, COIR_NEVER);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    int result = coir_spawn(NULL, accept_all, arg, &(struct coir_spawn_opts){.daemon = true});
+    for (int i = 0; result == 0 && i < CLIENTS; i++)
+        result = coir_spawn(NULL, call, NULL, NULL);
+    result = coir_scope_end(&scope, result); /* the daemon is not needed when the calls are over */
     printf("%d messages echoed\n", echoed);
-    return coir_close(listener);
+    coir_close(listener);
+    return result;
 }
 
 int main(void)

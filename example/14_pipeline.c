@@ -3,7 +3,6 @@
 #include <coir_io.h>
 
 #include <stdio.h>
-#include <unistd.h>
 
 static int raw[2], doubled[2]; /* pipes */
 
@@ -46,13 +45,17 @@ static int pipeline(void *arg)
 {
     coir_scope scope;
     (void)arg;
-    if (pipe(raw) < 0 || pipe(doubled) < 0)
+    if (coir_pipe(raw) < 0 || coir_pipe(doubled) < 0)
         return 1;
     coir_scope_open(&scope, coir_after(COIR_MS(35)), 0);
     coir_spawn(NULL, count, NULL, NULL);
     coir_spawn(NULL, twice, NULL, NULL);
     coir_spawn(NULL, print, NULL, NULL);
     printf("ended: %s\n", coir_error_name(coir_scope_end(&scope, 0)));
+    for (int i = 0; i < 2; i++) {
+        coir_close(raw[i]);
+        coir_close(doubled[i]);
+    }
     return 0;
 }
 

@@ -39,8 +39,12 @@ static int run(void *arg)
     coir_fiber server;
     coir_reader in;
     if (listener < 0 || coir_net_local(listener, &addr) < 0 ||
-        coir_addr_text(&addr, text, sizeof text) < 0 || coir_spawn(&server, serve, &listener, NULL))
+        coir_addr_text(&addr, text, sizeof text) < 0)
         return 1;
+    if (coir_spawn(&server, serve, &listener, NULL) < 0) {
+        coir_close(listener);
+        return 1;
+    }
     int fd = coir_net_dial(text, NULL, coir_after(COIR_SEC(PATIENCE_S)));
     coir_reader_init(&in, fd, memory, sizeof memory);
     for (int i = 0; i < 3; i++) {
@@ -51,7 +55,7 @@ static int run(void *arg)
         coir_cancel(server, COIR_CANCELLED);
     }
     coir_close(fd); /* which ends its handler, and so the server */
-    coir_join(server, NULL, COIR_NEVER);
+    coir_finish(server, COIR_CANCELLED, NULL);
     return coir_close(listener) < 0 || arg;
 }
 

@@ -62,16 +62,20 @@ static int parent(void *arg)
     static int numbers[] = {2, 3, 4};
     coir_fiber fibers[3] = {{0, 0, 0}};
     int answers[3] = {0}, ticks = 0;
+    coir_scope scope;
     (void)arg;
     if (coir_mailbox_open(&mailbox, 0) < 0)
         return 1;
+    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < 3; i++)
         coir_spawn(&fibers[i], square, &numbers[i], NULL);
     while (coir_join_all(fibers, 3, answers, coir_after(COIR_MS(1))) == COIR_TIMED_OUT)
         ticks++;
     printf("%d %d %d\n", answers[0], answers[1], answers[2]);
     puts(ticks > 0 ? "others went on meanwhile" : "others had to wait");
-    return coir_mailbox_close(mailbox); /* or the run would wait for more letters */
+    int result = coir_scope_end(&scope, 0);
+    coir_mailbox_close(mailbox); /* no letter comes any more; and the run would wait for some */
+    return result;
 }
 
 int main(void)
