@@ -68,6 +68,32 @@ static int race(void *arg)
     return 0;
 }
 
+static int started;
+
+static int start(void *arg)
+{
+    started++;
+    return *(int *)arg;
+}
+
+static int race_functions(void *arg)
+{
+    static struct coir_racer racers[COUNT];
+    int results[COUNT], result;
+    (void)arg;
+    for (int i = 0; i < COUNT; i++)
+        racers[i] = (struct coir_racer){start, &one, 0};
+    do {
+        enum fault_point before = fault.failed;
+        started = 0;
+        result = coir_race_run(racers, COUNT, results, COIR_NEVER);
+        fault.told += fault.failed != before && result == -ENOMEM;
+        CHECK(result == 0 || (result == -ENOMEM && started == 0));
+    } while (result < 0);
+    CHECK_EQ(results[0], 1);
+    return 0;
+}
+
 static int copies;
 
 static void *make_copy(void *value)
@@ -119,6 +145,12 @@ static int races(void)
     return 0;
 }
 
+static int races_of_functions(void)
+{
+    CHECK_EQ(run(race_functions), 0);
+    return 0;
+}
+
 static int bequests(void)
 {
     copies = 0;
@@ -143,4 +175,10 @@ TEST(test_fault_in_scopes_with_deadlines)
 TEST(test_fault_in_races)
 {
     fault_each("races", races);
+}
+
+/* proves: F1, R2 */
+TEST(test_regress_race_of_functions_without_memory_for_its_wait_runs_them_all)
+{
+    fault_each("races of functions", races_of_functions);
 }

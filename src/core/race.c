@@ -10,29 +10,33 @@
 #include <limits.h>
 #include <stdlib.h>
 
+/* Of a race that has begun: the winner, or why there is none. */
+static int race_decide(struct cr_ends *race, int *results, coir_time until)
+{
+    int outcome = cr_ends_wait(race, until);
+    size_t winner = cr_ends_first(race);
+    for (size_t i = 0; i < race->count; i++)
+        if (cr_ends_fiber(race, i))
+            cr_cancel_scope(&cr_ends_fiber(race, i)->own, outcome);
+    if (outcome == 0)
+        outcome = winner < race->count ? (int)winner : race->error;
+    cr_ends_wait_for_all(race);
+    for (size_t i = 0; i < race->count; i++) {
+        if (results)
+            results[i] = race->joins[i].result;
+        cr_ends_take(race, i);
+    }
+    cr_ends_finish(race);
+    return outcome;
+}
+
 int coir_race(const coir_fiber *handles, size_t count, int *results, coir_time until)
 {
     struct cr_ends race;
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_race", CR_CALLER);
     int outcome = cr_ends_begin(&race, handles, count, CR_ENOUGH_SUCCESS);
-    if (outcome < 0)
-        return outcome;
-    outcome = cr_ends_wait(&race, until);
-    size_t winner = cr_ends_first(&race);
-    for (size_t i = 0; i < count; i++)
-        if (cr_ends_fiber(&race, i))
-            cr_cancel_scope(&cr_ends_fiber(&race, i)->own, outcome);
-    if (outcome == 0)
-        outcome = winner < count ? (int)winner : race.error;
-    cr_ends_wait_for_all(&race);
-    for (size_t i = 0; i < count; i++) {
-        if (results)
-            results[i] = race.joins[i].result;
-        cr_ends_take(&race, i);
-    }
-    cr_ends_finish(&race);
-    return outcome;
+    return outcome < 0 ? outcome : race_decide(&race, results, until);
 }
 
 /* ---- of functions ---- */
@@ -46,7 +50,7 @@ struct starter {
 struct race {
     coir_time began;
     size_t count, started, failed;
-    bool refused; /* not all could be spawned, so none starts */
+    bool refused; /* it could not begin, so none starts */
     struct starter *starters;
     coir_fiber *fibers;
 };
@@ -117,16 +121,19 @@ static int race_run(struct race *race, const struct coir_racer *racers, int *res
                     coir_time until)
 {
     coir_scope scope;
+    struct cr_ends ends;
     coir_scope_open(&scope, COIR_NEVER, 0);
     int result = race_spawn(race, racers);
     if (result == 0)
-        result = coir_race(race->fibers, race->count, results, until);
-    else
+        result = cr_ends_begin(&ends, race->fibers, race->count, CR_ENOUGH_SUCCESS);
+    if (result == 0) {
+        result = race_decide(&ends, results, until);
+    } else {
         race->refused = true;
-    for (size_t i = 0; race->refused && results && i < race->count; i++)
-        results[i] = COIR_CANCELLED;
-    if (race->refused)
         coir_scope_cancel(&scope, 0);
+        for (size_t i = 0; results && i < race->count; i++)
+            results[i] = COIR_CANCELLED;
+    }
     int ended = coir_scope_end(&scope, 0);
     (void)ended;
     return result;
