@@ -229,3 +229,136 @@ TEST(test_regress_since_an_instant_that_never_comes_is_positive)
 {
     run_virtual(instants, NULL);
 }
+
+/* ---- a second cancel, and one that comes when nothing is left to cut short */
+
+static int cancelled_twice(void *arg)
+{
+    coir_scope outer, inner;
+    int reason = 0;
+    (void)arg;
+    coir_scope_open(&outer, COIR_NEVER, 0);
+    coir_scope_open(&inner, COIR_NEVER, 0);
+    CHECK_EQ(coir_scope_cancel(&inner, -EIO), 0);
+    CHECK_EQ(coir_scope_cancel(&outer, -EPERM), 0);
+    CHECK(coir_cancelled(&reason));
+    CHECK_EQ(reason, -EIO);
+    CHECK_EQ(coir_scope_end(&inner, COIR_CANCELLED), -EIO);
+    CHECK(coir_cancelled(&reason));
+    CHECK_EQ(reason, -EPERM);
+    CHECK_EQ(coir_scope_end(&outer, 0), 0);
+    return 0;
+}
+
+/* proves: C2, C6 */
+TEST(test_a_scope_keeps_its_reason_when_the_one_around_it_is_cancelled)
+{
+    run_virtual(cancelled_twice, NULL);
+}
+
+static int cancelled_too_late(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    coir_fiber child = run_spawn(forever, NULL);
+    CHECK_EQ(coir_cancel(child, COIR_CANCELLED), 0);
+    CHECK_EQ(coir_sleep(1), 0);
+    CHECK_EQ(coir_scope_cancel(&scope, -EIO), 0);
+    CHECK_EQ(coir_scope_end(&scope, 5), 5); /* it has cut nothing short */
+    return 0;
+}
+
+/* proves: C6 */
+TEST(test_a_cancel_of_a_child_alone_is_not_one_of_its_scope)
+{
+    run_virtual(cancelled_too_late, NULL);
+}
+
+/* ---- where a child goes */
+
+static int spawns_into_a_limit(void *arg)
+{
+    struct coir_spawn_opts opts = {.scope = arg};
+    CHECK_EQ(coir_spawn(NULL, forever, NULL, &opts), COIR_CANCELLED);
+    return 0;
+}
+
+static int cancelled_limit(void *arg)
+{
+    coir_scope around, limit, shield;
+    (void)arg;
+    coir_scope_open(&around, COIR_NEVER, 0);
+    coir_scope_open(&limit, COIR_NEVER, COIR_LIMIT);
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
+    coir_fiber other = run_spawn(spawns_into_a_limit, &limit);
+    CHECK_EQ(coir_scope_cancel(&limit, -EIO), 0);
+    CHECK_EQ(run_join(other), 0);
+    CHECK_EQ(coir_scope_end(&shield, 0), 0);
+    CHECK_EQ(coir_scope_end(&limit, 0), 0);
+    return coir_scope_end(&around, 0);
+}
+
+/* proves: C9, C13 */
+TEST(test_a_cancelled_limit_takes_no_child_for_the_scope_around_it)
+{
+    run_virtual(cancelled_limit, NULL);
+}
+
+static int outcome_of_the_daemon;
+
+static int spawns_a_daemon(void *arg)
+{
+    struct coir_spawn_opts opts = {.scope = arg, .daemon = true};
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_spawn(NULL, sleeps_long, &outcome_of_the_daemon, &opts), 0);
+    return coir_sleep(COIR_MS(1001));
+}
+
+static int daemon_beside_a_child(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    outcome_of_the_daemon = 1;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    spawn_alone(spawns_a_daemon, &scope);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
+    CHECK_EQ(outcome_of_the_daemon, 0);
+    return 0;
+}
+
+/* proves: C12 */
+TEST(test_a_daemon_lives_while_a_child_of_an_ending_scope_does)
+{
+    run_virtual(daemon_beside_a_child, NULL);
+}
+
+/* ---- a race whose first function fails before the next waits for its start */
+
+static int fails_at_once(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+static int says_when(void *arg)
+{
+    (void)arg;
+    return (int)now_ms();
+}
+
+static int next_at_once(void *arg)
+{
+    struct coir_racer racers[] = {{fails_at_once, NULL, 0}, {says_when, NULL, COIR_MS(100)}};
+    int results[2];
+    (void)arg;
+    CHECK_EQ(coir_race_run(racers, 2, results, COIR_NEVER), 1);
+    CHECK(results[0] == -EIO && results[1] == 0);
+    return 0;
+}
+
+/* proves: R2 */
+TEST(test_a_race_starts_the_next_function_when_the_first_fails_at_once)
+{
+    run_virtual(next_at_once, NULL);
+}
