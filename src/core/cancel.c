@@ -5,7 +5,7 @@
 #include "../debug/debug.h"
 
 static void cancel_note(struct cr_scope *scope, enum cr_cancel cancel, int reason,
-                       struct cr_scope **cancelled)
+                        struct cr_scope **cancelled)
 {
     if (scope->special.cancel)
         return;
@@ -18,7 +18,7 @@ static void cancel_note(struct cr_scope *scope, enum cr_cancel cancel, int reaso
 /* Cancels what a fiber does inside `entry`, one of its scopes, up to its outermost shield there.
  * Scopes for which that is news go to the front of `cancelled`. */
 static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int reason,
-                                struct cr_scope **cancelled)
+                          struct cr_scope **cancelled)
 {
     struct cr_scope *end = entry->outer, *first = fiber->scope;
     for (struct cr_scope *scope = fiber->scope; scope != entry; scope = scope->outer)
@@ -33,8 +33,7 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int re
         cr_sched_wake(fiber, COIR_CANCELLED);
 }
 
-static void cancel_fibers(const struct cr_list *fibers, int reason,
-                                struct cr_scope **cancelled)
+static void cancel_fibers(const struct cr_list *fibers, int reason, struct cr_scope **cancelled)
 {
     for (struct cr_list *at = fibers->next; at != fibers; at = at->next) {
         struct cr_fiber *fiber = CR_CONTAINER(at, struct cr_fiber, sibling);

@@ -56,8 +56,8 @@ int cr_fiber_settle(struct cr_fiber *self, int result)
         cr_fatal_mistake("coir_scope_open", fiber_function(self),
                          "the fiber ended with a scope open");
     result = cr_scope_settle(&self->own, result);
-    while (self->locals) {
-        cr_local_end(self);
+    if (self->locals) {
+        cr_local_drop(&self->locals);
         result = cr_scope_settle(&self->own, result);
     }
     return result;
@@ -244,7 +244,7 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
     }
     if (!parent || !class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
         if (locals)
-            cr_local_drop(locals);
+            cr_local_drop(&locals);
         return parent ? -ENOMEM : COIR_CANCELLED;
     }
     struct cr_list *siblings = fiber_siblings(parent, opts && opts->daemon);

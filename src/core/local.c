@@ -128,17 +128,11 @@ int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals *
     return 0;
 }
 
-void cr_local_drop(struct cr_locals *locals)
+/* To destroy one may set another, and move all. */
+void cr_local_drop(struct cr_locals **locals)
 {
-    while (locals->count > 0)
-        local_remove(locals, &locals->at[locals->count - 1]);
-    free(locals);
-}
-
-void cr_local_end(struct cr_fiber *self)
-{
-    while (self->locals->count > 0)
-        local_remove(self->locals, &self->locals->at[self->locals->count - 1]);
-    free(self->locals);
-    self->locals = NULL;
+    while ((*locals)->count > 0)
+        local_remove(*locals, &(*locals)->at[(*locals)->count - 1]);
+    free(*locals);
+    *locals = NULL;
 }

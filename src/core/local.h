@@ -9,10 +9,7 @@
  * a fiber that may outlive its spawner. */
 CR_HIDDEN int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals **locals);
 
-/* Destroys them again, when nothing becomes of the fiber. */
-CR_HIDDEN void cr_local_drop(struct cr_locals *locals);
-
-/* Destroys the running fiber's values, the last set first. */
-CR_HIDDEN void cr_local_end(struct cr_fiber *self);
+/* Destroys all values of a fiber that has some, the last set first. */
+CR_HIDDEN void cr_local_drop(struct cr_locals **locals);
 
 #endif

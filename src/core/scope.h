@@ -4,8 +4,8 @@
  * a shield. It is noted in each scope that it reaches, so that a blocking call looks at one word of
  * its own fiber.
  *
- * Invariants: `special.cancel` of a scope is what holds just inside of it; fiber->stop is that of
- * its innermost scope. Once set, neither goes back to 0. */
+ * Invariants: `special.cancel` of a scope is what holds just inside of it, and once set, it stays
+ * until the scope's end; fiber->stop is that of the fiber's innermost scope. */
 #ifndef CR_SCOPE_H
 #define CR_SCOPE_H
 
@@ -17,7 +17,7 @@ CR_HIDDEN void cr_cancel_scope(struct cr_scope *scope, int reason);
 /* Cancels the daemons of a scope, because nothing else of it is left. */
 CR_HIDDEN void cr_cancel_daemons(struct cr_scope *scope);
 
-/* The same for every fiber that a shield has kept from the cancel of the scheduler. */
+/* Takes every shield away and cancels what was inside. */
 CR_HIDDEN void cr_cancel_break_shields(struct coir_sched *sched);
 
 /* The code in a scope of the running fiber has ended with `result`: waits until its children have

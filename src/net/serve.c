@@ -106,7 +106,7 @@ static int serve_pause(struct serve *serve)
     return serve_wait(serve, coir_after(COIR_MS(serve->pause_ms)));
 }
 
-/* Whether the listener itself is at fault, or the loop told to stop. */
+/* Whether the listener itself is at fault, or the loop was cancelled. */
 static bool serve_is_over(int error)
 {
     return error == COIR_CANCELLED || error == -EBADF || error == -EINVAL || error == -ENOTSOCK ||
