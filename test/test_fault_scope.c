@@ -49,6 +49,26 @@ static int nest(void *arg)
     return 0;
 }
 
+/* Each deadline comes, also one that memory was short for. */
+static int expire(void *arg)
+{
+    static coir_scope scopes[COUNT];
+    (void)arg;
+    for (int i = 0; i < COUNT; i++) {
+        enum fault_point before = fault.failed;
+        coir_scope_open(&scopes[i], coir_after(COIR_MS(1000 - i)), 0);
+        fault.told += fault.failed != before;
+    }
+    coir_time began = coir_now();
+    for (int i = COUNT - 1; i >= 0; i--) {
+        int result = coir_sleep(COIR_SEC(2));
+        CHECK_EQ(result, COIR_CANCELLED);
+        CHECK_EQ(coir_since(began), COIR_MS(1000 - i));
+        CHECK_EQ(coir_scope_end(&scopes[i], result), COIR_TIMED_OUT);
+    }
+    return 0;
+}
+
 static int race(void *arg)
 {
     static int numbers[COUNT];
@@ -138,6 +158,12 @@ static int nests(void)
     return 0;
 }
 
+static int expires(void)
+{
+    CHECK_EQ(run(expire), 0);
+    return 0;
+}
+
 static int races(void)
 {
     CHECK_EQ(run(race), 0);
@@ -169,6 +195,12 @@ TEST(test_fault_in_bequests)
 TEST(test_fault_in_scopes_with_deadlines)
 {
     fault_each("nests", nests);
+}
+
+/* proves: C11, F1 */
+TEST(test_fault_in_scopes_of_which_each_deadline_comes)
+{
+    fault_each("expires", expires);
 }
 
 /* proves: F1, R4 */

@@ -68,6 +68,34 @@ TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
     coir_sched_free(sched);
 }
 
+static int parks_long(void *arg)
+{
+    int *outcome = arg;
+    *outcome = coir_park(COIR_NEVER);
+    return 0;
+}
+
+/* proves: C12, E9 */
+TEST(test_daemons_of_the_scheduler_live_while_a_letter_may_come)
+{
+    coir_sched *sched;
+    coir_mailbox box;
+    int outcome = 1;
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
+    struct coir_spawn_opts both = {.daemon = true, .detached = true};
+    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
+    CHECK_EQ(coir_spawn(NULL, parks_long, &outcome, &both), 0);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
+    CHECK_EQ(outcome, 1);
+    CHECK_EQ(coir_mailbox_close(box), 0);
+    while (coir_sched_step(sched, 0) == COIR_STEP_READY)
+        continue;
+    CHECK_EQ(outcome, COIR_CANCELLED);
+    coir_sched_free(sched);
+}
+
 /* ---- a cancel between a wake and the run */
 
 static coir_fiber caller;
