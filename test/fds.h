@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* What is written to `out` is read from `in`. */
@@ -101,6 +102,18 @@ static inline size_t fds_fill(int fd)
     }
     CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
     return total;
+}
+
+/* Writes until a TCP socket takes no more and stays so: what the peer acknowledges makes room
+ * again, and it may put that off for a fifth of a second. */
+static inline void fds_fill_tcp(int fd)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    int small = 4096;
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    do
+        fds_fill(fd);
+    while (poll(&room, 1, 250) > 0);
 }
 
 /* Reads what there is. Returns how much it was. */

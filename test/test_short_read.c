@@ -264,8 +264,7 @@ static int adopt_late(void *arg)
     bool urgent = arg;
     char bytes[SIZE];
     struct fds_pair tcp = fds_tcp();
-    while (fds_fill(tcp.in) > 0)
-        continue;
+    fds_fill_tcp(tcp.in);
     struct fds_waiter in = {.fd = tcp.in, .mask = COIR_IN, .until = coir_after(COIR_SEC(20))};
     fds_start(&in, 1);
     coir_fiber out = run_spawn(wait_out, &tcp.in);
