@@ -223,7 +223,7 @@ struct coir_spawn_opts {
     struct coir_scope *scope; /* its parent, an open scope; default: the caller's innermost */
     bool daemon;   /* cancelled, with reason 0, when nothing else of its parent is left */
     bool detached; /* the scheduler's child, whatever `scope`; its result is dropped at its end */
-    bool inherit;  /* starts with the caller's local values, see coir_local_set */
+    bool inherit;  /* starts with the caller's local values, see coir_local.h */
 };
 
 /* Makes a fiber that will run fn(arg), at the tail of the ready queue. Every fiber is a scope: the
@@ -345,8 +345,10 @@ enum {
     COIR_SHIELD = 1, /* a cancel of the code around it does not reach it: for clean-up that blocks.
                         Its deadline is the grace; without one it can delay whoever waits for its
                         fiber forever. coir_sched_free breaks it only when nothing else can run */
-    COIR_LIMIT = 2   /* only a deadline for the fiber's own code: what is spawned inside is the
+    COIR_LIMIT = 2,  /* only a deadline for the fiber's own code: what is spawned inside is the
                         child of the scope around it */
+    COIR_SOFT = 4    /* for a wait for new work, the next request or connection: cancelled with
+                        reason 0 as soon as a scope around it winds down */
 };
 
 /* Opens a scope in the running fiber, cancelled or not. It is cancelled with COIR_TIMED_OUT when
@@ -365,6 +367,20 @@ COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
 /* Cancels a scope, which must be open, as coir_cancel does a fiber. Reason 0: its result is that of
  * its code. Returns 0. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_scope_cancel(coir_scope *scope, int reason);
+
+/* Lets what is under way in an open scope end, and nothing new begin: soft scopes inside of it, up
+ * to shields, are cancelled at once, as are those that are opened later; all the rest has the
+ * grace, and is then cancelled with reason 0. A deadline or an earlier call that cancels sooner
+ * stays. A grace of INT64_MAX never ends. Returns 0. Callable anywhere in the thread. Never parks.
+ *
+ *     coir_scope_open(&next, COIR_NEVER, COIR_SOFT);
+ *     ssize_t got = coir_read(fd, buf, sizeof buf, COIR_NEVER);
+ *     int result = coir_scope_end(&next, got < 0 ? (int)got : 1);   // 0: it winds down */
+COIR_API int coir_scope_wind_down(coir_scope *scope, int64_t grace_ns);
+
+/* Whether the code where the running fiber is winds down, so that an answer can say that it is the
+ * last. Never parks. False outside fibers. */
+COIR_API bool coir_winding_down(void);
 
 /* A handle of a scope, for use from elsewhere: a value that never dangles. */
 typedef struct coir_scope_ref {
@@ -388,29 +404,6 @@ COIR_API coir_scope *coir_scope_find(coir_scope_ref ref);
 
 /* Cancels and ends a scope, if it is open still. Parks while a child lives. */
 COIR_API void coir_scope_leave(coir_scope *scope);
-
-/* ---- local values ---------------------------------------------------------------------------- */
-
-/* The key of a value that each fiber has for itself; its address is what counts:
- *
- *     static const coir_local REQUEST = {.destroy = free};
- *
- * The members may be NULL. `destroy` is called with the value when its fiber ends (in the fiber,
- * after its function returned and before others see its result, the last set first), and by
- * coir_local_set with the value that it replaces. `inherit` runs in the spawning fiber, for
- * opts.inherit: it gets the spawner's value, returns the new fiber's, and must not park. NULL: the
- * new fiber gets the same pointer and does not destroy it; -EINVAL if it may outlive the
- * spawner. */
-typedef struct coir_local {
-    void (*destroy)(void *value);  /* gives the value back */
-    void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */
-} coir_local;
-
-/* Sets the running fiber's value of a key; NULL takes it away. Returns 0, -ENOMEM. */
-COIR_API int coir_local_set(const coir_local *key, void *value);
-
-/* The running fiber's value of a key; NULL when it has none, and outside fibers. */
-COIR_API void *coir_local_get(const coir_local *key);
 
 /* ---- looking inside -------------------------------------------------------------------------- */
 

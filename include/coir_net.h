@@ -105,9 +105,9 @@ struct coir_serve_opts {
 };
 
 /* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling
- * fiber is cancelled or coir_close closes the listener. Then it accepts no more, waits up to
- * opts.grace_ns for the handlers (a cancel of the caller does not reach them), cancels those that
- * are left, and returns when all have ended. (After a cancel, the caller's blocking clean-up
+ * fiber is cancelled, a scope around it winds down, or coir_close closes the listener. Then it
+ * accepts no more, lets the handlers wind down for opts.grace_ns (a cancel of the caller does not
+ * reach them), and returns when all have ended. (After a cancel, the caller's blocking clean-up
  * needs a shield.) So a handler that waits must end on COIR_CANCELLED.
  *
  * The handler owns the connection until it returns, with any result; then it is closed (one that
@@ -117,22 +117,20 @@ struct coir_serve_opts {
  * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with
  * ends nothing.
  *
- * Returns 0 after coir_close of the listener; COIR_CANCELLED after a cancel; -ENOMEM when it could
- * not begin; what accept(2) says of a descriptor that does not listen (-EBADF, -EINVAL,
- * -ENOTSOCK, -EOPNOTSUPP). After a cancel the listener is open, and who connects during the grace
- * waits in the kernel for the next call: to have them refused, end it by coir_close. Parks. */
+ * Returns 0 after coir_close of the listener, or a wind-down; COIR_CANCELLED after a cancel;
+ * -ENOMEM when it could not begin; what accept(2) says of a descriptor that does not listen
+ * (-EBADF, -EINVAL, -ENOTSOCK, -EOPNOTSUPP). After a cancel or a wind-down the listener is open,
+ * and who connects during the grace waits in the kernel for the next call: to have them refused,
+ * end it by coir_close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
 
-/* What a handler waits with for its next request: as coir_read, but once coir_net_serve accepts no
- * more it does not wait: it reads what is there, and 0, as at the end of file, says that there is
- * nothing. So at the end idle connections are closed at once, and the grace is for those that are
- * at work. Elsewhere than in a handler's own fiber it is coir_read. Parks. */
+/* What a handler waits with for its next request: coir_read in a soft scope, see COIR_SOFT. Once
+ * coir_net_serve accepts no more, or another scope around it winds down, it does not wait: it reads
+ * what is there, and 0, as at the end of file, says that there is nothing. So at the end idle
+ * connections are closed at once, and the grace is for those that are at work. coir_winding_down
+ * tells the handler whether its answer is the last. Parks. */
 COIR_API ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until);
-
-/* Whether the coir_net_serve that has called this handler accepts no more, so that an answer can
- * say that it is the last. Elsewhere than in a handler's own fiber: false. Never parks. */
-COIR_API bool coir_net_ending(void);
 
 #ifdef __cplusplus
 }

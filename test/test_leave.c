@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include <coir_io.h>
+#include <coir_local.h>
 #include <fcntl.h>
 #include <pthread.h>
 

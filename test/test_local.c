@@ -3,6 +3,8 @@
 #include "clock.h"
 #include "inside.h"
 
+#include <coir_local.h>
+
 static void destroy_text(void *value)
 {
     run_note(value);

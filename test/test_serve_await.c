@@ -12,7 +12,7 @@ static int answer(int fd, void *arg)
     while ((got = coir_net_await(fd, &byte, 1, COIR_NEVER)) == 1) {
         if (server->gate.in)
             CHECK_EQ(coir_wait_fd(server->gate.in, COIR_IN, COIR_NEVER), COIR_IN);
-        byte = coir_net_ending() ? 'e' : 'g';
+        byte = coir_winding_down() ? 'e' : 'g';
         if (coir_write(fd, &byte, 1, COIR_NEVER) != 1)
             break;
     }
@@ -77,7 +77,6 @@ static int take(void *arg)
 {
     char byte;
     took += coir_read(*(int *)arg, &byte, 1, COIR_NEVER) == 1;
-    CHECK(!coir_net_ending());
     return 0;
 }
 
@@ -92,7 +91,7 @@ static int share(int fd, void *arg)
     while ((got = coir_net_await(fd, &byte, 1, COIR_NEVER)) == 1)
         took++;
     CHECK_EQ(got, 0);
-    CHECK(coir_net_ending());
+    CHECK(coir_winding_down());
     coir_cancel(taker, COIR_CANCELLED);
     CHECK_EQ(run_join(taker), 0);
     server->ended++;
@@ -133,7 +132,7 @@ static int wait_in_vain(int fd, void *arg)
     serve_enter(server);
     CHECK_EQ(coir_net_await(fd, &byte, 1, coir_after(COIR_MS(5))), COIR_TIMED_OUT);
     CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_TRY), COIR_TIMED_OUT);
-    CHECK(!coir_net_ending());
+    CHECK(!coir_winding_down());
     CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     CHECK_EQ(coir_net_await(fd, &byte, 1, COIR_NEVER), COIR_CANCELLED);
     CHECK_EQ(coir_net_await(-1, &byte, 1, COIR_NEVER), COIR_CANCELLED);
@@ -164,7 +163,7 @@ static int elsewhere(void *arg)
     char memory[8], byte;
     coir_reader in;
     (void)arg;
-    CHECK(!coir_net_ending());
+    CHECK(!coir_winding_down());
     CHECK_EQ(coir_net_await(pipe.in, &byte, 1, coir_after(COIR_MS(1))), COIR_TIMED_OUT);
     fds_put(pipe.out, "ab\ncd");
     coir_reader_init(&in, pipe.in, memory, sizeof memory);
@@ -187,5 +186,52 @@ static int elsewhere(void *arg)
 TEST(test_await_elsewhere_is_a_read)
 {
     run_monotonic(elsewhere, NULL);
-    CHECK(!coir_net_ending());
+    CHECK(!coir_winding_down());
+}
+
+/* ---- in a tree that winds down ---- */
+
+/* The connection is read in a fiber of its own. */
+static int reads(void *arg)
+{
+    char byte;
+    return (int)coir_net_await(*(int *)arg, &byte, 1, COIR_NEVER);
+}
+
+static int hands_on(int fd, void *arg)
+{
+    struct server *server = arg;
+    serve_enter(server);
+    CHECK_EQ(run_join(run_spawn(reads, &fd)), 0);
+    CHECK(coir_winding_down());
+    server->ended++;
+    return 0;
+}
+
+/* `limit`: the server waits for room. */
+static int wound_down_from_outside(void *arg)
+{
+    struct server server = {
+        .handler = hands_on, .opts = {.grace_ns = COIR_SEC(1000), .limit = *(size_t *)arg}};
+    coir_scope scope;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    serve_begin(&server);
+    int fds[] = {serve_dial(&server), serve_dial(&server)};
+    while (server.begun < 1)
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_scope_wind_down(&scope, COIR_SEC(1000)), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
+    CHECK_EQ(server.result, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(coir_close(fds[i]), 0);
+    return coir_close(server.listener);
+}
+
+/* proves: C15, N7, N12 */
+TEST(test_serving_ends_when_what_is_around_it_winds_down)
+{
+    int before = fds_open();
+    for (size_t limit = 0; limit < 2; limit++)
+        run_monotonic(wound_down_from_outside, &limit);
+    CHECK_EQ(fds_open(), before);
 }

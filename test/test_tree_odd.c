@@ -2,6 +2,7 @@
  * each was found by somebody who tried to break the contract. */
 #include "scopes.h"
 
+#include <coir_local.h>
 #include <coir_post.h>
 #include <coir_test.h>
 

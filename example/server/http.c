@@ -98,7 +98,7 @@ static int on_complete(http_parser *parser)
 {
     struct http *http = parser->data;
     http->begun = false;
-    http->last = !http_should_keep_alive(parser) || coir_net_ending();
+    http->last = !http_should_keep_alive(parser) || coir_winding_down();
     send_answer(http, http->path == '/' && http->path_length == 1 ? &found : &missing);
     if (http->last)
         http_parser_pause(parser, 1);

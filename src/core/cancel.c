@@ -1,5 +1,6 @@
-/* Cancels: their way through the tree, and the calls that send one. The way is kept in the scopes
- * themselves, so that neither the depth of the tree nor its width costs stack or memory. */
+/* Cancels and wind-downs: their way through the tree, and the calls that send one. The way is kept
+ * in the scopes themselves, so that neither the depth of the tree nor its width costs stack or
+ * memory. */
 #include "scope.h"
 
 #include "../debug/debug.h"
@@ -11,7 +12,7 @@ static void cancel_note(struct cr_scope *scope, enum cr_cancel cancel, int reaso
         return;
     scope->special.cancel = (uint8_t)cancel;
     scope->reason = reason;
-    scope->next_cancelled = *cancelled;
+    scope->next_reached = *cancelled;
     *cancelled = scope;
 }
 
@@ -22,7 +23,7 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int re
 {
     struct cr_scope *end = entry->outer, *first = fiber->scope;
     for (struct cr_scope *scope = fiber->scope; scope != entry; scope = scope->outer)
-        if (scope->special.shield)
+        if (cr_scope_is_shield(scope))
             first = scope->outer;
     for (struct cr_scope *scope = first; scope != end; scope = scope->outer)
         cancel_note(scope, scope == entry ? CR_CANCEL_OWN : CR_CANCEL_OUTER, reason, cancelled);
@@ -46,7 +47,7 @@ static void cancel_all(struct cr_scope *cancelled)
 {
     while (cancelled) {
         struct cr_scope *scope = cancelled;
-        cancelled = scope->next_cancelled;
+        cancelled = scope->next_reached;
         cancel_fibers(&scope->children, scope->reason, &cancelled);
         if (scope->special.used & CR_USED_DAEMONS)
             cancel_fibers(&scope->daemons, scope->reason, &cancelled);
@@ -73,8 +74,10 @@ void cr_cancel_break_shields(struct coir_sched *sched)
             continue;
         struct cr_scope *cancelled = NULL;
         for (struct cr_scope *scope = fiber->scope; scope; scope = scope->outer) {
-            sched->shields -= scope->special.shield;
-            scope->special.shield = 0;
+            if (!cr_scope_is_shield(scope))
+                continue;
+            sched->shields--;
+            scope->special.kind = 0;
         }
         cancel_inside(fiber, &fiber->own, COIR_CANCELLED, &cancelled);
         cancel_all(cancelled);
@@ -85,6 +88,53 @@ void cr_cancel_daemons(struct cr_scope *scope)
 {
     struct cr_scope *cancelled = NULL;
     cancel_fibers(&scope->daemons, 0, &cancelled);
+    cancel_all(cancelled);
+}
+
+/* ---- winding down ---- */
+
+/* What a fiber does inside `entry`, one of its scopes, winds down: up to its outermost soft scope,
+ * which is cancelled, or shield. */
+static void wind_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct cr_scope **reached,
+                        struct cr_scope **cancelled)
+{
+    struct cr_scope *end = entry->outer, *first = fiber->scope, *soft = NULL;
+    for (struct cr_scope *scope = fiber->scope; scope != end; scope = scope->outer) {
+        bool is_soft = scope->special.kind == COIR_SOFT;
+        if (!is_soft && (scope == entry || !cr_scope_is_shield(scope)))
+            continue;
+        soft = is_soft ? scope : NULL;
+        first = scope->outer;
+    }
+    if (soft && !soft->special.cancel)
+        cancel_inside(fiber, soft, 0, cancelled);
+    for (struct cr_scope *scope = first; scope != end; scope = scope->outer) {
+        scope->next_reached = *reached;
+        *reached = scope;
+    }
+}
+
+static void wind_fibers(const struct cr_list *fibers, struct cr_scope **reached,
+                        struct cr_scope **cancelled)
+{
+    for (struct cr_list *at = fibers->next; at != fibers; at = at->next) {
+        struct cr_fiber *fiber = CR_CONTAINER(at, struct cr_fiber, sibling);
+        if (!fiber->own.special.cancel)
+            wind_inside(fiber, &fiber->own, reached, cancelled);
+    }
+}
+
+void cr_cancel_soft(struct cr_scope *entry)
+{
+    struct cr_scope *reached = NULL, *cancelled = NULL;
+    wind_inside(entry->owner, entry, &reached, &cancelled);
+    while (reached) {
+        struct cr_scope *scope = reached;
+        reached = scope->next_reached;
+        wind_fibers(&scope->children, &reached, &cancelled);
+        if (scope->special.used & CR_USED_DAEMONS)
+            wind_fibers(&scope->daemons, &reached, &cancelled);
+    }
     cancel_all(cancelled);
 }
 

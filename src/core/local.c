@@ -2,6 +2,7 @@
  * Programs have a handful of keys, so it is searched from its end. */
 #include "local.h"
 
+#include "../../include/coir_local.h"
 #include "../debug/debug.h"
 
 #include <stdlib.h>

@@ -30,6 +30,7 @@ struct coir_sched {
     size_t outside;         /* waits that somebody outside can end, an open mailbox among them */
     size_t holding;         /* those of them that hold a virtual clock */
     uint64_t shields;       /* that are open */
+    uint64_t winding;       /* scopes that wind down */
     struct cr_fiber **ready_end;
     void *loop_context;
     struct cr_timers timers;

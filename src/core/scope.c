@@ -41,6 +41,13 @@ static void scope_expire(struct cr_timer *timer)
     cr_cancel_scope(&opened->scope, COIR_TIMED_OUT);
 }
 
+/* The grace of a scope that winds down is over. */
+static void scope_wound_down(struct cr_timer *timer)
+{
+    cr_timer_disarm(timer);
+    cr_cancel_scope(&CR_CONTAINER(timer, struct opened, timer)->scope, 0);
+}
+
 /* ---- results ---- */
 
 void cr_scope_fail(struct cr_scope *scope, int result)
@@ -163,25 +170,24 @@ static CR_COLD void scope_pop_special(struct cr_fiber *self, struct cr_scope *sc
 {
     if (scope->handle)
         cr_slot_release(&self->sched->slots, scope->handle);
-    self->sched->shields -= scope->special.shield;
+    self->sched->shields -= cr_scope_is_shield(scope);
+    self->sched->winding -= (scope->special.used & CR_USED_WINDING) != 0;
     scope_pop(self, scope);
     cr_sched_set_stop(self, self->scope->special.cancel ? COIR_CANCELLED : 0);
 }
 
-static CR_COLD int scope_end_slowly(struct cr_fiber *self, struct cr_scope *scope, int result)
+static CR_COLD void scope_remove_deadline(struct cr_timers *timers, struct opened *opened)
 {
-    result = cr_scope_settle(scope, result);
-    scope_pop_special(self, scope);
-    return result;
-}
-
-/* Of a scope with a deadline. */
-static CR_COLD int scope_end_timed_slowly(struct cr_fiber *self, struct opened *opened, int result)
-{
-    struct cr_timers *timers = &self->sched->timers;
-    result = cr_scope_settle(&opened->scope, result);
     timers->room += opened->timer.place != CR_TIMER_STRAY;
     cr_timer_remove(timers, &opened->timer);
+}
+
+/* Others may give it a deadline while it waits. */
+static CR_COLD int scope_end_slowly(struct cr_fiber *self, struct opened *opened, int result)
+{
+    result = cr_scope_settle(&opened->scope, result);
+    if (opened->scope.special.timed)
+        scope_remove_deadline(&self->sched->timers, opened);
     scope_pop_special(self, &opened->scope);
     return result;
 }
@@ -191,13 +197,12 @@ static CR_NOINLINE int scope_end_special(struct cr_fiber *self, struct cr_scope 
 {
     struct opened *opened = CR_CONTAINER(scope, struct opened, scope);
     struct cr_timers *timers = &self->sched->timers;
-    if (!scope->special.timed)
-        return scope_end_slowly(self, scope, result);
-    scope->special.timed = 0;
-    if (CR_UNLIKELY(result < 0 || !cr_scope_is_plain(scope) ||
-                    !cr_timer_pop(timers, &opened->timer)))
-        return scope_end_timed_slowly(self, opened, result);
-    timers->room++;
+    bool is_timed = cr_scope_is_only(scope, (struct cr_special){.timed = 1});
+    bool is_soft = !is_timed && cr_scope_is_only(scope, (struct cr_special){.kind = COIR_SOFT});
+    if (CR_UNLIKELY(result < 0 || (!is_timed && !is_soft) ||
+                    (is_timed && !cr_timer_pop(timers, &opened->timer))))
+        return scope_end_slowly(self, opened, result);
+    timers->room += is_timed;
     scope_pop(self, scope);
     return result;
 }
@@ -241,6 +246,18 @@ void coir_scope_leave(coir_scope *memory)
 }
 
 /* ---- the beginning ---- */
+
+/* Itself, or what is around it up to a shield. */
+static bool scope_winds_down(const struct cr_scope *scope)
+{
+    for (; scope; scope = scope->outer) {
+        if (scope->special.used & CR_USED_WINDING)
+            return true;
+        if (cr_scope_is_shield(scope))
+            return false;
+    }
+    return false;
+}
 
 void cr_scope_check_left(const struct cr_fiber *self, uintptr_t frame, const char *function,
                          void *caller)
@@ -287,12 +304,11 @@ static CR_NOINLINE void scope_open_timed(struct cr_fiber *self, struct opened *o
     opened->timer.fire = scope_expire;
 }
 
-static CR_COLD void scope_open_slowly(struct cr_fiber *self, struct opened *opened,
-                                      coir_time until, int kind, uintptr_t frame,
-                                      void *caller)
+/* What is to be looked at, and what the fiber finds inside. */
+static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope, int kind,
+                                  uintptr_t frame, void *caller)
 {
-    struct cr_scope *scope = &opened->scope;
-    if (kind != 0 && kind != COIR_SHIELD && kind != COIR_LIMIT)
+    if (kind != 0 && kind != COIR_SHIELD && kind != COIR_LIMIT && kind != COIR_SOFT)
         cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
     cr_scope_check_left(self, frame, "coir_scope_open", caller);
     if (self->stop && kind != COIR_SHIELD) {
@@ -301,14 +317,26 @@ static CR_COLD void scope_open_slowly(struct cr_fiber *self, struct opened *open
     }
     scope->special.limit = kind == COIR_LIMIT;
     if (kind == COIR_SHIELD) {
-        scope->special.shield = 1;
         self->sched->shields++;
         cr_sched_set_stop(self, 0);
     }
+}
+
+/* Of a kind, in a cancelled fiber, or where a scope may have been left open. */
+static CR_NOINLINE void scope_open_special(struct cr_fiber *self, struct opened *opened,
+                                           coir_time until, int kind, uintptr_t frame, void *caller)
+{
+    struct cr_scope *scope = &opened->scope;
+    bool is_soft = kind == COIR_SOFT;
+    if (CR_UNLIKELY(!is_soft || self->stop || (uintptr_t)self->scope < frame))
+        scope_prepare(self, scope, kind, frame, caller);
+    scope->special.kind = (uint8_t)kind;
     if (until.ns != COIR_NEVER.ns)
         scope_open_timed(self, opened, until);
     else
         scope_push(self, scope);
+    if (CR_UNLIKELY(is_soft && self->sched->winding > 0 && scope_winds_down(scope)))
+        cr_cancel_scope(scope, 0);
 }
 
 static CR_COLD void scope_open_nowhere(struct cr_scope *scope, void *caller)
@@ -329,11 +357,50 @@ void coir_scope_open(coir_scope *memory, coir_time until, int kind)
     uintptr_t frame = (uintptr_t)&here;
     cr_scope_init(scope);
     if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < frame))
-        scope_open_slowly(self, (struct opened *)(void *)memory, until, kind, frame, CR_CALLER);
+        scope_open_special(self, (struct opened *)(void *)memory, until, kind, frame, CR_CALLER);
     else if (until.ns != COIR_NEVER.ns)
         scope_open_timed(self, (struct opened *)(void *)memory, until);
     else
         scope_push(self, scope);
+}
+
+/* ---- winding down ---- */
+
+/* Unless the scope has an earlier deadline. */
+static void scope_limit(struct opened *opened, coir_time until,
+                        void (*fire)(struct cr_timer *timer))
+{
+    struct coir_sched *sched = opened->scope.owner->sched;
+    struct cr_timer *timer = &opened->timer;
+    if (opened->scope.special.timed && timer->deadline_ns <= until.ns)
+        return;
+    if (opened->scope.special.timed)
+        scope_remove_deadline(&sched->timers, opened);
+    opened->scope.special.timed = 1;
+    scope_arm_slowly(&sched->timers, timer, until, sched->live < sched->timers.room);
+    timer->fire = fire;
+}
+
+int coir_scope_wind_down(coir_scope *memory, int64_t grace_ns)
+{
+    if (CR_UNLIKELY(!cr_sched_here))
+        return cr_sched_none("coir_scope_wind_down", CR_CALLER);
+    struct cr_scope *scope = cr_scope_check(memory, "coir_scope_wind_down", CR_CALLER);
+    coir_time until = coir_after(grace_ns);
+    if (scope->special.cancel)
+        return 0;
+    cr_sched_here->winding += !(scope->special.used & CR_USED_WINDING);
+    scope->special.used |= CR_USED_WINDING;
+    cr_cancel_soft(scope);
+    if (until.ns != COIR_NEVER.ns)
+        scope_limit(CR_CONTAINER(scope, struct opened, scope), until, scope_wound_down);
+    return 0;
+}
+
+bool coir_winding_down(void)
+{
+    const struct cr_fiber *self = cr_sched_self;
+    return self && self->sched->winding > 0 && scope_winds_down(self->scope);
 }
 
 /* ---- from elsewhere ---- */

@@ -14,6 +14,8 @@
 #define CR_TREE_H
 
 #include "../base/base.h"
+
+#include "../../include/coir.h"
 #include "../base/list.h"
 
 #include <string.h>
@@ -21,6 +23,7 @@
 enum cr_used {
     CR_USED = 1,         /* it has had children, keeps results, has a handle, or local values */
     CR_USED_DAEMONS = 2, /* `daemons` is valid */
+    CR_USED_WINDING = 4, /* it winds down */
 };
 
 enum cr_cancel { CR_CANCEL_NONE, CR_CANCEL_OWN, CR_CANCEL_OUTER };
@@ -35,7 +38,7 @@ struct cr_scope {
         uint8_t covered; /* another is open inside of it */
         uint8_t ending;  /* its code has ended; it waits for its children */
         uint8_t used;    /* enum cr_used, bits */
-        uint8_t shield;
+        uint8_t kind;    /* COIR_SHIELD, …, or 0 */
         uint8_t timed;
         uint8_t cut;     /* a cancel has cut something short */
     } special;
@@ -43,16 +46,28 @@ struct cr_scope {
     int failure; /* the first in it */
     uint32_t kept;   /* the first of the ended children whose results nobody has taken, 0: none */
     uint32_t handle; /* its slot, 0: none */
-    struct cr_scope *next_cancelled; /* while a cancel is on its way */
+    struct cr_scope *next_reached; /* while a cancel or a wind-down is on its way */
     struct cr_list daemons;
 };
 
-CR_INLINE bool cr_scope_is_plain(const struct cr_scope *scope)
+/* Whether just that has happened to a scope. */
+CR_INLINE bool cr_scope_is_only(const struct cr_scope *scope, struct cr_special expected)
 {
-    uint64_t special;
+    uint64_t special, word;
     _Static_assert(sizeof special == sizeof scope->special, "it is looked at as one word");
     memcpy(&special, &scope->special, sizeof special);
-    return special == 0;
+    memcpy(&word, &expected, sizeof word);
+    return special == word;
+}
+
+CR_INLINE bool cr_scope_is_plain(const struct cr_scope *scope)
+{
+    return cr_scope_is_only(scope, (struct cr_special){0});
+}
+
+CR_INLINE bool cr_scope_is_shield(const struct cr_scope *scope)
+{
+    return scope->special.kind == COIR_SHIELD;
 }
 
 /* Whether what the code in a scope spawns is a child of that scope, which is not cancelled. */

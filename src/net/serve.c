@@ -1,9 +1,10 @@
 /* The loop that serves connections. Three kinds of fibers:
  *
  *     the caller     opens `outside`, and in it `inside`, a shield; parks until the acceptor is
- *                    done, then drains: waits for the handlers, cancels `inside`
- *     the acceptor   a child of `outside`, so what stops the caller stops it
- *     handlers       children of `inside`, which only the drain stops
+ *                    done, then lets `inside` wind down
+ *     the acceptor   a child of `outside`, so what cancels the caller cancels it; soft, so that it
+ *                    is done when what is around the caller winds down
+ *     handlers       children of `inside`, which only the wind-down cancels
  *
  * All share one record on the caller's stack, and a connection needs no memory but its fiber: the
  * acceptor notes the descriptor in a ring, and each handler's fiber takes the oldest when it
@@ -35,18 +36,11 @@ struct serve {
     struct cr_fd_wait *room; /* the acceptor's wait while `limit` connections are open or a resource
                                 has run out; NULL while it does not wait */
     size_t live;
-    struct cr_list idle; /* handlers in coir_net_await */
     bool done; /* the acceptor accepts no more, because of `result` */
     int result;
     int pause_ms; /* before the next try, after errors in a row; 0: there was none */
     unsigned oldest, noted;
     int ring[SERVE_RING];
-};
-
-/* A handler that waits for its next request, on its stack. */
-struct serve_idle {
-    struct cr_list link;
-    struct cr_fiber *fiber;
 };
 
 static const struct cr_wait_kind ROOM = {
@@ -80,8 +74,6 @@ static int serve_connection(void *arg)
     serve->live--;
     if (serve->room && serve->acceptor->wait == &serve->room->wait)
         cr_sched_wake(serve->acceptor, 0);
-    else if (serve->done && serve->live == 0)
-        coir_wake(serve->caller);
     return 0;
 }
 
@@ -170,42 +162,18 @@ static int serve_acceptor(void *arg)
 {
     struct serve *serve = arg;
     serve->acceptor = cr_sched_self;
+    coir_scope soft;
     int result = 0;
+    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
     while (result == 0) {
         result = serve_accept(serve);
         if (result >= 0)
             result = serve_start(serve, result);
     }
-    serve->result = result;
+    serve->result = coir_scope_end(&soft, result);
     serve->done = true;
     coir_wake(serve->caller);
     return 0;
-}
-
-/* Ends the waits of idle handlers. One that is on its way from its wait may park again when it
- * finds nothing to read, so this is done until none is left; each has its turn in between, and
- * adds itself no more once `done` is set. */
-static void serve_end_idle(struct serve *serve)
-{
-    while (!cr_list_empty(&serve->idle)) {
-        for (struct cr_list *at = serve->idle.next; at != &serve->idle; at = at->next) {
-            struct cr_fiber *fiber = CR_CONTAINER(at, struct serve_idle, link)->fiber;
-            if (fiber->wait && !fiber->wait->kind->firm)
-                cr_sched_wake(fiber, COIR_TIMED_OUT);
-        }
-        coir_yield();
-    }
-}
-
-/* Others may wake the caller, so a wake means nothing but to look. */
-static void serve_drain(struct serve *serve)
-{
-    coir_time until = coir_after(serve->opts.grace_ns);
-    serve_end_idle(serve);
-    while (serve->live > 0 && coir_park(until) == 0)
-        continue;
-    if (serve->live > 0)
-        coir_scope_cancel(&serve->inside, 0);
 }
 
 int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
@@ -223,14 +191,13 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
         return result;
     serve.entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, listener);
     serve.token = serve.entry->token;
-    cr_list_init(&serve.idle);
     coir_scope_open(&serve.outside, COIR_NEVER, 0);
     result = coir_spawn(NULL, serve_acceptor, &serve, NULL);
     if (result == 0) {
         coir_scope_open(&serve.inside, COIR_NEVER, COIR_SHIELD);
         while (!serve.done && coir_park(COIR_NEVER) == 0)
             continue;
-        serve_drain(&serve);
+        coir_scope_wind_down(&serve.inside, serve.opts.grace_ns);
         result = coir_scope_end(&serve.inside, 0);
         if (serve.result != -EBADF)
             result = serve.result;
@@ -238,33 +205,15 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     return coir_scope_end(&serve.outside, result);
 }
 
-/* The loop that has called this fiber's handler, or NULL. */
-static struct serve *serve_here(void)
-{
-    struct cr_fiber *self = cr_sched_self;
-    return self && self->fn == serve_connection ? self->arg : NULL;
-}
-
-bool coir_net_ending(void)
-{
-    struct serve *serve = serve_here();
-    return serve && serve->done;
-}
-
-/* After the drain has ended its wait, what came meanwhile is read. */
+/* When the wait has been ended, what came meanwhile is read. */
 ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
 {
-    struct serve *serve = serve_here();
-    if (!serve)
-        return coir_read(fd, buf, size, until);
-    if (!serve->done) {
-        struct serve_idle idle = {.fiber = cr_sched_self};
-        cr_list_append(&serve->idle, &idle.link);
-        ssize_t got = coir_read(fd, buf, size, until);
-        cr_list_remove(&idle.link);
-        if (got != COIR_TIMED_OUT || !serve->done)
-            return got;
-    }
-    ssize_t got = coir_read(fd, buf, size, COIR_TRY);
+    coir_scope soft;
+    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
+    ssize_t got = coir_read(fd, buf, size, until);
+    int result = coir_scope_end(&soft, got < 0 ? (int)got : 0);
+    if (got != COIR_CANCELLED || result < 0)
+        return got;
+    got = coir_read(fd, buf, size, COIR_TRY);
     return got == COIR_TIMED_OUT ? 0 : got;
 }
