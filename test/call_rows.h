@@ -1,5 +1,5 @@
 /* Every call that waits for a descriptor, as a row of a table; and places where it has to wait
- * until a peer does something. Include it before any other header. */
+ * until a peer does something; and every world of the build. Include it before any other header. */
 #ifndef TEST_CALL_ROWS_H
 #define TEST_CALL_ROWS_H
 
@@ -222,6 +222,29 @@ static void end_place(const struct place *place)
         close(place->filler);
     if (place->what == A_CONNECTION || place->what == A_PLACE)
         unlink(place->name.sun_path);
+}
+
+/* ---- worlds ---- */
+
+static const enum coir_world WORLDS[] = {
+#if defined(__linux__)
+    COIR_WORLD_EPOLL,
+#endif
+    COIR_WORLD_POLL,
+#if defined(COIR_KQUEUE) || !defined(__linux__)
+    COIR_WORLD_KQUEUE,
+#endif
+};
+
+static inline void in_each_world(int (*fn)(void *arg), enum coir_clock clock)
+{
+    for (size_t w = 0; w < sizeof WORLDS / sizeof *WORLDS; w++) {
+        struct coir_sched_opts opts = {.clock = clock, .world = WORLDS[w]};
+        int result = -1;
+        printf("world %d\n", (int)WORLDS[w]);
+        CHECK_EQ(coir_run(fn, NULL, &opts, &result), 0);
+        CHECK_EQ(result, 0);
+    }
 }
 
 #endif

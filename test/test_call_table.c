@@ -97,27 +97,6 @@ static int each_situation(void *arg)
     return 0;
 }
 
-static const enum coir_world WORLDS[] = {
-#if defined(__linux__)
-    COIR_WORLD_EPOLL,
-#endif
-    COIR_WORLD_POLL,
-#if defined(COIR_KQUEUE) || !defined(__linux__)
-    COIR_WORLD_KQUEUE,
-#endif
-};
-
-static void in_each_world(int (*fn)(void *arg), enum coir_clock clock)
-{
-    for (size_t w = 0; w < sizeof WORLDS / sizeof *WORLDS; w++) {
-        struct coir_sched_opts opts = {.clock = clock, .world = WORLDS[w]};
-        int result = -1;
-        printf("world %d\n", (int)WORLDS[w]);
-        CHECK_EQ(coir_run(fn, NULL, &opts, &result), 0);
-        CHECK_EQ(result, 0);
-    }
-}
-
 /* proves: T4, D4, D9, D14 */
 TEST(test_call_table_of_deadlines)
 {
