@@ -8,7 +8,7 @@ enum { ERRNO_MAX = 133, DEADLINE_NS = 1000 };
 
 enum when {
     AT_ONCE,      /* by the first try */
-    AFTER_A_WAIT, /* by the second one */
+    AFTER_A_WAIT, /* by the first one that is not in vain */
     AT_THE_END,   /* by the one that follows the deadline */
     PENDING,      /* as the end of an operation under way */
     CANCELLED,    /* the same, after the fiber was cancelled */
@@ -23,17 +23,16 @@ static const struct cr_world_ops *real;
 static struct cr_world_ops ops;
 static enum cr_op_kind kind;
 static enum when when;
-static int error, tries;
+static int error;
 static struct cr_op *pending;
-static bool is_over;
+static bool is_over, is_possible;
 static uint64_t begun;
 
 static int64_t start(struct cr_world *world, struct cr_op *op)
 {
     if (op->kind != kind && !(kind == CR_OP_CONNECT && op->kind == CR_OP_CONNECTED))
         return real->start(world, op);
-    tries++;
-    if (when == AT_ONCE || (when == AFTER_A_WAIT && tries > 1) ||
+    if (when == AT_ONCE || (when == AFTER_A_WAIT && is_possible) ||
         (when == AT_THE_END && now_ns() >= begun + DEADLINE_NS))
         return -error;
     if (when < PENDING)
@@ -107,7 +106,7 @@ static struct place make_place_of(const struct row *row, bool owned)
 static int try_error(const struct row *row, const struct place *place)
 {
     struct trial trial = {row, place, 0};
-    tries = 0;
+    is_possible = false;
     real = inside_replace_ops(&ops);
     ops.start = start;
     ops.cancel = cancel;
@@ -117,6 +116,7 @@ static int try_error(const struct row *row, const struct place *place)
         fds_until_parked(fiber);
     if (when == AFTER_A_WAIT)
         make_possible(place);
+    is_possible = true;
     if (when == CANCELLED)
         CHECK_EQ(coir_cancel(fiber, 0), 0);
     CHECK_EQ(run_join(fiber), 0);

@@ -283,10 +283,9 @@ static CR_NOINLINE int fiber_spawn_in_scope(coir_fiber *handle, int (*fn)(void *
                                             const struct coir_spawn_opts *opts, void *caller)
 {
     struct cr_fiber *self = cr_sched_self;
-    char here;
-    uintptr_t frame = (uintptr_t)&here;
-    if (self && (uintptr_t)self->scope < frame)
-        cr_scope_check_left(self, frame, "coir_spawn", caller);
+    uintptr_t pointer = cr_stack_pointer();
+    if (self && (uintptr_t)self->scope < pointer)
+        cr_scope_check_left(self, pointer, "coir_spawn", caller);
     if (CR_LIKELY(self && fiber_may_spawn(self, self->scope, fn, opts)))
         return fiber_spawn(self, self->scope, handle, fn, arg);
     return fiber_spawn_slowly(handle, fn, arg, opts, caller);

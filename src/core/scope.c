@@ -259,12 +259,12 @@ static bool scope_winds_down(const struct cr_scope *scope)
     return false;
 }
 
-void cr_scope_check_left(const struct cr_fiber *self, uintptr_t frame, const char *function,
+void cr_scope_check_left(const struct cr_fiber *self, uintptr_t pointer, const char *function,
                          void *caller)
 {
     uintptr_t scope = (uintptr_t)self->scope;
     uintptr_t low = (uintptr_t)cr_stack_low(self->class, (char *)(uintptr_t)(self + 1));
-    if (scope >= low && scope < frame)
+    if (scope >= low && scope < pointer)
         cr_fatal_mistake(function, caller, "a function has returned without ending its scope");
 }
 
@@ -306,11 +306,11 @@ static CR_NOINLINE void scope_open_timed(struct cr_fiber *self, struct opened *o
 
 /* What is to be looked at, and what the fiber finds inside. */
 static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope, int kind,
-                                  uintptr_t frame, void *caller)
+                                  uintptr_t pointer, void *caller)
 {
     if (kind != 0 && kind != COIR_SHIELD && kind != COIR_LIMIT && kind != COIR_SOFT)
         cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
-    cr_scope_check_left(self, frame, "coir_scope_open", caller);
+    cr_scope_check_left(self, pointer, "coir_scope_open", caller);
     if (self->stop && kind != COIR_SHIELD) {
         scope->special.cancel = CR_CANCEL_OUTER;
         scope->reason = self->scope->reason;
@@ -324,12 +324,13 @@ static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope,
 
 /* Of a kind, in a cancelled fiber, or where a scope may have been left open. */
 static CR_NOINLINE void scope_open_special(struct cr_fiber *self, struct opened *opened,
-                                           coir_time until, int kind, uintptr_t frame, void *caller)
+                                           coir_time until, int kind, uintptr_t pointer,
+                                           void *caller)
 {
     struct cr_scope *scope = &opened->scope;
     bool is_soft = kind == COIR_SOFT;
-    if (CR_UNLIKELY(!is_soft || self->stop || (uintptr_t)self->scope < frame))
-        scope_prepare(self, scope, kind, frame, caller);
+    if (CR_UNLIKELY(!is_soft || self->stop || (uintptr_t)self->scope < pointer))
+        scope_prepare(self, scope, kind, pointer, caller);
     scope->special.kind = (uint8_t)kind;
     if (until.ns != COIR_NEVER.ns)
         scope_open_timed(self, opened, until);
@@ -353,11 +354,10 @@ void coir_scope_open(coir_scope *memory, coir_time until, int kind)
         scope_open_nowhere(scope, CR_CALLER);
         return;
     }
-    char here;
-    uintptr_t frame = (uintptr_t)&here;
+    uintptr_t pointer = cr_stack_pointer();
     cr_scope_init(scope);
-    if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < frame))
-        scope_open_special(self, (struct opened *)(void *)memory, until, kind, frame, CR_CALLER);
+    if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < pointer))
+        scope_open_special(self, (struct opened *)(void *)memory, until, kind, pointer, CR_CALLER);
     else if (until.ns != COIR_NEVER.ns)
         scope_open_timed(self, (struct opened *)(void *)memory, until);
     else

@@ -51,11 +51,10 @@ CR_HIDDEN int cr_scope_take(struct cr_slots *slots, uint32_t slot);
 CR_HIDDEN struct cr_scope *cr_scope_check(struct coir_scope *scope, const char *function,
                                           void *caller);
 
-/* Stops the program if the fiber's innermost scope lies in the part of its stack that is free again
- * below `frame`: its function has returned. `frame` is about where the frame of the call begins,
- * the address of any variable there, because a scope is larger than the frames of the calls that
- * ask. (__builtin_frame_address would cost a frame pointer.) */
-CR_HIDDEN CR_COLD void cr_scope_check_left(const struct cr_fiber *self, uintptr_t frame,
+/* Stops the program if the fiber's innermost scope lies in the part of its stack that is free
+ * again, below `pointer`: its function has returned. `pointer` is the stack pointer of the call
+ * that asks, whose frame is smaller than a scope. */
+CR_HIDDEN CR_COLD void cr_scope_check_left(const struct cr_fiber *self, uintptr_t pointer,
                                            const char *function, void *caller);
 
 #endif

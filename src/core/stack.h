@@ -83,4 +83,24 @@ CR_HIDDEN bool cr_stack_overflowed(const struct cr_stack_class *class, char *top
  * least), in a bounded number of system calls. Returns whether there is more to do. */
 CR_HIDDEN bool cr_stack_trim(struct cr_stacks *stacks);
 
+/* Below it there is no variable of a function that has not returned, wherever the compiler has
+ * inlined the caller. */
+#if defined(__x86_64__)
+CR_INLINE uintptr_t cr_stack_pointer(void)
+{
+    uintptr_t pointer;
+    __asm__ volatile("mov %%rsp, %0" : "=r"(pointer));
+    return pointer;
+}
+#elif defined(__aarch64__)
+CR_INLINE uintptr_t cr_stack_pointer(void)
+{
+    uintptr_t pointer;
+    __asm__ volatile("mov %0, sp" : "=r"(pointer));
+    return pointer;
+}
+#else
+CR_HIDDEN CR_NOINLINE uintptr_t cr_stack_pointer(void);
+#endif
+
 #endif
