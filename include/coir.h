@@ -97,8 +97,8 @@ typedef struct coir_time {
  * (virtual). Needs a scheduler in this thread, not a fiber. */
 COIR_API coir_time coir_now(void);
 
-/* The instant that is `duration_ns` from now; COIR_NEVER when the clock cannot show it. A negative
- * duration is 0. */
+/* The instant that is `duration_ns` from now; COIR_NEVER for INT64_MAX, or when the clock cannot
+ * show it. A negative duration is 0. */
 COIR_API coir_time coir_after(int64_t duration_ns);
 
 /* How many nanoseconds ago an instant was; negative when it is still to come. */

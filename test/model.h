@@ -35,12 +35,16 @@ struct model_fiber {
     int decided;                 /* of a race that waits for its losers */
     int watched[2], over[2], error; /* over: 1 when that one has ended */
     int got[2];
+    int inside;                  /* the scope of its race of functions, 0: it is in none */
+    int race, delay;             /* of a racer: the fiber whose race it is (+ 1); 0: it is none */
+    int began, started, failed_racers; /* of its race of functions */
     int batch, result, ended; /* ended: as how manyeth */
 };
 
 struct model_scope {
     int owner, outer;
-    bool open, shield, limit, ending, cut;
+    bool open, shield, limit, soft, ending, cut;
+    bool winding, grace; /* grace: `until` is the end of one */
     enum cancel cancel;
     int reason, failure, until, order;
 };
@@ -67,6 +71,8 @@ static bool model_alive(const struct model *m, int f)
 static int model_innermost(const struct model *m, int f)
 {
     const struct model_fiber *fiber = &m->fiber[f];
+    if (fiber->inside)
+        return fiber->inside;
     return fiber->depth ? fiber->scope[fiber->depth - 1] : f;
 }
 
@@ -128,10 +134,22 @@ static const struct op *model_op(const struct model *m, int f)
     return fiber->depth ? &close : &end;
 }
 
+/* NONE: it has not begun, though it may wait for its start in a race. */
+static int model_kind(const struct model *m, int f)
+{
+    const struct op *op = model_op(m, f);
+    return op ? op->kind : NONE;
+}
+
+static bool model_is_race(int kind)
+{
+    return kind == RACE || kind == RACE_RUN;
+}
+
 /* Whether a cancel or a deadline ends what it is parked in. */
 static bool model_is_firm(const struct model *m, int f)
 {
-    int kind = model_op(m, f)->kind;
+    int kind = model_kind(m, f);
     return kind == CLOSE || kind == END || kind == FINISH || m->fiber[f].phase == LOSERS;
 }
 
@@ -175,6 +193,18 @@ static void model_cancel(struct model *m, int s, int reason)
     m->scope[s].cancel = BY_ITSELF;
     m->scope[s].reason = reason;
     model_spread(m);
+}
+
+/* Whether a scope, or one around it up to a shield, is s; or winds down, if s is ROOT. */
+static bool model_reaches(const struct model *m, int s, int from)
+{
+    for (int at = from; at != ROOT; at = m->scope[at].outer) {
+        if (s == ROOT ? m->scope[at].winding : at == s)
+            return true;
+        if (m->scope[at].shield)
+            return false;
+    }
+    return false;
 }
 
 static void model_fail(struct model *m, int s, int result)
@@ -239,14 +269,14 @@ static bool model_is_gone(const struct model *m, int f)
 static void model_tell_watcher(struct model *m, int w, int f, int result)
 {
     struct model_fiber *watcher = &m->fiber[w];
-    int kind = model_op(m, w)->kind, left = 0;
+    int kind = model_kind(m, w), left = 0;
     bool enough = false;
     for (int i = 0; i < 2; i++) {
         if (watcher->watched[i] == f && !watcher->over[i]) {
             watcher->over[i] = 1;
             watcher->got[i] = result;
             watcher->error = watcher->error ? watcher->error : result < 0 ? result : 0;
-            enough |= kind == JOIN_ANY || (kind == RACE && result >= 0);
+            enough |= kind == JOIN_ANY || (model_is_race(kind) && result >= 0);
         }
         left += !watcher->over[i];
     }
@@ -261,7 +291,7 @@ static bool model_is_watching(const struct model *m, int w, int f)
     const struct op *op = model_alive(m, w) ? model_op(m, w) : NULL;
     if (!op || watcher->phase == START)
         return false;
-    if (op->kind != JOIN_ANY && op->kind != JOIN_ALL && op->kind != RACE)
+    if (op->kind != JOIN_ANY && op->kind != JOIN_ALL && !model_is_race(op->kind))
         return false;
     return (watcher->watched[0] == f && !watcher->over[0]) ||
            (watcher->watched[1] == f && !watcher->over[1]);
@@ -272,7 +302,24 @@ static bool model_is_joining(const struct model *m, int w, int f)
     const struct model_fiber *joiner = &m->fiber[w];
     if (joiner->state != PARKED || joiner->watched[0] != f)
         return false;
-    return model_op(m, w)->kind == JOIN || model_op(m, w)->kind == FINISH;
+    return model_kind(m, w) == JOIN || model_kind(m, w) == FINISH;
+}
+
+/* A racer that had started has ended: if all such have failed, the next need not wait. */
+static void model_tell_race(struct model *m, int f, int result)
+{
+    struct model_fiber *racer = &m->fiber[f], *owner = &m->fiber[racer->race - 1];
+    if (racer->op < 0 || result >= 0)
+        return;
+    if (++owner->failed_racers < owner->started)
+        return;
+    for (int i = 0; i < 2; i++) {
+        int next = owner->watched[i];
+        if (m->fiber[next].op < 0 && m->fiber[next].state == PARKED) {
+            model_wake(m, next, 0);
+            return;
+        }
+    }
 }
 
 /* Returns whether anybody waits for it, and in *taken whether one of them takes its result. */
@@ -282,6 +329,8 @@ static bool model_deliver(struct model *m, int f, int result, bool *taken)
     *taken = false;
     for (int w = 0; w < FIBERS; w++)
         if (model_is_watching(m, w, f)) {
+            if (m->fiber[f].race == w + 1)
+                model_tell_race(m, f, result);
             model_tell_watcher(m, w, f, result);
             claimed = true;
         }
@@ -302,7 +351,7 @@ static void model_tell_parent(struct model *m, int s, bool daemon)
     if (s == ROOT)
         return;
     int owner = m->scope[s].owner;
-    int kind = m->fiber[owner].state == PARKED ? model_op(m, owner)->kind : NONE;
+    int kind = m->fiber[owner].state == PARKED ? model_kind(m, owner) : NONE;
     if (m->scope[s].ending && (kind == CLOSE || kind == END) && model_innermost(m, owner) == s)
         model_wake(m, owner, 0);
 }

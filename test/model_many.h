@@ -55,7 +55,7 @@ static int model_watch(struct model *m, int f, const struct op *op)
 static int model_first(const struct model_fiber *fiber, int kind)
 {
     for (int i = 0; i < 2; i++)
-        if (fiber->over[i] && (kind != RACE || fiber->got[i] >= 0))
+        if (fiber->over[i] && (!model_is_race(kind) || fiber->got[i] >= 0))
             return i;
     return 2;
 }
@@ -70,6 +70,49 @@ static bool model_begin_many(struct model *m, int f, const struct op *op)
     if (all || (op->kind != JOIN_ALL && model_first(fiber, op->kind) < 2))
         return model_rest(m, f, SPENT);
     return model_wait(m, f, op->until);
+}
+
+/* Two functions, each in a fiber of its own, in a scope of the race's. */
+static bool model_race_run(struct model *m, int f, const struct op *op)
+{
+    struct model_fiber *fiber = &m->fiber[f];
+    fiber->outcome = SKIPPED;
+    if (m->next + 2 > m->program->count)
+        return true;
+    fiber->outcome = CANCELLED;
+    fiber->value = CANCELLED * 1000 + CANCELLED;
+    if (model_stopped(m, f))
+        return true;
+    fiber->value = UNTOUCHED;
+    m->scope[m->scopes] = (struct model_scope){
+        .owner = f, .outer = model_innermost(m, f), .open = true, .until = NO_TIME};
+    fiber->inside = m->scopes++;
+    fiber->began = m->now;
+    fiber->error = fiber->started = fiber->failed_racers = 0;
+    for (int i = 0; i < 2; i++) {
+        fiber->watched[i] = m->next;
+        fiber->over[i] = 0;
+        m->fiber[m->next].race = f + 1;
+        m->fiber[m->next].delay = i ? op->how : 0;
+        model_make(m, 0, fiber->inside);
+        m->fiber[fiber->watched[i]].known = false;
+    }
+    return model_wait(m, f, op->until);
+}
+
+/* A racer that waits for its start; true: it starts, or ends with *refused. */
+static bool model_start(struct model *m, int f, bool *refused)
+{
+    struct model_fiber *fiber = &m->fiber[f], *owner = &m->fiber[fiber->race - 1];
+    bool waits = fiber->delay > 0 && !(owner->started && owner->failed_racers == owner->started);
+    *refused = fiber->phase == REFUSED || (fiber->phase == WAITED && fiber->outcome < 0);
+    if (fiber->phase == START && waits && model_stopped(m, f))
+        return model_rest(m, f, REFUSED);
+    if (fiber->phase == START && waits)
+        return model_park(m, f, owner->began + fiber->delay, WAITED);
+    fiber->phase = START;
+    owner->started += !*refused;
+    return true;
 }
 
 /* A race has its outcome: the others are cancelled, and it waits until they have ended. */
@@ -99,12 +142,15 @@ static int model_open(struct model *m, int f, const struct op *op)
     scope->outer = model_innermost(m, f);
     scope->shield = op->how == SHIELD;
     scope->limit = op->how == LIMIT;
+    scope->soft = op->how == SOFT;
     if (op->until != ONCE && op->until != NEVER) {
         scope->until = op->until;
         scope->order = m->orders++;
     }
     fiber->scope[fiber->depth++] = m->scopes++;
     model_spread(m);
+    if (scope->soft && model_reaches(m, ROOT, m->scopes - 1))
+        model_cancel(m, m->scopes - 1, 0);
     return 0;
 }
 
@@ -177,6 +223,38 @@ static int model_scope_cancel(struct model *m, const struct op *op)
         return SKIPPED;
     m->batch++;
     model_cancel(m, who->scope[op->other], REASONS[op->until]);
+    return 0;
+}
+
+/* The outermost of the soft scopes that a wind-down of s reaches and that are not cancelled. */
+static int model_soft(const struct model *m, int s)
+{
+    int found = ROOT;
+    for (int t = 0; t < m->scopes; t++)
+        if (m->scope[t].open && m->scope[t].soft && !m->scope[t].cancel && model_reaches(m, s, t) &&
+            (found == ROOT || model_reaches(m, t, found)))
+            found = t;
+    return found;
+}
+
+static int model_wind_down(struct model *m, const struct op *op)
+{
+    const struct model_fiber *who = &m->fiber[op->who];
+    if (op->other >= who->depth)
+        return SKIPPED;
+    int s = who->scope[op->other], until = m->now + op->how;
+    struct model_scope *scope = &m->scope[s];
+    if (scope->cancel)
+        return 0;
+    m->batch++;
+    scope->winding = true;
+    for (int soft = model_soft(m, s); soft != ROOT; soft = model_soft(m, s))
+        model_cancel(m, soft, 0);
+    if (op->how < GRACES - 1 && until < scope->until) {
+        scope->until = until;
+        scope->order = m->orders++;
+        scope->grace = true;
+    }
     return 0;
 }
 

@@ -19,10 +19,11 @@ static int model_cancel_fiber(struct model *m, const struct op *op)
 
 static int model_ask(const struct model *m, int f, int *value)
 {
+    int winds = 2 * model_reaches(m, ROOT, model_innermost(m, f));
     if (!model_stopped(m, f))
-        return 0;
+        return winds;
     *value = m->scope[model_innermost(m, f)].reason;
-    return 1;
+    return winds + 1;
 }
 
 static int model_wake_up(struct model *m, int f)
@@ -31,7 +32,7 @@ static int model_wake_up(struct model *m, int f)
         return -ESRCH;
     if (m->fiber[f].state != PARKED)
         return 0;
-    int kind = model_op(m, f)->kind;
+    int kind = model_kind(m, f);
     if (kind != PARK && kind != SLEEP)
         return -EBUSY;
     m->batch++;
@@ -87,6 +88,8 @@ static bool model_begin(struct model *m, int f, const struct op *op)
     case OPEN: return *outcome = model_open(m, f, op), true;
     case CLOSE: return model_close(m, f, op);
     case SCOPE_CANCEL: return *outcome = model_scope_cancel(m, op), true;
+    case WIND_DOWN: return *outcome = model_wind_down(m, op), true;
+    case RACE_RUN: return model_race_run(m, f, op);
     default: return model_begin_many(m, f, op);
     }
 }
@@ -115,13 +118,17 @@ static bool model_finish(struct model *m, int f, const struct op *op)
     struct model_fiber *fiber = &m->fiber[f];
     if (op->kind == CLOSE && fiber->phase == WAITED)
         return model_close(m, f, op);
-    if (op->kind == RACE && fiber->phase == LOSERS) {
+    if (model_is_race(op->kind) && fiber->phase == LOSERS) {
         fiber->outcome = fiber->decided;
-    } else if (op->kind == RACE && fiber->phase != START) {
+    } else if (model_is_race(op->kind) && fiber->phase != START) {
         if (!model_finish_race(m, f))
             return false;
     }
-    bool raced = op->kind == RACE && fiber->phase != START;
+    bool raced = model_is_race(op->kind) && fiber->phase != START;
+    if (fiber->inside) {
+        m->scope[fiber->inside].open = false;
+        fiber->inside = 0;
+    }
     if (op->kind == JOIN_ANY && fiber->outcome == 0) {
         fiber->outcome = model_first(fiber, JOIN_ANY);
         fiber->value = fiber->got[fiber->outcome];
@@ -150,6 +157,14 @@ static bool model_go_to_end(struct model *m, int f)
 static void model_go(struct model *m, int f)
 {
     struct model_fiber *fiber = &m->fiber[f];
+    bool refused = false;
+    if (fiber->op < 0 && fiber->race && !model_start(m, f, &refused))
+        return;
+    if (refused) {
+        model_settle(m, f, f, CANCELLED);
+        model_end(m, f, fiber->outcome);
+        return;
+    }
     if (fiber->op < 0) {
         fiber->op = 0;
         fiber->known = true;
@@ -201,11 +216,13 @@ static void model_expire(struct model *m, int which)
 {
     m->batch++;
     if (which < FIBERS) {
-        model_wake(m, which, model_op(m, which)->kind == SLEEP ? 0 : OUT_OF_TIME);
+        int kind = model_kind(m, which);
+        model_wake(m, which, kind == SLEEP || kind == NONE ? 0 : OUT_OF_TIME);
         return;
     }
-    m->scope[which - FIBERS].until = NO_TIME;
-    model_cancel(m, which - FIBERS, OUT_OF_TIME);
+    struct model_scope *scope = &m->scope[which - FIBERS];
+    scope->until = NO_TIME;
+    model_cancel(m, which - FIBERS, scope->grace ? 0 : OUT_OF_TIME);
 }
 
 /* Who is next: the given choice, or the first where none is given. */

@@ -15,8 +15,8 @@ enum { FIBERS = 4, OPS = 4, SCOPES = FIBERS + FIBERS * OPS };
 
 /* Operations; the last three are not drawn but belong to each fiber. */
 enum kind {
-    YIELD, PARK, SLEEP, WAKE, SPAWN, JOIN, JOIN_ANY, JOIN_ALL, RACE, FINISH, CANCEL, ASK, OPEN,
-    CLOSE, SCOPE_CANCEL, KINDS, BEGIN = KINDS, END, NONE
+    YIELD, PARK, SLEEP, WAKE, SPAWN, JOIN, JOIN_ANY, JOIN_ALL, RACE, RACE_RUN, FINISH, CANCEL, ASK,
+    OPEN, CLOSE, SCOPE_CANCEL, WIND_DOWN, KINDS, BEGIN = KINDS, END, NONE
 };
 
 /* `until`: once (0), an instant after the beginning of the run, or never. */
@@ -24,11 +24,14 @@ enum { ONCE = 0, INSTANTS = 4, NEVER = 255 };
 
 /* `how` of a spawn, and of an open. */
 enum { BARE = 1, DETACHED = 2, NAMED = 4, DAEMON = 8 };
-enum { PLAIN = 0, SHIELD = 1, LIMIT = 2 };
+enum { PLAIN = 0, SHIELD = 1, LIMIT = 2, SOFT = 4 };
 
 /* The result of a fiber's function, or of the code in a scope: success, a failure of its own,
  * COIR_CANCELLED, or what the last operation returned, if that was an error. */
 enum ending { SUCCEED, FAIL, SAY_CANCELLED, SAY_LAST, ENDINGS };
+
+/* `how` of a wind-down is its grace; the last never ends. */
+enum { GRACES = 4 };
 
 /* Of a cancel, by its `how`: enough, or two errors. */
 static const int REASONS[] = {0, -300, -301};
@@ -120,16 +123,24 @@ static inline uint8_t draw_racer(uint64_t *state, const struct program *program,
     return (uint8_t)(fiber + 1 + (int)draw(state, (uint32_t)later));
 }
 
+/* How many fibers an operation makes: a race of functions two, the second of which may start
+ * later. */
+static inline int births(int kind)
+{
+    return kind == SPAWN ? 1 : kind == RACE_RUN ? 2 : 0;
+}
+
 /* What makes no sense where it stands (a close without scope, a spawn of nobody) is drawn anew. */
 static inline uint8_t draw_kind(uint64_t *state, int depth, int unborn)
 {
     static const uint8_t KIND[] = {YIELD, YIELD, PARK, PARK, SLEEP, SLEEP, WAKE, WAKE, SPAWN,
                                    SPAWN, SPAWN, SPAWN, JOIN, JOIN, JOIN_ANY, JOIN_ALL, RACE,
-                                   RACE, FINISH, CANCEL, CANCEL, ASK, OPEN, OPEN, OPEN, CLOSE,
-                                   CLOSE, CLOSE, SCOPE_CANCEL};
+                                   RACE, RACE_RUN, RACE_RUN, RACE_RUN, FINISH, CANCEL, CANCEL,
+                                   ASK, OPEN, OPEN, OPEN, CLOSE, CLOSE, CLOSE, SCOPE_CANCEL,
+                                   WIND_DOWN, WIND_DOWN};
     for (;;) {
         uint8_t kind = KIND[draw(state, sizeof KIND)];
-        if ((kind != CLOSE || depth > 0) && (kind != SPAWN || unborn > 0))
+        if ((kind != CLOSE || depth > 0) && births(kind) <= unborn)
             return kind;
     }
 }
@@ -143,13 +154,16 @@ static inline struct op draw_op(uint64_t *state, const struct program *program, 
     if (op.kind == RACE || op.kind == FINISH) {
         op.who = draw_racer(state, program, fiber);
         op.other = draw_racer(state, program, fiber);
-    } else if (op.kind == SPAWN || op.kind == SCOPE_CANCEL) {
+    } else if (op.kind == SPAWN || op.kind == SCOPE_CANCEL || op.kind == WIND_DOWN) {
         op.how = draw_spawn(state);
         op.who = (uint8_t)draw(state, 1 + draw(state, (uint32_t)fiber + 1));
         op.other = draw(state, 4) == 0;
         op.until = op.kind == SCOPE_CANCEL ? (uint8_t)draw(state, 3) : op.until;
+        op.how = op.kind == WIND_DOWN ? (uint8_t)draw(state, GRACES) : op.how;
+    } else if (op.kind == RACE_RUN) {
+        op.how = (uint8_t)draw(state, 4);
     } else if (op.kind == OPEN) {
-        static const uint8_t HOW[] = {PLAIN, PLAIN, PLAIN, SHIELD, SHIELD, LIMIT};
+        static const uint8_t HOW[] = {PLAIN, PLAIN, PLAIN, SHIELD, SHIELD, LIMIT, SOFT, SOFT};
         op.how = HOW[draw(state, sizeof HOW)];
         op.until = draw(state, 2) ? op.until : ONCE;
     } else if (op.kind == CANCEL) {
@@ -182,7 +196,7 @@ static inline struct program draw_program(uint64_t number)
                 kind = SPAWN;
             program.op[f][i] = draw_op(&state, &program, f, kind);
             depth += (kind == OPEN) - (kind == CLOSE);
-            unborn -= kind == SPAWN;
+            unborn -= births(kind);
         }
     }
     return program;
@@ -194,7 +208,8 @@ static inline const char *kind_name(int kind)
 {
     static const char *const NAMES[] = {
         "yield", "park", "sleep", "wake", "spawn", "join", "join_any", "join_all", "race",
-        "finish", "cancel", "ask", "open", "close", "scope_cancel", "begin", "end", "none", "turn",
+        "race_run", "finish", "cancel", "ask", "open", "close", "scope_cancel",
+        "wind_down", "begin", "end", "none", "turn",
         "standstill", "freed", "abandoned", "left"};
     return NAMES[kind];
 }
@@ -212,20 +227,24 @@ static inline void print_op(const struct op *op)
         fprintf(stderr, " %d", op->who);
     if (op->kind == JOIN_ANY || op->kind == JOIN_ALL || op->kind == RACE)
         fprintf(stderr, " %d %d", op->who, op->other);
-    if (op->kind == SCOPE_CANCEL || (op->kind == SPAWN && op->how & NAMED))
+    if (op->kind == SCOPE_CANCEL || op->kind == WIND_DOWN || (op->kind == SPAWN && op->how & NAMED))
         fprintf(stderr, " scope %d of %d", op->other, op->who);
     if (op->kind == SPAWN)
         fprintf(stderr, "%s%s%s", op->how & BARE ? " without handle" : "",
                 op->how & DETACHED ? " detached" : "", op->how & DAEMON ? " daemon" : "");
+    if (op->kind == RACE_RUN)
+        fprintf(stderr, ", the second after %d", op->how);
     if (op->kind == OPEN && op->how)
-        fprintf(stderr, op->how == SHIELD ? " shield" : " limit");
+        fprintf(stderr, op->how == SHIELD ? " shield" : op->how == LIMIT ? " limit" : " soft");
+    if (op->kind == WIND_DOWN)
+        fprintf(stderr, " with a grace of %d", op->how);
     if (op->kind == CLOSE)
         fprintf(stderr, " with %s", ending_name(op->how));
     if (op->kind == SLEEP)
         fprintf(stderr, " for %d", op->until);
     else if (op->kind == CANCEL || op->kind == SCOPE_CANCEL)
         fprintf(stderr, " because of %d", REASONS[op->until]);
-    else if (op->kind == CLOSE)
+    else if (op->kind == CLOSE || op->kind == WIND_DOWN)
         ;
     else if (op->kind == OPEN ? op->until != ONCE : op->until != NEVER)
         fprintf(stderr, " until %d", op->until);

@@ -288,7 +288,9 @@ static int bad_lengths(void *arg)
     CHECK_EQ(coir_sleep(INT64_MIN), -EINVAL);
     CHECK_EQ(coir_sleep(10), 0);
     CHECK_EQ(coir_after(-5).ns, coir_now().ns);
-    CHECK_EQ(coir_after(INT64_MAX).ns, (uint64_t)INT64_MAX + coir_now().ns);
+    CHECK_EQ(coir_after(INT64_MAX - 1).ns, (uint64_t)INT64_MAX - 1 + coir_now().ns);
+    CHECK_EQ(coir_after(INT64_MAX).ns, COIR_NEVER.ns);
+    CHECK_EQ(coir_after(coir_left(COIR_NEVER)).ns, COIR_NEVER.ns);
     static struct cr_world_ops ops;
     inside_replace_ops(&ops);
     ops.now = almost_never;

@@ -391,3 +391,32 @@ TEST(test_a_race_starts_the_next_function_when_the_first_fails_at_once)
 {
     run_virtual(next_at_once, NULL);
 }
+
+static int fails_late(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
+    return -EIO;
+}
+
+static int has_a_child_that_fails_late(void *arg)
+{
+    return coir_spawn(NULL, fails_late, arg, NULL);
+}
+
+static int next_after_a_child(void *arg)
+{
+    struct coir_racer racers[] = {
+        {has_a_child_that_fails_late, NULL, 0}, {says_when, NULL, COIR_MS(100)}};
+    int results[2];
+    (void)arg;
+    CHECK_EQ(coir_race_run(racers, 2, results, COIR_NEVER), 1);
+    CHECK(results[0] == -EIO && results[1] == 5);
+    return 0;
+}
+
+/* proves: R2 */
+TEST(test_regress_next_of_a_race_waits_though_the_first_failed_by_its_child)
+{
+    run_virtual(next_after_a_child, NULL);
+}

@@ -44,11 +44,11 @@ struct cr_timers {
     struct cr_timer *strays; /* for which there was no room: found by looking at all of them */
 };
 
-/* So long from now; what overflows is never. */
+/* So long from now; the longest, and what overflows, is never. */
 CR_INLINE uint64_t cr_timer_after(uint64_t now, int64_t length_ns)
 {
     uint64_t length = length_ns > 0 ? (uint64_t)length_ns : 0;
-    return length < CR_NEVER - now ? now + length : CR_NEVER;
+    return length < CR_NEVER - now && length_ns < INT64_MAX ? now + length : CR_NEVER;
 }
 
 /* Deadlines inside, where never is the latest of all, and those of users, where it is 0. */

@@ -157,7 +157,7 @@ static void ends_note(struct cr_ends *ends, int result)
         ends->error = result;
 }
 
-static bool ends_enough(struct cr_group *group, struct cr_wait *member)
+bool cr_ends_enough(struct cr_group *group, struct cr_wait *member)
 {
     struct cr_ends *ends = CR_CONTAINER(group, struct cr_ends, group);
     int result = CR_CONTAINER(member, struct cr_join, wait)->result;
@@ -187,7 +187,7 @@ static void ends_add(struct cr_ends *ends, size_t i, coir_fiber handle)
 int cr_ends_begin(struct cr_ends *ends, const coir_fiber *handles, size_t count,
                   enum cr_enough until)
 {
-    cr_group_init(&ends->group, cr_sched_self, ends_enough);
+    cr_group_init(&ends->group, cr_sched_self, cr_ends_enough);
     ends->until = until;
     ends->count = count;
     ends->alive = 0;

@@ -54,6 +54,9 @@ struct cr_ends {
 CR_HIDDEN int cr_ends_begin(struct cr_ends *ends, const coir_fiber *handles, size_t count,
                             enum cr_enough until);
 
+/* What a group of joins has for `enough`. */
+CR_HIDDEN bool cr_ends_enough(struct cr_group *group, struct cr_wait *member);
+
 /* Waits until enough have ended. */
 CR_HIDDEN int cr_ends_wait(struct cr_ends *ends, coir_time until);
 

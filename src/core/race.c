@@ -2,7 +2,7 @@
  * and have ended before a race returns.
  *
  * Invariant of a race of functions: while one of them waits for its start, one that has started has
- * not failed, or one that waited is awake. */
+ * not ended, or has succeeded, or one that waited is awake. */
 #include "ends.h"
 
 #include "../debug/debug.h"
@@ -45,9 +45,11 @@ struct starter {
     const struct coir_racer *racer;
     struct race *race;
     struct cr_fiber *fiber; /* while it waits for its start */
+    bool started;
 };
 
 struct race {
+    struct cr_ends ends;
     coir_time began;
     size_t count, started, failed;
     bool refused; /* it could not begin, so none starts */
@@ -99,11 +101,21 @@ static int race_start(void *arg)
     if (result < 0 || race->refused)
         return result;
     race->started++;
-    result = starter->racer->fn(starter->racer->arg);
-    race->failed += result < 0;
-    if (race_all_failed(race))
-        race_wake_next(race);
-    return result;
+    starter->started = true;
+    return starter->racer->fn(starter->racer->arg);
+}
+
+/* One has ended. */
+static bool race_enough(struct cr_group *group, struct cr_wait *member)
+{
+    struct race *race = CR_CONTAINER(group, struct race, ends.group);
+    const struct cr_join *join = CR_CONTAINER(member, struct cr_join, wait);
+    if (race->starters[join - race->ends.joins].started && join->result < 0) {
+        race->failed++;
+        if (race_all_failed(race))
+            race_wake_next(race);
+    }
+    return cr_ends_enough(group, member);
 }
 
 /* Spawns all: 0, or an error. */
@@ -121,13 +133,14 @@ static int race_run(struct race *race, const struct coir_racer *racers, int *res
                     coir_time until)
 {
     coir_scope scope;
-    struct cr_ends ends;
+    struct cr_ends *ends = &race->ends;
     coir_scope_open(&scope, COIR_NEVER, 0);
     int result = race_spawn(race, racers);
     if (result == 0)
-        result = cr_ends_begin(&ends, race->fibers, race->count, CR_ENOUGH_SUCCESS);
+        result = cr_ends_begin(ends, race->fibers, race->count, CR_ENOUGH_SUCCESS);
     if (result == 0) {
-        result = race_decide(&ends, results, until);
+        ends->group.enough = race_enough;
+        result = race_decide(ends, results, until);
     } else {
         race->refused = true;
         coir_scope_cancel(&scope, 0);
@@ -150,7 +163,8 @@ int coir_race_run(const struct coir_racer *racers, size_t count, int *results, c
     for (size_t i = 0; i < count; i++)
         if (!racers[i].fn)
             cr_fatal_mistake("coir_race_run", CR_CALLER, "a function is NULL");
-    struct race race = {coir_now(), count, 0, 0, false, few_starters, few_fibers};
+    struct race race = {
+        .began = coir_now(), .count = count, .starters = few_starters, .fibers = few_fibers};
     if (count > CR_ENDS_FEW) {
         race.starters = malloc(count * sizeof *race.starters);
         race.fibers = malloc(count * sizeof *race.fibers);
