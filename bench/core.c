@@ -276,7 +276,7 @@ static int park_once(void *arg)
     return coir_park(COIR_TIME_NS((uintptr_t)arg));
 }
 
-/* Parks a crowd until spread-out far deadlines, or for ever. */
+/* Parks a crowd until spread-out far deadlines, or forever. */
 static coir_fiber *crowd_make(long size, bool timers)
 {
     coir_fiber *crowd = calloc((size_t)size, sizeof *crowd);

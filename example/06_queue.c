@@ -16,7 +16,7 @@ static void queue_put(int item)
     coir_wake(queue.reader);
 }
 
-/* The next item, or an error: a fiber that is told to stop must not park again. */
+/* The next item, or an error: a cancelled fiber must not park again. */
 static int queue_take(void)
 {
     while (queue.count == 0) {

@@ -1,4 +1,4 @@
-/* The event loop without fibers: what is ready is told, by each wait anew, until it is served. */
+/* The event loop without fibers: each wait reports what is ready, until it is served. */
 #include <coir_loop.h>
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* A server of lines that ends well: it is told to stop while a client is being served, takes no new
+/* A server of lines that ends well: it is cancelled while a client is being served, takes no new
  * connection, and lets the one it has finish. */
 #include <coir_buffer.h>
 #include <coir_net.h>

@@ -73,7 +73,7 @@ typedef struct coir_time {
     uint64_t ns; /* since the clock began; 0 and 1 are COIR_NEVER and COIR_TRY */
 } coir_time;
 
-/* The instant that is so many nanoseconds after the clock began. */
+/* The instant that is this many nanoseconds after the clock began. */
 #ifdef __cplusplus
 #define COIR_TIME_NS(n) (coir_time{n})
 #else
@@ -192,7 +192,7 @@ COIR_API coir_time coir_sched_deadline(coir_sched *sched);
  * fibers wait for is ready, or something was posted. So the foreign loop calls coir_sched_step when
  * it is readable, and when coir_sched_deadline comes, which it asks for before each wait: after
  * calls of its own that make fibers ready (coir_spawn, coir_wake, …) that is at once. Readiness may
- * be told by level or by edge, if steps are made until COIR_STEP_WAITING. The descriptor is the
+ * be reported by level or by edge, if steps are made until COIR_STEP_WAITING. The descriptor is the
  * scheduler's, and is to be left alone before coir_sched_free. Returns it; -ENOSYS in the poll
  * world, which has none; -EMFILE, -ENFILE, -ENOMEM. */
 COIR_API int coir_sched_fd(coir_sched *sched);
@@ -205,7 +205,7 @@ COIR_API void coir_sched_free(coir_sched *sched);
 
 /* ---- fibers ---------------------------------------------------------------------------------- */
 
-/* A handle names one fiber, for ever: a value that can be copied, and never dangles. Once the fiber
+/* A handle names one fiber, forever: a value that can be copied, and never dangles. Once the fiber
  * has ended and its result is taken or dropped, calls return -ESRCH, as they do for a handle of
  * another scheduler and for {0}. */
 typedef struct coir_fiber {
@@ -429,10 +429,10 @@ COIR_API void coir_dump(int fd);
  * for one it does not know. */
 COIR_API const char *coir_error_name(int error);
 
-/* Sets what takes the line (without newline) of a mistake or a stack overflow before the program
+/* Sets what takes the line (without newline) of a misuse or a stack overflow before the program
  * ends (by SIGABRT; of an overflow into a guard page by SIGSEGV); NULL: standard error.
  * Process-wide. The hook may not call coir; for an overflow it runs on a signal stack. To name the
- * place of a mistake in a program built with -g, coir runs addr2line where it is installed, but not
+ * place of a misuse in a program built with -g, coir runs addr2line where it is installed, but not
  * in a set-id program. */
 COIR_API void coir_on_fatal(void (*hook)(const char *line));
 

@@ -35,7 +35,7 @@ typedef struct coir_reader {
     size_t size;   /* how much of it */
 } coir_reader;
 
-/* Begins with nothing read. No size, or no memory, is a mistake. */
+/* Begins with nothing read. No size, or no memory, is misuse. */
 COIR_API void coir_reader_init(coir_reader *reader, int fd, void *buf, size_t size);
 
 /* Reads what there is, or waits for it, behind the unread bytes. Returns how many bytes came, 0 at
@@ -90,7 +90,7 @@ typedef struct coir_writer {
     size_t end;   /* the bytes from here on are free */
 } coir_writer;
 
-/* Begins with nothing written. No size, or no memory, is a mistake. */
+/* Begins with nothing written. No size, or no memory, is misuse. */
 COIR_API void coir_writer_init(coir_writer *writer, int fd, void *buf, size_t size);
 
 /* Writes `size` bytes: into the buffer, or what does not fit to the descriptor. Returns `size`;

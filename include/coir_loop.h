@@ -24,7 +24,7 @@
  * Readiness is level-triggered: every wait reports a direction until it is not ready or is deleted.
  * Reading and writing are independent, each with a user pointer. A registration belongs to an open
  * file: delete it before the descriptor is closed. After a close without that, deleting is
- * harmless, and so is adding the number anew for another file. */
+ * harmless, and so is adding the number again for another file. */
 #ifndef COIR_LOOP_H
 #define COIR_LOOP_H
 

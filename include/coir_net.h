@@ -72,7 +72,7 @@ COIR_API int coir_net_peer(int fd, coir_addr *addr);
 /* How a socket is made. What does not fit its kind has no effect. */
 struct coir_net_opts {
     int backlog;      /* connections that wait to be accepted; default 4096, or the system's most */
-    int keep_alive_s; /* TCP: after so many seconds of silence the peer is probed; default never */
+    int keep_alive_s; /* TCP: seconds of silence before the peer is probed; default never */
     bool delay;       /* TCP: gather small writes, as Nagle does; default TCP_NODELAY */
     bool reuse_port;  /* others may listen on the same port, and share what comes (SO_REUSEPORT) */
     bool v6_only;     /* [::] and :80 leave IPv4 alone; default both, where the system can */
@@ -97,7 +97,7 @@ COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, c
 
 /* How connections are served. */
 struct coir_serve_opts {
-    size_t limit;      /* so many connections at once, the others wait in the kernel; default any */
+    size_t limit;      /* most connections at once, the others wait in the kernel; default any */
     int64_t grace_ns;  /* at the end, how long handlers may go on before they are cancelled;
                           default not at all */
     size_t stack_size; /* of handlers, see coir_spawn_opts */

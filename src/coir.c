@@ -1,6 +1,6 @@
 /* The whole library in one translation unit, floor by floor: a folder is a floor, or stands on one
  * with others, and a file calls and includes what is on its own floor or below. With the switch of
- * the CPU at hand this is all it takes to build coir:
+ * the CPU this is all it takes to build coir:
  *
  *     cc -O2 -Iinclude -c src/coir.c src/ctx/<cpu>_<abi>.S
  */

@@ -106,7 +106,7 @@ static struct {
                   * musl's heap and pthread_atfork come here for theirs */
     enum fault_point failed;
     int told;            /* how often a call of the scenario said so */
-    long blocks, mapped; /* not given back yet; bytes */
+    long blocks, mapped; /* not released yet; bytes */
     long calls[FAULT_POINTS];
 } fault;
 

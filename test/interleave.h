@@ -7,8 +7,8 @@
 
 #include <sys/mman.h>
 
-/* Schedules of one program: so many by depth-first search, and if these were not all, so many drawn
- * besides. */
+/* Schedules of one program: this many by depth-first search, and if these were not all, this
+ * many drawn besides. */
 enum { SEARCHED_MOST = 240, DRAWN = 60 };
 
 /* ---- all schedules of a program */
@@ -121,7 +121,7 @@ static void show_failure(uint64_t number)
     print_traces(&the_model.trace, &progress->trace);
 }
 
-/* Programs from `first` on until so many schedules were run. The limit is of processor time. */
+/* Programs from `first` on until this many schedules were run. The limit is of processor time. */
 static void work_through(uint64_t first, uint64_t schedules, int seconds)
 {
     test_limit_cpu(seconds);

@@ -11,12 +11,12 @@
 
 enum { LOOPS_EVENTS = 64 };
 
-/* The world of the loop that loops_next has opened, and what the last wait has told. */
+/* The world of the loop that loops_next has opened, and what the last wait has reported. */
 static enum coir_world loops_world = COIR_WORLD_DEFAULT;
 static struct coir_loop_event loops_events[LOOPS_EVENTS];
 static int loops_count;
 
-/* Words to be told. */
+/* Words to be reported. */
 __attribute__((unused)) static char loops_words[LOOPS_EVENTS];
 #define WORD(i) ((void *)&loops_words[i])
 
@@ -54,7 +54,7 @@ static inline int loops_soon(coir_loop *loop)
     return loops_count = coir_loop_wait(loop, loops_events, LOOPS_EVENTS, until);
 }
 
-/* The event that was told for one direction of a descriptor, or a wake (-1, COIR_LOOP_WAKE). */
+/* The event that was reported for one direction of a descriptor, or a wake (-1, COIR_LOOP_WAKE). */
 static inline const struct coir_loop_event *loops_find(int fd, int direction)
 {
     const struct coir_loop_event *found = NULL;
@@ -67,7 +67,7 @@ static inline const struct coir_loop_event *loops_find(int fd, int direction)
     return found;
 }
 
-/* Its flags; 0 when it was not told. */
+/* Its flags; 0 when it was not reported. */
 static inline int loops_flags(int fd, int direction)
 {
     const struct coir_loop_event *event = loops_find(fd, direction);

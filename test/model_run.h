@@ -112,7 +112,7 @@ static bool model_resume(struct model *m, int f)
     return true;
 }
 
-/* An operation is decided: what it gives back. True: it is over. */
+/* An operation is decided: what it returns. True: it is over. */
 static bool model_finish(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];

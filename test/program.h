@@ -130,7 +130,7 @@ static inline int births(int kind)
     return kind == SPAWN ? 1 : kind == RACE_RUN ? 2 : 0;
 }
 
-/* What makes no sense where it stands (a close without scope, a spawn of nobody) is drawn anew. */
+/* What makes no sense where it stands (a close without scope, a spawn of nobody) is drawn again. */
 static inline uint8_t draw_kind(uint64_t *state, int depth, int unborn)
 {
     static const uint8_t KIND[] = {YIELD, YIELD, PARK, PARK, SLEEP, SLEEP, WAKE, WAKE, SPAWN,

@@ -1,4 +1,4 @@
-/* What tests of scopes do: sleep for so many milliseconds of the virtual clock, and note how it
+/* What tests of scopes do: sleep for this many milliseconds of the virtual clock, and note how it
  * went. */
 #ifndef TEST_SCOPES_H
 #define TEST_SCOPES_H

@@ -10,7 +10,7 @@
  * first) also when it passes.
  *
  * A test may use TEST_SECONDS of processor time, and may take TEST_PATIENCE times as long: so one
- * that computes for ever, or hangs, is noticed, and one that runs on a busy machine is not. Define
+ * that computes forever, or hangs, is noticed, and one that runs on a busy machine is not. Define
  * TEST_SECONDS before the include for a limit other than 20. COIR_TEST_SLOW in the environment
  * makes limits ten times longer. A program of tests that usually sleep defines TEST_AT_ONCE, how
  * many of them run at the same time.

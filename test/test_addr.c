@@ -248,7 +248,7 @@ TEST(test_random_text_is_an_address_or_an_error)
         for (size_t at = 0; at < length; at++)
             text[at] = LETTERS[random_below(sizeof LETTERS - 1)];
         text[length] = '\0';
-        if (i % 2 && length >= strlen(base)) { /* a good one with a mistake */
+        if (i % 2 && length >= strlen(base)) { /* a good one with an error */
             memcpy(text, base, strlen(base) + 1);
             text[random_below((unsigned)strlen(base))] = LETTERS[random_below(sizeof LETTERS - 1)];
         }

@@ -31,7 +31,7 @@ static uint64_t wait_in_two_parts(int first)
         waiters[2 * i + 1] = (struct fds_waiter){.fd = pair.out, .mask = COIR_IN};
     }
     fds_start(waiters, 2 * PAIRS);
-    int kept[CLOSED]; /* the files stay open, so no other end is told */
+    int kept[CLOSED]; /* the files stay open, so no other end is reported */
     for (int i = first; i < last; i++)
         kept[i - first] = dup(waiters[i].fd);
     for (int i = first; i < last; i++)

@@ -1,4 +1,4 @@
-/* Each call that is a mistake where it is made says so in its own name and stops the program; what
+/* Each call that is misuse where it is made says so in its own name and stops the program; what
  * else can be handed to calls that have to do with no descriptor is a defined error. */
 #include "fds.h"
 #include "clock.h"
@@ -36,7 +36,7 @@ static int no_handler(int fd, void *arg)
 #define NOT_OURS "not this thread's scheduler"
 #define IN_FIBER "called in a fiber of the scheduler"
 
-/* Where a mistake is made. */
+/* Where the misuse is. */
 enum place { BARE_THREAD, BESIDE_FIBERS, IN_A_FIBER };
 
 

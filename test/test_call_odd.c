@@ -24,7 +24,7 @@ static int64_t processor_us(void)
 #if defined(__linux__)
 #include <linux/errqueue.h>
 
-/* A socket whose error queue nobody empties: poll says ERR for ever. */
+/* A socket whose error queue nobody empties: poll says ERR forever. */
 static int error_queue(void *arg)
 {
     bool owned = *(bool *)arg;
@@ -128,7 +128,7 @@ TEST(test_regress_sender_to_a_full_peer_keeps_the_wake_from_others)
 }
 #endif
 
-/* A datagram socket that is shut for reading: poll says readable for ever, a read EAGAIN (Linux) or
+/* A datagram socket that is shut for reading: poll says readable forever, a read EAGAIN (Linux) or
  * the end (others). On a virtual clock the deadline has to come all the same. */
 static int shut_datagrams(void *arg)
 {
@@ -225,7 +225,7 @@ static int read_from_fifo(void *arg)
         CHECK_EQ(got, 5);
         CHECK_EQ(run_join(writer), 0);
         CHECK_EQ(coir_read(fd, text, sizeof text, until), 0); /* its writer has gone */
-        if (!vector) { /* one that is opened anew has had no writer yet */
+        if (!vector) { /* one that is opened again has had no writer yet */
             int again = open(fifo_path(), O_RDONLY | O_NONBLOCK);
             CHECK_EQ(coir_close(fd), 0);
             fd = again;

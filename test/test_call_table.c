@@ -263,7 +263,7 @@ static int each_deceived(void *arg)
     for (int i = 0; i < 2 * ROWS_COUNT; i++) {
         const struct row *row = &ROWS[i / 2];
         if (row->kind == CR_OP_READY)
-            continue; /* what it is told is what it asks */
+            continue; /* what is reported is what it asks */
         all[count] = (struct deceived){.row = row, .owned = i % 2, .place = make_place(row->what)};
         make_possible(&all[count].place);
         if (all[count].owned)

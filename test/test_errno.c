@@ -1,5 +1,5 @@
 /* Every kind of the world's calls with every error that POSIX and Linux document for it: the caller
- * is told it as it is, and nothing is left open, registered or waiting. */
+ * gets it as it is, and nothing is left open, registered or waiting. */
 #include "fds.h"
 
 #include <coir_io.h>

@@ -81,7 +81,7 @@ static int spawn_mixed(int count)
     }
     for (int i = 0; i < count; i++)
         CHECK_EQ(run_join(fibers[i]), i);
-    return coir_sleep(1); /* idle, so that spare stacks are given back */
+    return coir_sleep(1); /* idle, so that spare stacks are released */
 }
 
 /* Fewer where each stack costs much: emulated, with a sanitizer, and where each is a mapping of its

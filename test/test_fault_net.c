@@ -27,7 +27,7 @@ static void close_by_coir(int fd)
     CHECK(result == 0 || result == -EIO);
 }
 
-/* Echoes lines through buffers; a fault that it is told of is one that it takes again. */
+/* Echoes lines through buffers; a fault that is reported to it is one that it takes again. */
 static int echo_lines(int fd, void *arg)
 {
     char in_memory[64], out_memory[64], *line;
@@ -98,7 +98,7 @@ static int net_all(void *arg)
     return arg ? 1 : 0;
 }
 
-/* What a serving loop takes by itself is told to nobody. */
+/* What a serving loop takes by itself is reported to nobody. */
 static int net(void)
 {
     int result = -1;

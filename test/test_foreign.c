@@ -70,7 +70,7 @@ TEST(test_foreign_descriptors_are_registered_while_fibers_wait_and_keep_their_fl
 }
 
 /* Two fibers that wait for one descriptor are woken at once; then two descriptors are waited for,
- * each of which must be told of its own bytes. */
+ * to each of which its own bytes must be reported. */
 static int two_then_two(void *arg)
 {
     (void)arg;
@@ -183,7 +183,7 @@ static void reader_goes_away(struct fds_pair pair, bool owned)
     int ready = run_join(waiter);
     CHECK_EQ(ready & COIR_OUT, COIR_OUT);
     CHECK(ready & (COIR_ERR | COIR_HUP));
-    /* A reset that took data with it is told first, and once. */
+    /* A reset that took data with it is reported first, and once. */
     for (int i = 0; i < 2; i++) {
         int result = run_join(writers[i]);
         CHECK(result == -EPIPE || result == -ECONNRESET);

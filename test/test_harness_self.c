@@ -82,7 +82,7 @@ static void body_compute(void)
         continue;
 }
 
-/* A test's own child that computes for ever is noticed by its test. */
+/* A test's own child that computes forever is noticed by its test. */
 static void body_child_computes(void)
 {
     int status;
@@ -271,7 +271,7 @@ TEST(test_harness_kills_what_a_test_leaves_running)
     CHECK(line);
     pid_t orphan = (pid_t)strtol(line + strlen("orphan "), NULL, 10);
     CHECK(orphan > 0);
-    /* Killed, it may wait a moment, or as a zombie of an idle init for ever, to be collected. */
+    /* Killed, it may wait a moment, or as a zombie of an idle init forever, to be collected. */
     char path[64], state[512] = "gone";
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)orphan);
     for (int tries = 0; tries < 100; tries++) {

@@ -71,7 +71,7 @@ static void on_alarm(int signal)
     (void)signal;
 }
 
-/* From now on a signal each so many microseconds (0: none): the first may come before a wait. */
+/* From now on a signal each this many microseconds (0: none): the first may come before a wait. */
 static void ring_often(int us)
 {
     struct sigaction action = {.sa_handler = on_alarm};

@@ -1,4 +1,4 @@
-/* The event loop without fibers: what is told, when, and how its calls fail. */
+/* The event loop without fibers: what is reported, when, and how its calls fail. */
 #include "loops.h"
 
 #include <sys/time.h>

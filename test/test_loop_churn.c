@@ -11,7 +11,7 @@ struct slot {
     int fd, peer; /* -1: not open */
     bool reads_only;
     int mask, word[2];
-    bool seen[2]; /* told since the check began */
+    bool seen[2]; /* reported since the check began */
 };
 
 static struct slot slots[SLOTS];
@@ -146,7 +146,7 @@ static void check_event(const struct coir_loop_event *event)
     slot->seen[direction - 1] = true;
 }
 
-/* Nothing is told that is not ready, and all that is ready is told, in a few waits. */
+/* Nothing is reported that is not ready, and all that is ready is, in a few waits. */
 static void check_all(coir_loop *loop)
 {
     static struct coir_loop_event events[BATCH];

@@ -74,7 +74,7 @@ TEST(test_loop_wake_of_a_signal_handler_ends_a_wait_for_ever)
     }
 }
 
-/* A thread that wakes only after its last wake was answered: a lost one stops both for ever. On
+/* A thread that wakes only after its last wake was answered: a lost one stops both forever. On
  * a busy machine each turn has to wait for the processor, so there are fewer. */
 enum { TURNS_LEAST = 1000, TURNS_MOST = 100000, MS_MOST = 400 };
 

@@ -177,7 +177,7 @@ TEST(test_operation_out_of_time_is_cancelled_once_and_waited_for)
     run_virtual(late, &owned);
 }
 
-/* While a cancelled operation ends, neither a wake nor a stop brings its fiber back early. */
+/* While a cancelled operation ends, neither a wake nor a cancel brings its fiber back early. */
 static int wake_meanwhile(void *arg)
 {
     (void)arg;

@@ -98,7 +98,7 @@ static void drive_by_steps(coir_sched *sched)
         coir_sched_step(sched, 0);
 }
 
-/* Waits as long as it is told, so a post that rings no bell is seen only with the next deadline. */
+/* Waits as long as it may, so a post that rings no bell is seen only with the next deadline. */
 static void drive_by_foreign_loop(coir_sched *sched)
 {
     struct pollfd ask = {.fd = coir_sched_fd(sched), .events = POLLIN};

@@ -279,11 +279,11 @@ static void half_close_and_take_all(struct fds_pair *pair)
 static void half_close_and_take_all_later(struct fds_pair *pair)
 {
     half_close(pair);
-    coir_sleep(1); /* so that the half-close is told by itself */
+    coir_sleep(1); /* so that the half-close is reported by itself */
     take_all(pair);
 }
 
-/* The same answer whether the kernel was asked or told, in each world. */
+/* The same answer whether the kernel was asked or reported it, in each world. */
 static const struct row OUT_ROWS[] = {
     {"tcp, half-closed", make_tcp_full, half_close_and_take_all, COIR_OUT, COIR_OUT | COIR_HUP},
     {"tcp, half-closed before", make_tcp_full, half_close_and_take_all_later, COIR_OUT,
@@ -405,7 +405,7 @@ TEST(test_readiness_goes_on_after_a_child_closed_its_copies)
     run_monotonic(child_closes, &(int){1});
 }
 
-/* With no descriptor left a connection cannot be accepted; it stays, and goes on being told. */
+/* With no descriptor left a connection cannot be accepted; it stays, and goes on being reported. */
 static int accept_without_room(void *arg)
 {
     struct fds_pair pair = make_listener();

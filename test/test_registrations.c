@@ -235,7 +235,7 @@ TEST(test_regress_short_read_of_a_datagram_is_trusted_since_tcp_had_the_number)
     run_virtual(datagrams_over_tcp, NULL);
 }
 
-/* The first connect is cut short; the connection has told of its end when the second says 0. */
+/* The first connect is cut short; the connection has reported its end when the second says 0. */
 static int connects_twice(void *arg)
 {
     struct sockaddr_in address;

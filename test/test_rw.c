@@ -37,7 +37,7 @@ static int read_one(void *arg)
     return (int)coir_read(*(int *)arg, &byte, 1, COIR_NEVER);
 }
 
-/* The reader's wait registers the socket, whose room is told by the loop's next turn. */
+/* The reader's wait registers the socket, whose room is reported by the loop's next turn. */
 static int writes_past_the_deadline(void *arg)
 {
     int fds[2];
@@ -96,7 +96,7 @@ TEST(test_second_read_and_write_without_time_do_not_wait_either)
     run_virtual(tries_once, NULL);
 }
 
-/* The loop has told of both directions, each once. */
+/* The loop has reported both directions, each once. */
 static void meet_both_directions(int fds[2])
 {
     struct fds_pair idle = fds_pipe(0);
@@ -114,7 +114,7 @@ static void meet_both_directions(int fds[2])
     CHECK(knows_the_fast_path(fds[0], COIR_IN) && knows_the_fast_path(fds[0], COIR_OUT));
 }
 
-/* Both calls are over at once: at the deadline, one would find what it had not been told. */
+/* Both calls are over at once: at the deadline, one would find what had not been reported to it. */
 static int finds_one_direction_shut(void *arg)
 {
     int fds[2];

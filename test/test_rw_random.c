@@ -53,7 +53,7 @@ static void small_buffers(int fd)
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
 }
 
-/* `told`: coir must make it, since the last files of the numbers were closed behind its back. */
+/* coir must make it, since the last files of the numbers were closed behind its back. */
 static void channel_open(struct channel *channel, bool told)
 {
     unsigned kind = rnd(told ? 2 : 3), way = told ? 0 : rnd(3);

@@ -1,4 +1,4 @@
-/* Scopes: children, the first failure, deadlines, nesting, and mistakes. */
+/* Scopes: children, the first failure, deadlines, nesting, and misuse. */
 #include "scopes.h"
 
 static int grandchild(void *arg)
@@ -213,14 +213,14 @@ static int two_failures(void *arg)
         spawn_alone(number, &minus[i]);
     CHECK_EQ(coir_scope_end(&scope, 0), -EIO);
 
-    /* Nobody told it to stop, so it has failed. */
+    /* Nobody cancelled it, so it has failed. */
     coir_scope_open(&scope, COIR_NEVER, 0);
     spawn_alone(number, &minus[2]);
     spawn_alone(sleep_ms, &ms[MS_10]);
     CHECK_EQ(coir_scope_end(&scope, 0), COIR_CANCELLED);
     CHECK_EQ(now_ms(), 0);
 
-    /* It was told, and its siblings go on. */
+    /* It was cancelled, and its siblings go on. */
     coir_scope_open(&scope, COIR_NEVER, 0);
     coir_fiber told = run_spawn(sleep_ms, &ms[MS_10]);
     spawn_alone(sleep_ms, &ms[MS_20]);
@@ -228,7 +228,7 @@ static int two_failures(void *arg)
     CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ms(), 20);
 
-    /* It was told, but fails in its own way. */
+    /* It was cancelled, but fails in its own way. */
     coir_scope_open(&scope, COIR_NEVER, 0);
     told = run_spawn(number, &minus[0]);
     CHECK_EQ(coir_cancel(told, COIR_CANCELLED), 0);

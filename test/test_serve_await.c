@@ -69,8 +69,8 @@ TEST(test_idle_handlers_end_when_serving_does_and_others_go_on)
     CHECK_EQ(fds_open(), before);
 }
 
-/* A sibling of the handler's, told of the same byte, takes it: so the handler, which was woken,
- * finds nothing, and is about to wait again. */
+/* A sibling of the handler's, to which the same byte is reported, takes it: so the handler,
+ * which was woken, finds nothing, and is about to wait again. */
 static int took;
 
 static int take(void *arg)
@@ -98,7 +98,7 @@ static int share(int fd, void *arg)
     return 0;
 }
 
-/* The budget decides when the loop has its turn, and so whether the byte is told of before, while
+/* The budget decides when the loop has its turn, and so whether the byte is reported before, while
  * or after idle handlers are ended. */
 static int end_on_its_way(void *arg)
 {

@@ -16,8 +16,8 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* A process of clients: all connect and send a byte, which `told` is told of; then each waits until
- * its byte comes back. Returns its id; it exits with 0 when all were served. */
+/* A process of clients: all connect and send a byte, which `reported` hears of; then each waits
+ * until its byte comes back. Returns its id; it exits with 0 when all were served. */
 static pid_t fork_clients(const struct server *server, int count, int told)
 {
     coir_addr addr;
@@ -261,7 +261,7 @@ TEST(test_errors_of_single_connections_end_nothing_and_do_not_spin)
     run_monotonic(connection_errors, NULL);
 }
 
-/* No stack can be had: the connection is held, tried again, and closed by a stop. */
+/* No stack can be had: the connection is held, tried again, and closed by a cancel. */
 static int no_stacks(void *arg)
 {
     struct server server = {.handler = serve_echo, .opts.stack_size = (size_t)2 << 30};

@@ -36,7 +36,7 @@ TEST(test_a_shield_keeps_a_stop_away_until_its_grace_is_over)
     CHECK_STR(run_log, "slept slept 0 COIR_CANCELLED");
 }
 
-/* Opened before the stop comes; the stop is found after the close. */
+/* Opened before the cancel comes; the cancel is found after the close. */
 static int shield_first(void *arg)
 {
     (void)arg;

@@ -1,6 +1,6 @@
 /* A read that comes back short: on TCP it proves that nothing is left, and saves a call; everywhere
- * else the rest, or the end of file, must be read without another edge, because the one that told
- * of all of it has been taken in. */
+ * else the rest, or the end of file, must be read without another edge, because the one that
+ * reported of all of it has been taken in. */
 #include "fds.h"
 
 #include <sys/eventfd.h>
@@ -191,7 +191,7 @@ static int read_all(void *arg)
         CHECK_EQ(coir_read(reader->fd, bytes, sizeof bytes, until), size);
         CHECK_EQ(memcmp(bytes, data, size), 0);
     }
-    CHECK(coir_left(until) > 0); /* past which a read would find what no edge had told */
+    CHECK(coir_left(until) > 0); /* past which a read would find what no edge had reported */
     return 0;
 }
 
@@ -258,7 +258,7 @@ static int wait_out(void *arg)
     return coir_wait_fd(*(int *)arg, COIR_OUT, coir_after(COIR_SEC(2)));
 }
 
-/* Adopted after its end of file was told, and while another wait keeps it registered. */
+/* Adopted after its end of file was reported, and while another wait keeps it registered. */
 static int adopt_late(void *arg)
 {
     bool urgent = arg;

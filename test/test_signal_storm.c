@@ -8,7 +8,7 @@
 enum { CLIENTS = 200, ROUNDS = 25, SIZE_MOST = 5000 };
 
 static volatile sig_atomic_t signals;
-static coir_time ends_at; /* or later, when so many signals have come */
+static coir_time ends_at; /* or later, when this many signals have come */
 static int signals_least;
 static long long messages, connections;
 

@@ -1,4 +1,4 @@
-/* Stacks: how large, how guarded, how reused, how given back. */
+/* Stacks: how large, how guarded, how reused, how released. */
 #include "run.h"
 #include "inside.h"
 
@@ -277,7 +277,7 @@ static int touch_and_sleep(void *arg)
     return coir_sleep(COIR_US((intptr_t)arg));
 }
 
-/* While timers are due in crowds nothing is given back, but it is when the last has been. */
+/* While timers are due in crowds nothing is released, but it is when the last has been. */
 static int give_back_after_a_crowd(void *arg)
 {
     (void)arg;

@@ -1,6 +1,6 @@
 /* How each call that blocks ends in each situation: one table, one driver. Times are milliseconds
- * of the virtual clock. What a call waits for happens at 5, its own deadline is at 3, a stop comes
- * at 2; of two things at one instant, both happen at 5. */
+ * of the virtual clock. What a call waits for happens at 5, its own deadline is at 3, a cancel
+ * comes at 2; of two things at one instant, both happen at 5. */
 #include "fds.h"
 
 #include "clock.h"

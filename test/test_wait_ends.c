@@ -1,4 +1,4 @@
-/* How waits for descriptors end (readiness, a deadline, a wake, a stop) and what is left then. */
+/* How waits for descriptors end (readiness, a deadline, a wake, a cancel) and what is left then. */
 #include "fds.h"
 #include "clock.h"
 

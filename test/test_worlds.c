@@ -3,7 +3,7 @@
  * descriptors of its own, and what they tell is compared wait by wait.
  *
  * Compared is what a waiter gets to see: of each registration the part of its armed mask that is
- * told, once it is told, however often and with whatever else beside it. A mask is armed when the
+ * reported, once it is, however often and with whatever else beside it. A mask is armed when the
  * descriptor is not ready for it, as coir_wait_fd does. */
 #include "fds.h"
 
@@ -130,7 +130,7 @@ static uint64_t token_of(const struct script *s, int i)
     return cr_token_of_fd(s->slots[i].generation, i);
 }
 
-/* From the first so many worlds. */
+/* From the first this many worlds. */
 static void detach_from(struct script *s, int i, int worlds)
 {
     struct slot *slot = &s->slots[i];
@@ -251,7 +251,7 @@ static void take_in(struct script *s, int w, int most)
 }
 
 /* What a waiter sees: nothing before its mask is met, then its mask, hang-ups and errors. That a
- * peer sends no more is told to those who wait for IN. */
+ * peer sends no more is reported to those who wait for IN. */
 static int seen(const struct slot *slot, int told)
 {
     int mask = slot->armed & (COIR_IN | COIR_OUT);
@@ -360,7 +360,7 @@ TEST(test_worlds_tell_the_same_events_for_the_same_script)
 
 /* ---- what every world answers, and what it leaves ---- */
 
-/* Whoever has been told is ready again at once, and waits again. */
+/* Whoever has had a report is ready again at once, and waits again. */
 static void many_at_once(struct cr_world *world)
 {
     enum { COUNT = 300, BATCH = 7 };

@@ -1,4 +1,4 @@
-/* A client of the echo server: opens connections, sends a message so many times on each, and
+/* A client of the echo server: opens connections, sends a message this many times on each, and
  * compares what comes back.
  *
  * usage: client [ADDRESS [CONNECTIONS [ROUNDS]]] */

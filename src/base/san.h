@@ -1,4 +1,4 @@
-/* What the sanitizers must be told: AddressSanitizer of every switch of stacks, LeakSanitizer where
+/* What the sanitizers must know: AddressSanitizer of every switch of stacks, LeakSanitizer where
  * fibers keep their pointers, valgrind where stacks are (six instructions that do nothing outside
  * of it). Without a sanitizer all else is empty.
  *

@@ -53,14 +53,14 @@ struct coir_sched {
 extern CR_HIDDEN _Thread_local struct coir_sched *cr_sched_here;
 extern CR_HIDDEN _Thread_local struct cr_fiber *cr_sched_self;
 
-/* The address that the public function returns to, for the line about a mistake. */
+/* The address that the public function returns to, for the line about a misuse. */
 #define CR_CALLER __builtin_return_address(0)
 
 /* Set in a forked child, until it makes a scheduler of its own. */
 extern CR_HIDDEN _Thread_local bool cr_sched_forked;
 
 /* Report a call outside a fiber, or without a scheduler: -ECHILD in a forked child; else it is
- * a mistake of the caller's, and stops the program. */
+ * misuse, and stops the program. */
 CR_HIDDEN CR_COLD int cr_sched_no_fiber(const char *function, void *caller);
 CR_HIDDEN CR_COLD int cr_sched_none(const char *function, void *caller);
 

@@ -1,5 +1,5 @@
 /* Slabs, guards, reuse and trimming. Carving a stack costs one system call (its guard), reusing one
- * costs none. A stack whose guard cannot be had is not handed out. */
+ * costs none. A stack whose guard cannot be had is not used. */
 #include "stack.h"
 
 #include "../os/os.h"

@@ -9,7 +9,7 @@
  * hold no memory, those above were used since.
  *
  * Invariant: a stack is either taken or in `spare`, and the array has room for every stack carved,
- * so that giving back cannot fail. */
+ * so that releasing cannot fail. */
 #ifndef CR_STACK_H
 #define CR_STACK_H
 

@@ -2,7 +2,7 @@
  * callee to preserve lies on the stack from there up, in the order the port's file draws.
  *
  * Invariant: a context is entered exactly once for each time it was made or left. Which fiber runs,
- * and what the sanitizers are told of it, is the scheduler's business (sched.c). */
+ * and what the sanitizers know of it, is the scheduler's business (sched.c). */
 #ifndef CR_CTX_H
 #define CR_CTX_H
 

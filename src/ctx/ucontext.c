@@ -5,7 +5,7 @@
  * A context points at a ucontext_t: that of a context which was left lies in the frame of the
  * cr_ctx_switch that left it, that of a context which was made at the top of its stack.
  *
- * makecontext passes ints, so a pointer travels in two halves. It is told of only ctx_stack_bytes
+ * makecontext passes ints, so a pointer travels in two halves. It knows of only ctx_stack_bytes
  * of the stack, since the interface names nothing but the top; C libraries use the sum alone. */
 #include "ctx.h"
 

@@ -1,4 +1,4 @@
-/* What reads everything and is called only to report: mistakes, overflows, deadlocks, dumps. It
+/* What reads everything and is called only to report: misuse, overflows, deadlocks, dumps. It
  * changes nothing, and all that the library ever prints comes from here. */
 #ifndef CR_DEBUG_H
 #define CR_DEBUG_H
@@ -8,7 +8,7 @@
 struct coir_sched;
 struct cr_fiber;
 
-/* A mistake of the programmer: one line with the function, the fiber and the caller, then abort. */
+/* Misuse: one line with the function, the fiber and the caller, then abort. */
 CR_HIDDEN CR_COLD _Noreturn void cr_fatal_mistake(const char *function, void *caller,
                                                   const char *what);
 

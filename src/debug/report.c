@@ -1,5 +1,5 @@
 /* Reports, line by line: who is alive and what each fiber waits for. A wait record knows what it
- * hangs on, so nothing is kept for reports while nobody asks. */
+ * is linked into, so nothing is kept for reports while nobody asks. */
 #include "debug.h"
 
 #include "../core/sched.h"

@@ -63,7 +63,7 @@ CR_HIDDEN int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_
 /* The kind of a wait for readiness on behalf of a call. */
 extern CR_HIDDEN const struct cr_wait_kind cr_io_readiness;
 
-/* Parks in a wait that hangs on a descriptor: what it is ready for, or why not. */
+/* Parks in a wait that is linked to a descriptor: what it is ready for, or why not. */
 CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
                            const struct cr_wait_kind *kind, coir_time until)
 {

@@ -47,7 +47,7 @@ static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t
 }
 
 /* Whether a read that moved nothing must be made again the way of all calls: after EAGAIN, EINTR,
- * or 0 from a FIFO. There it counts anew, and may be refused, so what is ready is left to the next
+ * or 0 from a FIFO. There it counts again, and may be refused, so what is ready is left to the next
  * waiter. */
 static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry,
                                           int64_t result)

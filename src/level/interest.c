@@ -2,7 +2,7 @@
  * a number is another one than was added.
  *
  * A ghost is a registration that cannot be taken off. On epoll a file that was closed by number
- * lives on through a dup, in this process or a forked one: it is still told of, by a token that no
+ * lives on through a dup, in this process or a forked one: it is still reported, by a token that no
  * entry has, and would end every wait at once. So all that is alive moves to a new world, and the
  * ghost goes with the old one. */
 #include "interest.h"
@@ -234,7 +234,7 @@ static int interest_steady_ready(struct cr_interests *set, const struct cr_inter
     return index == -EPERM ? entry->mask : -EBADF;
 }
 
-/* One that is gone makes the last one take its index, so all begins anew. */
+/* One that is gone makes the last one take its index, so all begins again. */
 int cr_interest_steady(struct cr_interests *set, struct cr_level *levels, int most)
 {
     int got = 0;

@@ -1,9 +1,9 @@
 /* The calls of coir_loop.h: events out of levels, wakes by a bell, time. It knows nothing of
  * fibers.
  *
- * Levels are told anew by each wait, so none is kept from one to the next. What there is no room
- * for is left to the kernel, which hands out ready descriptors in turns. The two directions of one
- * take turns here, and so do what is steady and what is not. */
+ * Levels are reported again by each wait, so none is kept from one to the next. What there is no
+ * room for is left to the kernel, which returns ready descriptors in turns. The two directions
+ * of one take turns here, and so do what is steady and what is not. */
 #include "../../include/coir_loop.h"
 
 #include "../run/leave.h"
@@ -21,7 +21,7 @@ struct coir_loop {
     struct cr_bell bell;
     void *wake_user;
     unsigned int forks; /* when it was opened */
-    bool has_ghosts;    /* the world told of what no entry watches */
+    bool has_ghosts;    /* the world reported what no entry watches */
     bool steady_first;  /* who fills the next events first */
 };
 
@@ -137,7 +137,7 @@ static struct cr_interest *poller_meet(coir_loop *loop, struct cr_level *level)
 }
 
 /* Tells one direction of each level, for which there is always room, then the other ones. One that
- * has no room is told first the next time. */
+ * has no room is reported first the next time. */
 static int poller_tell(coir_loop *loop, struct cr_level *levels, int got,
                        struct coir_loop_event *events, int most)
 {
@@ -178,7 +178,7 @@ static int poller_ask(coir_loop *loop, bool steady, struct coir_loop_event *even
     return got < 0 ? got : poller_tell(loop, levels, got, events, most);
 }
 
-/* One look at both; an error of the second is told by a wait in which it is the first. */
+/* One look at both; an error of the second is reported by a wait in which it is the first. */
 static int poller_look(coir_loop *loop, struct coir_loop_event *events, int most, uint64_t until)
 {
     if (loop->set.steady_count == 0)

@@ -1,7 +1,7 @@
 /* Buffered reading and writing, over coir_read, coir_write and coir_writev alone: so they work on
  * whatever these work on, and end as these end.
  *
- * Nothing is lost where a call ends early, because a reader consumes only what it hands out, and a
+ * Nothing is lost where a call ends early, because a reader consumes only what it returns, and a
  * writer counts what was sent before it does anything else. */
 #include "../base/base.h"
 

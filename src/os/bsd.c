@@ -1,8 +1,8 @@
 /* macOS, the BSDs, and whatever else keeps to POSIX: a guard is a page without access, memory that
- * is given back is mapped anew, and a wait is rounded up to milliseconds.
+ * is released is mapped again, and a wait is rounded up to milliseconds.
  *
  * There MADV_DONTNEED keeps the contents, and MADV_FREE may or may not, so neither will do where
- * what is given back shall read as zero. A new mapping in the same place will, but it wipes out the
+ * what is released shall read as zero. A new mapping in the same place will, but it wipes out the
  * guards that it covers. */
 #include "os.h"
 

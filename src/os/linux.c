@@ -38,7 +38,7 @@ static int linux_markers_probe(void)
     return answer;
 }
 
-/* A failure that may pass, as for want of memory, is no answer: the next guard asks again. */
+/* A failure that may pass, as for lack of memory, is no answer: the next guard asks again. */
 static bool linux_has_markers(void)
 {
     static atomic_int known;

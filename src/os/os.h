@@ -17,7 +17,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-/* Where no peer's end is told by itself, it comes as POLLHUP or as the end of file. */
+/* Where no peer's end is reported by itself, it comes as POLLHUP or as the end of file. */
 #ifndef POLLRDHUP
 #define POLLRDHUP 0
 #endif
@@ -45,7 +45,7 @@ extern CR_HIDDEN const bool cr_os_clears_across_guards;
 
 /* ---- descriptors ---- */
 
-/* Waits as poll does, for a time left (NULL: for ever): never shorter, unless the time is longer
+/* Waits as poll does, for a time left (NULL: forever): never shorter, unless the time is longer
  * than the system can wait, and less than a millisecond longer. */
 struct timespec;
 CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespec *left);

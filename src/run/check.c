@@ -34,7 +34,8 @@ static size_t check_memory(void)
 }
 #endif
 
-/* A cancelled fiber ends within so many turns, or is given up. So many runs show what is kept. */
+/* A cancelled fiber ends within this many turns, or is given up. This many runs show what is
+ * kept. */
 enum { CHECK_TURNS_MAX = 100000, CHECK_RUNS = 14, CHECK_LAST_RUNS = 4 };
 
 #define NOT_AT_ALL LONG_MAX

@@ -8,7 +8,7 @@
 struct coir_sched;
 struct cr_run;
 
-/* For calls that are made outside of fibers: 0; -ECHILD in a forked child; else it is a mistake to
+/* For calls that are made outside of fibers: 0; -ECHILD in a forked child; else it is misuse to
  * call with another thread's scheduler, in a fiber, or in a letter's function. */
 CR_HIDDEN int cr_loop_own(struct coir_sched *sched, const char *function, void *caller);
 

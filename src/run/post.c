@@ -131,7 +131,7 @@ static void post_take(struct cr_post *post, struct cr_mailbox *box)
     post->letters_end = end;
 }
 
-/* A letter is its owner's again before its call, which may post it anew. */
+/* A letter is its owner's again before its call, which may post it again. */
 static void post_call(struct cr_post *post)
 {
     coir_letter *letter = post->letters;
@@ -323,7 +323,7 @@ void cr_post_fini(struct cr_run *run)
         post_close(run);
 }
 
-/* A post that another thread was in the middle of stays a user for ever: its box is lost. */
+/* A post that another thread was in the middle of stays a user forever: its box is lost. */
 void cr_post_abandon(void)
 {
     for (int i = 0; i < PAGES_MOST && post_pages[i]; i++)

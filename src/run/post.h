@@ -28,7 +28,7 @@ CR_HIDDEN bool cr_post_doze(struct cr_post *post);
 /* Calls all letters that have come; whether any had. */
 CR_HIDDEN bool cr_post_deliver(struct cr_post *post);
 
-/* The world has told that the bell was rung. */
+/* The world has reported that the bell was rung. */
 CR_HIDDEN void cr_post_hush(struct cr_run *run);
 
 /* Closes the box, if there is one, and calls what is in it. */

@@ -1,5 +1,5 @@
 /* The life of a scheduler: made, run, freed. Freeing cancels every fiber and runs them to their
- * ends, because only they can give back what they hold. */
+ * ends, because only they can release what they hold. */
 #include "../debug/debug.h"
 #include "leave.h"
 #include "loop.h"
@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-/* Freeing gives up when so many turns for each living fiber have passed, and none has ended. */
+/* Freeing gives up when this many turns for each living fiber have passed, and none has ended. */
 enum { CANCEL_TURNS_EACH = 1000, SHIELDED_TURNS_EACH = 100 * 1000 };
 
 static uint64_t run_now(struct coir_sched *sched)

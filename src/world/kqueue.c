@@ -3,9 +3,9 @@
  * (EV_CLEAR). Waits have the kernel's nanoseconds.
  *
  * Each filter tells of its own direction. What holds for both (hang-up, error) comes as EV_EOF of
- * one of them, which does not say how far the end has gone: the reader of a pipe is told the same
+ * one of them, which does not say how far the end has gone: the reader of a pipe hears the same
  * as a socket whose peer may still read. There, and only there, poll is asked too, which also keeps
- * what is told the same as what coir_wait_fd is answered when it asks. */
+ * what is reported the same as what coir_wait_fd is answered when it asks. */
 #include "levels.h"
 
 #if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__) ||                       \
@@ -93,7 +93,7 @@ static int kqueue_own(struct cr_world *world, int i)
 }
 
 /* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
- * code. Receipts keep the kernel from handing out events instead, which nobody would see. */
+ * code. Receipts keep the kernel from returning events instead, which nobody would see. */
 static void kqueue_change(int queue, const struct kevent *base, int errors[FILTERS_MOST])
 {
     struct kevent changes[FILTERS_COUNT], receipts[FILTERS_COUNT];
@@ -189,7 +189,7 @@ static bool kqueue_lost(struct cr_world *world, int fd, uint64_t token)
     return kqueue_is_gone(errors[FILTER_READ]) && kqueue_is_gone(errors[FILTER_WRITE]);
 }
 
-/* A short read proves emptiness only where urgent data, which a read stops at, is told of. */
+/* A short read proves emptiness only where urgent data, which a read stops at, is reported. */
 static int kqueue_adopt(struct cr_world *world, int fd)
 {
     int kind = cr_posix_adopt(world, fd);

@@ -1,6 +1,6 @@
 /* All operations, for every world over a POSIX kernel: one function for each kind, made again when
  * a signal interrupts it. None waits, whatever the flags of the descriptor, but accept and connect
- * on one that was not adopted: a socket is told not to wait by a flag of the call, and about
+ * on one that was not adopted: a socket is kept from waiting by a flag of the call, and about
  * anything else that is foreign the kernel is asked first. */
 #include "../os/os.h"
 #include "posix.h"

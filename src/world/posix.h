@@ -17,7 +17,7 @@ CR_HIDDEN int64_t cr_ops_start(struct cr_world *world, struct cr_op *op);
 /* Where no operation is ever pending there is nothing to cancel. */
 CR_HIDDEN void cr_posix_cancel(struct cr_world *world, struct cr_op *op);
 
-/* The time left until `until`, NULL for ever. */
+/* The time left until `until`, NULL forever. */
 CR_HIDDEN struct timespec *cr_posix_left(uint64_t until, struct timespec *left);
 
 CR_HIDDEN short cr_posix_poll_mask(int mask);

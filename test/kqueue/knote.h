@@ -30,7 +30,7 @@ struct knote *note_at(uint64_t place);
 struct knote *note_make(int queue, int epoll, const struct kevent *change);
 void note_free(struct knote *note);
 
-/* Registers with its epoll, if it is enabled; anew, so that the condition is looked at. 0, or an
+/* Registers with its epoll, if it is enabled; again, so that the condition is looked at. 0, or an
  * error code. */
 int note_register(struct knote *note);
 void note_deregister(struct knote *note);
