@@ -332,15 +332,16 @@ COIR_API int coir_wake(coir_fiber handle);
  * are coir's. Scopes of one fiber nest: the innermost is ended first. A fiber that ends with a
  * scope open, and a scope left open by a return, are misuse.
  *
- * A scope is cancelled by coir_scope_cancel, by its deadline, by the first failure in it, or from
- * outside: with its fiber, or the scope around it. Then its children, what they have spawned, and
- * what its own fiber does until it ends the scope, are cancelled. A cancelled fiber whose result is
- * COIR_CANCELLED, or the reason, was cut short and has not failed. */
+ * A scope is cancelled by coir_scope_cancel, by its deadline, by coir_scope_wind_down, by the first
+ * failure in it, or from outside: with its fiber, or the scope around it. Then its children, what
+ * they have spawned, and what its own fiber does until it ends the scope, are cancelled. A
+ * cancelled fiber whose result is COIR_CANCELLED, or the reason, was cut short and has not
+ * failed. */
 typedef struct coir_scope {
     uint64_t opaque[16]; /* coir's */
 } coir_scope;
 
-/* Kinds of scopes. */
+/* Kinds of scopes, one for each scope. */
 enum {
     COIR_SHIELD = 1, /* a cancel of the code around it does not reach it: for clean-up that blocks.
                         Its deadline is the grace; without one it can delay whoever waits for its
@@ -368,10 +369,11 @@ COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
  * its code. Returns 0. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_scope_cancel(coir_scope *scope, int reason);
 
-/* Lets what is under way in an open scope end, and nothing new begin: soft scopes inside of it, up
- * to shields, are cancelled at once, as are those that are opened later; all the rest has the
- * grace, and is then cancelled with reason 0. A deadline or an earlier call that cancels sooner
- * stays. A grace of INT64_MAX never ends. Returns 0. Callable anywhere in the thread. Never parks.
+/* Lets what is under way in an open scope end, and nothing new begin. Soft scopes in its tree, up
+ * to shields, are cancelled at once, as are those that are opened there later. All the rest goes on
+ * until the grace is over, and is then cancelled with reason 0: when the loop next runs if the
+ * grace is <= 0, never if it is INT64_MAX. A deadline or an earlier call that cancels sooner stays.
+ * Returns 0. Callable anywhere in the thread. Never parks.
  *
  *     coir_scope_open(&next, COIR_NEVER, COIR_SOFT);
  *     ssize_t got = coir_read(fd, buf, sizeof buf, COIR_NEVER);

@@ -99,19 +99,20 @@ COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, c
 struct coir_serve_opts {
     size_t limit;      /* most connections at once, the others wait in the kernel; default any */
     int64_t grace_ns;  /* at the end, how long handlers may go on before they are cancelled;
-                          default not at all */
+                          default not at all; INT64_MAX: forever */
     size_t stack_size; /* of handlers, see coir_spawn_opts */
     const char *name;  /* of handlers, for reports */
 };
 
 /* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling
  * fiber is cancelled, a scope around it winds down, or coir_close closes the listener. Then it
- * accepts no more, lets the handlers wind down for opts.grace_ns (a cancel of the caller does not
- * reach them), and returns when all have ended. (After a cancel, the caller's blocking clean-up
+ * accepts no more, lets the handlers wind down, and returns when all have ended. Their grace is
+ * that of the scope that winds down, else opts.grace_ns: a cancel of the caller does not reach
+ * them before. (After a cancel, the caller's blocking clean-up
  * needs a shield.) So a handler that waits must end on COIR_CANCELLED.
  *
- * The handler owns the connection until it returns, with any result; then it is closed (one that
- * the handler has closed by coir_close is left alone). To keep it longer: coir_dup.
+ * The handler and what it spawns own the connection until they have ended, with any result; then it
+ * is closed (one that they have closed by coir_close is left alone). To keep it longer: coir_dup.
  *
  * When descriptors or memory run out, a connection waits until there is room again: the next try is
  * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with

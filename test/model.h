@@ -45,6 +45,7 @@ struct model_scope {
     int owner, outer;
     bool open, shield, limit, soft, ending, cut;
     bool winding, grace; /* grace: `until` is the end of one */
+    bool wound;          /* its cancel is that of a soft scope, in which it lies */
     enum cancel cancel;
     int reason, failure, until, order;
 };
@@ -176,7 +177,8 @@ static void model_spread(struct model *m)
             bool reached = outer == ROOT ? m->freeing : m->scope[outer].cancel != NOT;
             if (!scope->open || scope->cancel || scope->shield || !reached)
                 continue;
-            scope->cancel = FROM_OUTSIDE;
+            scope->wound = outer != ROOT && m->scope[outer].wound;
+            scope->cancel = scope->wound && scope->soft ? BY_ITSELF : FROM_OUTSIDE;
             scope->reason = outer == ROOT ? CANCELLED : m->scope[outer].reason;
             more = true;
         }

@@ -134,6 +134,14 @@ static bool model_finish_race(struct model *m, int f)
 
 /* ---- scopes */
 
+static void model_wind(struct model *m, int s)
+{
+    if (m->scope[s].cancel)
+        return;
+    m->scope[s].wound = true;
+    model_cancel(m, s, 0);
+}
+
 static int model_open(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];
@@ -150,7 +158,7 @@ static int model_open(struct model *m, int f, const struct op *op)
     fiber->scope[fiber->depth++] = m->scopes++;
     model_spread(m);
     if (scope->soft && model_reaches(m, ROOT, m->scopes - 1))
-        model_cancel(m, m->scopes - 1, 0);
+        model_wind(m, m->scopes - 1);
     return 0;
 }
 
@@ -244,12 +252,12 @@ static int model_wind_down(struct model *m, const struct op *op)
         return SKIPPED;
     int s = who->scope[op->other], until = m->now + op->how;
     struct model_scope *scope = &m->scope[s];
+    scope->winding = true;
     if (scope->cancel)
         return 0;
     m->batch++;
-    scope->winding = true;
     for (int soft = model_soft(m, s); soft != ROOT; soft = model_soft(m, s))
-        model_cancel(m, soft, 0);
+        model_wind(m, soft);
     if (op->how < GRACES - 1 && until < scope->until) {
         scope->until = until;
         scope->order = m->orders++;

@@ -353,3 +353,20 @@ TEST(test_fd_the_second_waiter_is_not_told_of_a_byte_that_the_first_has_taken)
     run_virtual(one_byte_for_two, NULL);
     run_virtual(one_byte_for_two, &owned);
 }
+
+/* The world's own descriptor, which the first adoption opens, gets the number. */
+static int adopts_a_closed_one(void *arg)
+{
+    int fd = coir_socket(AF_UNIX, SOCK_STREAM, 0);
+    (void)arg;
+    CHECK_EQ(coir_close(fd), 0);
+    CHECK_EQ(coir_adopt(fd), -EBADF);
+    CHECK_EQ(coir_adopt(fd), -EBADF);
+    return 0;
+}
+
+/* proves: D3 */
+TEST(test_regress_adopt_of_a_number_that_coir_closed_is_invalid)
+{
+    run_monotonic(adopts_a_closed_one, NULL);
+}

@@ -189,6 +189,47 @@ TEST(test_await_elsewhere_is_a_read)
     CHECK(!coir_winding_down());
 }
 
+/* In a soft scope that winds down what has come is read all the same. */
+static int awaits_softly(void *arg)
+{
+    struct fds_pair pipe = fds_pipe(O_NONBLOCK);
+    coir_scope scope, soft;
+    char byte;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
+    CHECK_EQ(coir_scope_wind_down(&scope, INT64_MAX), 0);
+    fds_put(pipe.out, "z");
+    CHECK_EQ(coir_net_await(pipe.in, &byte, 1, COIR_NEVER), 1);
+    CHECK_EQ(coir_net_await(pipe.in, &byte, 1, COIR_NEVER), 0);
+    CHECK_EQ(coir_read(pipe.in, &byte, 1, COIR_NEVER), COIR_CANCELLED);
+    CHECK_EQ(coir_scope_end(&soft, 0), 0);
+    fds_close(pipe);
+    return coir_scope_end(&scope, 0);
+}
+
+/* proves: N12 */
+TEST(test_regress_await_in_a_soft_scope_leaves_what_has_come)
+{
+    run_monotonic(awaits_softly, NULL);
+}
+
+static int serves_when_cancelled(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    CHECK_EQ(coir_scope_cancel(&scope, 0), 0);
+    CHECK_EQ(coir_net_serve(999, answer, NULL, NULL), COIR_CANCELLED);
+    return coir_scope_end(&scope, 0);
+}
+
+/* proves: C1 */
+TEST(test_regress_serving_of_a_bad_number_is_not_refused_to_a_cancelled_fiber)
+{
+    run_monotonic(serves_when_cancelled, NULL);
+}
+
 /* ---- in a tree that winds down ---- */
 
 /* The connection is read in a fiber of its own. */
@@ -225,6 +266,43 @@ static int wound_down_from_outside(void *arg)
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_close(fds[i]), 0);
     return coir_close(server.listener);
+}
+
+static int at_work(int fd, void *arg)
+{
+    struct server *server = arg;
+    serve_enter(server);
+    server->cancelled += coir_sleep(COIR_SEC(100)) == COIR_CANCELLED;
+    server->ended++;
+    (void)fd;
+    return 0;
+}
+
+/* The options' grace is shorter, or longer. */
+static int wound_down_with_a_grace(void *arg)
+{
+    struct server server = {.handler = at_work, .opts.grace_ns = *(int64_t *)arg};
+    coir_scope scope;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    serve_begin(&server);
+    int fd = serve_dial(&server);
+    while (server.begun < 1)
+        CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    coir_time start = coir_now();
+    CHECK_EQ(coir_scope_wind_down(&scope, COIR_SEC(5)), 0);
+    CHECK_EQ(coir_scope_end(&scope, 0), 0);
+    CHECK_EQ(coir_since(start), COIR_SEC(5));
+    CHECK_EQ(server.result, 0);
+    CHECK_EQ(server.cancelled, 1);
+    return coir_close(fd) + coir_close(server.listener);
+}
+
+/* proves: C15, N7 */
+TEST(test_handlers_have_the_grace_of_the_scope_that_winds_down)
+{
+    int64_t graces[] = {0, COIR_SEC(2), COIR_SEC(9)};
+    for (int i = 0; i < 3; i++)
+        run_virtual(wound_down_with_a_grace, &graces[i]);
 }
 
 /* proves: C15, N7, N12 */

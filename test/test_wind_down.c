@@ -1,9 +1,6 @@
 /* Scopes that wind down: soft scopes end at once, what is under way has the grace, and then comes
  * the cancel. On a virtual clock. */
-#include "inside.h"
-
-#include "clock.h"
-#include "run.h"
+#include "soft.h"
 
 #include <coir_test.h>
 
@@ -15,19 +12,11 @@ struct worker {
     uint64_t ended_at;
 };
 
-static int idle(int64_t duration_ns)
-{
-    coir_scope soft;
-    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
-    int result = coir_sleep(duration_ns);
-    return coir_scope_end(&soft, result < 0 ? result : 1);
-}
-
 static int work(void *arg)
 {
     struct worker *w = arg;
     int result;
-    while ((result = idle(w->idle_ns)) > 0 && (result = coir_sleep(w->job_ns)) == 0)
+    while ((result = soft_sleep(w->idle_ns)) > 0 && (result = coir_sleep(w->job_ns)) == 0)
         w->jobs++;
     w->saw_the_end = coir_winding_down();
     w->ended_at = now_ns();
@@ -92,12 +81,12 @@ static int goes_on(void *arg)
     coir_scope_open(&scope, COIR_NEVER, 0);
     run_spawn(spawns_a_worker, &w);
     CHECK_EQ(coir_scope_wind_down(&scope, COIR_SEC(1)), 0);
-    CHECK_EQ(idle(COIR_SEC(100)), 0); /* the scope's own code, too */
+    CHECK_EQ(soft_sleep(COIR_SEC(100)), 0); /* the scope's own code, too */
     CHECK_EQ(coir_scope_end(&scope, 0), 0);
     CHECK_EQ(now_ns() - start, COIR_MS(10));
     CHECK_EQ(w.ended_at - start, COIR_MS(5));
     CHECK(w.saw_the_end);
-    return idle(COIR_MS(1)) == 1 ? 0 : -1;
+    return soft_sleep(COIR_MS(1)) == 1 ? 0 : -1;
 }
 
 /* proves: C15 */
@@ -178,8 +167,9 @@ static int after_a_cancel(void *arg)
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(coir_scope_cancel(&scope, -EIO), 0);
     CHECK_EQ(coir_scope_wind_down(&scope, COIR_SEC(1)), 0);
-    CHECK(!coir_winding_down());
+    CHECK(coir_winding_down());
     CHECK_EQ(coir_scope_end(&scope, 0), -EIO);
+    CHECK(!coir_winding_down());
     coir_scope_open(&scope, COIR_NEVER, 0);
     run_spawn(work, &slow);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
@@ -196,135 +186,6 @@ TEST(test_wind_down_of_the_cancelled_is_nothing_and_a_cancel_cuts_the_grace)
     run_virtual(after_a_cancel, NULL);
 }
 
-/* ---- which scopes ---- */
-
-enum kind { PLAIN, SHIELD = COIR_SHIELD, LIMIT = COIR_LIMIT, SOFT = COIR_SOFT };
-
-struct nest {
-    enum kind kinds[4]; /* inside of the one that winds down, outermost first */
-    int cancelled;      /* which is, -1: none */
-};
-
-static const struct nest NESTS[] = {
-    {{PLAIN, LIMIT, PLAIN, LIMIT}, -1},  {{PLAIN, PLAIN, PLAIN, SOFT}, 3},
-    {{SOFT, SOFT, SOFT, SOFT}, 0},       {{PLAIN, SOFT, PLAIN, SOFT}, 1},
-    {{SHIELD, SOFT, PLAIN, SOFT}, -1},   {{SOFT, SHIELD, PLAIN, SOFT}, 0},
-    {{LIMIT, SOFT, SHIELD, SOFT}, 1},    {{SHIELD, SHIELD, SOFT, SOFT}, -1},
-};
-
-struct nester {
-    const struct nest *nest;
-    coir_scope *outer; /* it winds down when all are open, or before */
-    bool before;
-};
-
-static int nests(void *arg)
-{
-    const struct nester *n = arg;
-    coir_scope scopes[4];
-    bool was_cancelled = false;
-    if (n->before)
-        CHECK_EQ(coir_scope_wind_down(n->outer, INT64_MAX), 0);
-    for (int i = 0; i < 4; i++)
-        coir_scope_open(&scopes[i], COIR_NEVER, n->nest->kinds[i]);
-    if (!n->before)
-        CHECK_EQ(coir_scope_wind_down(n->outer, INT64_MAX), 0);
-    for (int i = 3; i >= 0; i--) {
-        was_cancelled = coir_cancelled(NULL);
-        bool reached = n->nest->cancelled >= 0 && i >= n->nest->cancelled;
-        for (int k = n->nest->cancelled + 1; k <= i && reached; k++)
-            reached = n->nest->kinds[k] != SHIELD;
-        CHECK_EQ(was_cancelled, reached);
-        CHECK_EQ(coir_scope_end(&scopes[i], 0), 0);
-    }
-    return 0;
-}
-
-/* Of the fiber that owns the scope, and of a grandchild. */
-static int spawns_the_nester(void *arg)
-{
-    return run_join(run_spawn(nests, arg));
-}
-
-static int nested(void *arg)
-{
-    for (int i = 0; i < 4 * (int)(sizeof NESTS / sizeof *NESTS); i++) {
-        coir_scope outer;
-        struct nester n = {&NESTS[i / 4], &outer, i % 2};
-        coir_scope_open(&outer, COIR_NEVER, arg ? SHIELD : PLAIN);
-        CHECK_EQ(i % 4 < 2 ? nests(&n) : run_join(run_spawn(spawns_the_nester, &n)), 0);
-        CHECK_EQ(coir_scope_end(&outer, 0), 0);
-    }
-    CHECK_EQ(cr_sched_here->winding + cr_sched_here->shields, 0);
-    return 0;
-}
-
-/* proves: C8, C15 */
-TEST(test_wind_down_cancels_the_outermost_soft_scopes_up_to_shields)
-{
-    int shield = 1;
-    run_virtual(nested, NULL);
-    run_virtual(nested, &shield);
-}
-
-static int daemon_that_is_idle(void *arg)
-{
-    return *(int *)arg = idle(COIR_SEC(100));
-}
-
-static int softly_itself(void *arg)
-{
-    coir_scope soft;
-    int daemon = -1;
-    (void)arg;
-    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
-    CHECK_EQ(coir_spawn(NULL, daemon_that_is_idle, &daemon,
-                        &(struct coir_spawn_opts){.daemon = true}), 0);
-    CHECK_EQ(coir_scope_wind_down(&soft, COIR_SEC(1)), 0);
-    CHECK(coir_cancelled(NULL));
-    CHECK_EQ(coir_scope_end(&soft, 3), 3);
-    coir_scope_open(&soft, COIR_NEVER, 0);
-    CHECK_EQ(coir_spawn(NULL, daemon_that_is_idle, &daemon,
-                        &(struct coir_spawn_opts){.daemon = true}), 0);
-    CHECK_EQ(coir_sleep(0), 0);
-    CHECK_EQ(coir_scope_wind_down(&soft, COIR_SEC(1)), 0);
-    CHECK_EQ(coir_sleep(0), 0);
-    CHECK_EQ(daemon, 0); /* before the end of the scope's code */
-    return coir_scope_end(&soft, 0);
-}
-
-/* proves: C15 */
-TEST(test_wind_down_of_a_soft_scope_is_a_cancel_and_reaches_daemons)
-{
-    run_virtual(softly_itself, NULL);
-}
-
-/* A soft scope may have children and a deadline, as any other. */
-static int soft_with_more(void *arg)
-{
-    coir_scope soft;
-    struct worker slow = {.job_ns = COIR_SEC(100)};
-    (void)arg;
-    coir_scope_open(&soft, coir_after(COIR_MS(5)), COIR_SOFT);
-    CHECK_EQ(coir_scope_end(&soft, 1), 1);
-    coir_scope_open(&soft, coir_after(COIR_MS(5)), COIR_SOFT);
-    run_spawn(work, &slow);
-    CHECK_EQ(coir_scope_end(&soft, 1), COIR_TIMED_OUT);
-    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
-    CHECK_EQ(coir_scope_end(&soft, -EIO), -EIO);
-    coir_cancel(coir_self(), 0);
-    coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
-    CHECK(coir_cancelled(NULL));
-    CHECK_EQ(coir_scope_end(&soft, COIR_CANCELLED), COIR_CANCELLED);
-    return 0;
-}
-
-/* proves: C6, C15 */
-TEST(test_a_soft_scope_is_else_as_any_other)
-{
-    run_virtual(soft_with_more, NULL);
-}
-
 /* ---- how deep and how wide ---- */
 
 enum { DEEP = 2000, WIDE = 2000 };
@@ -336,7 +197,7 @@ static int deep(void *arg)
     int *result = arg;
     if (result + 1 < deep_result + DEEP)
         coir_spawn(NULL, deep, result + 1, &(struct coir_spawn_opts){.stack_size = 16384});
-    return *result = idle(COIR_SEC(100));
+    return *result = soft_sleep(COIR_SEC(100));
 }
 
 static int in_a_large_tree(void *arg)
@@ -350,7 +211,7 @@ static int in_a_large_tree(void *arg)
     coir_scope_open(&scope, COIR_NEVER, 0);
     run_spawn(deep, deep_result);
     for (int i = 0; i < WIDE; i++)
-        run_spawn(daemon_that_is_idle, &wide_result[i]);
+        run_spawn(soft_sleeper, &wide_result[i]);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
     CHECK_EQ(coir_scope_wind_down(&scope, COIR_SEC(1)), 0);
     CHECK_EQ(coir_scope_end(&scope, 0), 0);

@@ -5,20 +5,30 @@
 
 #include "../debug/debug.h"
 
-static void cancel_note(struct cr_scope *scope, enum cr_cancel cancel, int reason,
+/* What a cancel brings to each scope that it reaches. */
+struct cancel {
+    int reason;
+    uint8_t mark; /* CR_USED_WOUND, or 0 */
+};
+
+/* A soft scope inside of one that winds down is cancelled itself, as if it were alone. */
+static void cancel_note(struct cr_scope *scope, enum cr_cancel how, struct cancel cancel,
                         struct cr_scope **cancelled)
 {
     if (scope->special.cancel)
         return;
-    scope->special.cancel = (uint8_t)cancel;
-    scope->reason = reason;
+    if (cancel.mark && scope->special.kind == COIR_SOFT)
+        how = CR_CANCEL_OWN;
+    scope->special.cancel = (uint8_t)how;
+    scope->special.used |= cancel.mark;
+    scope->reason = cancel.reason;
     scope->next_reached = *cancelled;
     *cancelled = scope;
 }
 
 /* Cancels what a fiber does inside `entry`, one of its scopes, up to its outermost shield there.
  * Scopes for which that is news go to the front of `cancelled`. */
-static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int reason,
+static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct cancel cancel,
                           struct cr_scope **cancelled)
 {
     struct cr_scope *end = entry->outer, *first = fiber->scope;
@@ -26,7 +36,7 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int re
         if (cr_scope_is_shield(scope))
             first = scope->outer;
     for (struct cr_scope *scope = first; scope != end; scope = scope->outer)
-        cancel_note(scope, scope == entry ? CR_CANCEL_OWN : CR_CANCEL_OUTER, reason, cancelled);
+        cancel_note(scope, scope == entry ? CR_CANCEL_OWN : CR_CANCEL_OUTER, cancel, cancelled);
     if (first != fiber->scope)
         return;
     cr_sched_set_stop(fiber, COIR_CANCELLED);
@@ -34,12 +44,13 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, int re
         cr_sched_wake(fiber, COIR_CANCELLED);
 }
 
-static void cancel_fibers(const struct cr_list *fibers, int reason, struct cr_scope **cancelled)
+static void cancel_fibers(const struct cr_list *fibers, struct cancel cancel,
+                          struct cr_scope **cancelled)
 {
     for (struct cr_list *at = fibers->next; at != fibers; at = at->next) {
         struct cr_fiber *fiber = CR_CONTAINER(at, struct cr_fiber, sibling);
         if (!fiber->own.special.cancel)
-            cancel_inside(fiber, &fiber->own, reason, cancelled);
+            cancel_inside(fiber, &fiber->own, cancel, cancelled);
     }
 }
 
@@ -47,23 +58,29 @@ static void cancel_all(struct cr_scope *cancelled)
 {
     while (cancelled) {
         struct cr_scope *scope = cancelled;
+        struct cancel cancel = {scope->reason, scope->special.used & CR_USED_WOUND};
         cancelled = scope->next_reached;
-        cancel_fibers(&scope->children, scope->reason, &cancelled);
+        cancel_fibers(&scope->children, cancel, &cancelled);
         if (scope->special.used & CR_USED_DAEMONS)
-            cancel_fibers(&scope->daemons, scope->reason, &cancelled);
+            cancel_fibers(&scope->daemons, cancel, &cancelled);
     }
 }
 
-void cr_cancel_scope(struct cr_scope *scope, int reason)
+static void cancel_scope(struct cr_scope *scope, struct cancel cancel)
 {
     struct cr_scope *cancelled = NULL;
     if (scope->special.cancel)
         return;
     if (scope->owner)
-        cancel_inside(scope->owner, scope, reason, &cancelled);
+        cancel_inside(scope->owner, scope, cancel, &cancelled);
     else
-        cancel_note(scope, CR_CANCEL_OWN, reason, &cancelled);
+        cancel_note(scope, CR_CANCEL_OWN, cancel, &cancelled);
     cancel_all(cancelled);
+}
+
+void cr_cancel_scope(struct cr_scope *scope, int reason)
+{
+    cancel_scope(scope, (struct cancel){reason, 0});
 }
 
 void cr_cancel_break_shields(struct coir_sched *sched)
@@ -79,7 +96,7 @@ void cr_cancel_break_shields(struct coir_sched *sched)
             sched->shields--;
             scope->special.kind = 0;
         }
-        cancel_inside(fiber, &fiber->own, COIR_CANCELLED, &cancelled);
+        cancel_inside(fiber, &fiber->own, (struct cancel){COIR_CANCELLED, 0}, &cancelled);
         cancel_all(cancelled);
     }
 }
@@ -87,11 +104,13 @@ void cr_cancel_break_shields(struct coir_sched *sched)
 void cr_cancel_daemons(struct cr_scope *scope)
 {
     struct cr_scope *cancelled = NULL;
-    cancel_fibers(&scope->daemons, 0, &cancelled);
+    cancel_fibers(&scope->daemons, (struct cancel){0, 0}, &cancelled);
     cancel_all(cancelled);
 }
 
 /* ---- winding down ---- */
+
+static const struct cancel WIND = {0, CR_USED_WOUND};
 
 /* What a fiber does inside `entry`, one of its scopes, winds down: up to its outermost soft scope,
  * which is cancelled, or shield. */
@@ -106,8 +125,8 @@ static void wind_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct c
         soft = is_soft ? scope : NULL;
         first = scope->outer;
     }
-    if (soft && !soft->special.cancel)
-        cancel_inside(fiber, soft, 0, cancelled);
+    if (soft)
+        cancel_inside(fiber, soft, WIND, cancelled);
     for (struct cr_scope *scope = first; scope != end; scope = scope->outer) {
         scope->next_reached = *reached;
         *reached = scope;
@@ -119,8 +138,7 @@ static void wind_fibers(const struct cr_list *fibers, struct cr_scope **reached,
 {
     for (struct cr_list *at = fibers->next; at != fibers; at = at->next) {
         struct cr_fiber *fiber = CR_CONTAINER(at, struct cr_fiber, sibling);
-        if (!fiber->own.special.cancel)
-            wind_inside(fiber, &fiber->own, reached, cancelled);
+        wind_inside(fiber, &fiber->own, reached, cancelled);
     }
 }
 
@@ -136,6 +154,11 @@ void cr_cancel_soft(struct cr_scope *entry)
             wind_fibers(&scope->daemons, &reached, &cancelled);
     }
     cancel_all(cancelled);
+}
+
+void cr_cancel_opened_soft(struct cr_scope *scope)
+{
+    cancel_scope(scope, WIND);
 }
 
 /* ---- the calls ---- */

@@ -45,7 +45,6 @@ struct starter {
     const struct coir_racer *racer;
     struct race *race;
     struct cr_fiber *fiber; /* while it waits for its start */
-    bool started;
 };
 
 struct race {
@@ -101,20 +100,16 @@ static int race_start(void *arg)
     if (result < 0 || race->refused)
         return result;
     race->started++;
-    starter->started = true;
     return starter->racer->fn(starter->racer->arg);
 }
 
-/* One has ended. */
+/* One has ended. (One that has not started ends only when all are cancelled.) */
 static bool race_enough(struct cr_group *group, struct cr_wait *member)
 {
     struct race *race = CR_CONTAINER(group, struct race, ends.group);
-    const struct cr_join *join = CR_CONTAINER(member, struct cr_join, wait);
-    if (race->starters[join - race->ends.joins].started && join->result < 0) {
-        race->failed++;
-        if (race_all_failed(race))
-            race_wake_next(race);
-    }
+    race->failed += CR_CONTAINER(member, struct cr_join, wait)->result < 0;
+    if (race_all_failed(race))
+        race_wake_next(race);
     return cr_ends_enough(group, member);
 }
 

@@ -192,15 +192,14 @@ static CR_COLD int scope_end_slowly(struct cr_fiber *self, struct opened *opened
     return result;
 }
 
-/* Of a scope that is not plain, or whose code has failed. */
+/* Of a scope that is not plain. */
 static CR_NOINLINE int scope_end_special(struct cr_fiber *self, struct cr_scope *scope, int result)
 {
     struct opened *opened = CR_CONTAINER(scope, struct opened, scope);
     struct cr_timers *timers = &self->sched->timers;
     bool is_timed = cr_scope_is_only(scope, (struct cr_special){.timed = 1});
     bool is_soft = !is_timed && cr_scope_is_only(scope, (struct cr_special){.kind = COIR_SOFT});
-    if (CR_UNLIKELY(result < 0 || (!is_timed && !is_soft) ||
-                    (is_timed && !cr_timer_pop(timers, &opened->timer))))
+    if (CR_UNLIKELY(is_timed ? !cr_timer_pop(timers, &opened->timer) : !is_soft))
         return scope_end_slowly(self, opened, result);
     timers->room += is_timed;
     scope_pop(self, scope);
@@ -225,7 +224,7 @@ CR_INLINE int scope_end(coir_scope *memory, int result, const char *function, vo
     struct cr_scope *scope = scope_of(memory);
     if (CR_UNLIKELY(!self || self->scope != scope))
         return scope_not_innermost(self, function, caller);
-    if (CR_UNLIKELY(result < 0 || !cr_scope_is_plain(scope)))
+    if (CR_UNLIKELY(!cr_scope_is_plain(scope)))
         return scope_end_special(self, scope, result);
     scope_pop(self, scope);
     return result;
@@ -312,7 +311,9 @@ static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope,
         cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
     cr_scope_check_left(self, pointer, "coir_scope_open", caller);
     if (self->stop && kind != COIR_SHIELD) {
-        scope->special.cancel = CR_CANCEL_OUTER;
+        bool is_wound = self->scope->special.used & CR_USED_WOUND;
+        scope->special.cancel = is_wound && kind == COIR_SOFT ? CR_CANCEL_OWN : CR_CANCEL_OUTER;
+        scope->special.used = is_wound ? CR_USED_WOUND : 0;
         scope->reason = self->scope->reason;
     }
     scope->special.limit = kind == COIR_LIMIT;
@@ -337,7 +338,7 @@ static CR_NOINLINE void scope_open_special(struct cr_fiber *self, struct opened 
     else
         scope_push(self, scope);
     if (CR_UNLIKELY(is_soft && self->sched->winding > 0 && scope_winds_down(scope)))
-        cr_cancel_scope(scope, 0);
+        cr_cancel_opened_soft(scope);
 }
 
 static CR_COLD void scope_open_nowhere(struct cr_scope *scope, void *caller)
@@ -387,10 +388,10 @@ int coir_scope_wind_down(coir_scope *memory, int64_t grace_ns)
         return cr_sched_none("coir_scope_wind_down", CR_CALLER);
     struct cr_scope *scope = cr_scope_check(memory, "coir_scope_wind_down", CR_CALLER);
     coir_time until = coir_after(grace_ns);
-    if (scope->special.cancel)
-        return 0;
     cr_sched_here->winding += !(scope->special.used & CR_USED_WINDING);
     scope->special.used |= CR_USED_WINDING;
+    if (scope->special.cancel)
+        return 0;
     cr_cancel_soft(scope);
     if (until.ns != COIR_NEVER.ns)
         scope_limit(CR_CONTAINER(scope, struct opened, scope), until, scope_wound_down);

@@ -24,6 +24,7 @@ enum cr_used {
     CR_USED = 1,         /* it has had children, keeps results, has a handle, or local values */
     CR_USED_DAEMONS = 2, /* `daemons` is valid */
     CR_USED_WINDING = 4, /* it winds down */
+    CR_USED_WOUND = 8,   /* its cancel is that of a soft scope, in which it lies, that winds down */
 };
 
 enum cr_cancel { CR_CANCEL_NONE, CR_CANCEL_OWN, CR_CANCEL_OUTER };

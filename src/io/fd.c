@@ -141,7 +141,8 @@ int coir_adopt(int fd)
     if (CR_UNLIKELY(cr_io_is_own(io, fd)))
         return -EBADF;
     struct cr_fd *entry = cr_fd_find(&io->fds, fd);
-    int ready = entry ? 0 : world->ops->ready(world, fd, COIR_IN);
+    bool opens = world->ops->own(world, 0) < 0; /* its own may get the number, if it is free */
+    int ready = entry && !opens ? 0 : world->ops->ready(world, fd, COIR_IN);
     if (ready < 0)
         return ready;
     if (!entry && !(entry = cr_fd_make(&io->fds, fd)))

@@ -2,9 +2,9 @@
  *
  *     the caller     opens `outside`, and in it `inside`, a shield; parks until the acceptor is
  *                    done, then lets `inside` wind down
- *     the acceptor   a child of `outside`, so what cancels the caller cancels it; soft, so that it
- *                    is done when what is around the caller winds down
- *     handlers       children of `inside`, which only the wind-down cancels
+ *     the acceptor   a child of `outside`, so what cancels the caller cancels it; accepts in a
+ *                    soft scope, and after a wind-down around the caller waits for its cancel
+ *     handlers       children of `inside`, which only its wind-down cancels
  *
  * All share one record on the caller's stack, and a connection needs no memory but its fiber: the
  * acceptor notes the descriptor in a ring, and each handler's fiber takes the oldest when it
@@ -33,6 +33,7 @@ struct serve {
     struct cr_fd *entry; /* the listener's */
     uint64_t token; /* of the entry, at first */
     struct cr_fiber *acceptor;
+    coir_fiber accepting; /* the same */
     struct cr_fd_wait *room; /* the acceptor's wait while `limit` connections are open or a resource
                                 has run out; NULL while it does not wait */
     size_t live;
@@ -74,6 +75,8 @@ static int serve_connection(void *arg)
     serve->live--;
     if (serve->room && serve->acceptor->wait == &serve->room->wait)
         cr_sched_wake(serve->acceptor, 0);
+    else if (serve->done && serve->live == 0)
+        coir_wake(serve->accepting);
     return 0;
 }
 
@@ -158,10 +161,27 @@ static int serve_start(struct serve *serve, int fd)
     return result;
 }
 
+/* Whether it ends because what is around the caller winds down. */
+static bool serve_winds_down(const struct serve *serve)
+{
+    return serve->done && serve->result == 0;
+}
+
+/* The grace of what is around the caller is that of the handlers: they are cancelled when the
+ * acceptor is. */
+static void serve_share_grace(struct serve *serve)
+{
+    while (serve->live > 0 && coir_park(COIR_NEVER) == 0)
+        continue;
+    if (serve->live > 0)
+        coir_scope_cancel(&serve->inside, 0);
+}
+
 static int serve_acceptor(void *arg)
 {
     struct serve *serve = arg;
     serve->acceptor = cr_sched_self;
+    serve->accepting = coir_self();
     coir_scope soft;
     int result = 0;
     coir_scope_open(&soft, COIR_NEVER, COIR_SOFT);
@@ -173,6 +193,8 @@ static int serve_acceptor(void *arg)
     serve->result = coir_scope_end(&soft, result);
     serve->done = true;
     coir_wake(serve->caller);
+    if (serve_winds_down(serve))
+        serve_share_grace(serve);
     return 0;
 }
 
@@ -186,6 +208,8 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     if (CR_UNLIKELY(!handler))
         cr_fatal_mistake("coir_net_serve", CR_CALLER, "the function is NULL");
     serve.opts = opts ? *opts : serve.opts;
+    if (cr_sched_self->stop)
+        return cr_sched_refuse(cr_sched_self);
     int result = coir_adopt(listener);
     if (result < 0)
         return result;
@@ -197,7 +221,8 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
         coir_scope_open(&serve.inside, COIR_NEVER, COIR_SHIELD);
         while (!serve.done && coir_park(COIR_NEVER) == 0)
             continue;
-        coir_scope_wind_down(&serve.inside, serve.opts.grace_ns);
+        coir_scope_wind_down(&serve.inside,
+                             serve_winds_down(&serve) ? INT64_MAX : serve.opts.grace_ns);
         result = coir_scope_end(&serve.inside, 0);
         if (serve.result != -EBADF)
             result = serve.result;
@@ -205,7 +230,8 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     return coir_scope_end(&serve.outside, result);
 }
 
-/* When the wait has been ended, what came meanwhile is read. */
+/* When the wait has been ended, what came meanwhile is read: under a shield, because a soft scope
+ * around may have ended it too. */
 ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
 {
     coir_scope soft;
@@ -214,6 +240,9 @@ ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
     int result = coir_scope_end(&soft, got < 0 ? (int)got : 0);
     if (got != COIR_CANCELLED || result < 0)
         return got;
+    coir_scope shield;
+    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
     got = coir_read(fd, buf, size, COIR_TRY);
-    return got == COIR_TIMED_OUT ? 0 : got;
+    result = coir_scope_end(&shield, 0);
+    return got == COIR_TIMED_OUT ? result : got;
 }
