@@ -34,9 +34,10 @@ typedef struct coir_letter {
 
 /* Opens the scheduler's mailbox; if it is open, returns the same one. Each open needs its own
  * close. `kind` is 0 or COIR_WEAK. While one is open that is not weak, the scheduler waits for
- * posts: coir_run and coir_sched_run do not end, though all fibers have. Returns 0, -EMFILE,
- * -ENFILE, -ENOMEM, -ENOSPC; -EINVAL for another kind. Callable anywhere in the scheduler's
- * thread. Never parks. */
+ * posts: coir_run and coir_sched_run do not end, though all fibers have. (A virtual clock goes
+ * on to the next deadline, whatever threads are about to post.) Returns 0, -EMFILE, -ENFILE,
+ * -ENOMEM, -ENOSPC; -EINVAL for another kind. Callable anywhere in the scheduler's thread. Never
+ * parks. */
 COIR_API int coir_mailbox_open(coir_mailbox *mailbox, int kind);
 
 /* Undoes one coir_mailbox_open. The last one closes: later posts return -ESRCH, posts in progress

@@ -46,6 +46,15 @@ static int keeps_memory(void *arg)
     return result;
 }
 
+static int keeps_memory_at_its_end(void *arg)
+{
+    int result = coir_sleep(COIR_MS(1));
+    (void)arg;
+    if (result == 0 && kept_count < 64)
+        kept[kept_count++] = malloc(1000);
+    return result;
+}
+
 static int does_not_end(void *arg)
 {
     int result = coir_sleep(COIR_MS(1));
@@ -60,7 +69,9 @@ TEST(test_check_cancels_finds_what_is_left_behind_and_where)
     int fd = STDERR_FILENO, points = 0;
     CHECK_EQ(coir_check_cancels(leaks_when_cancelled_late, &fd, &quiet, &points), 2);
     CHECK(points >= 3);
-    CHECK(strstr(run_report, "coir: cancelled at switch 0: 1 descriptors more are open\n"));
+    CHECK(strstr(run_report,
+                 "coir: cancelled at switch 0 (it is ready): 1 descriptors more are open\n"));
+    CHECK(strstr(run_report, "(it waits for its sleep to end)"));
     run_report[0] = '\0';
     CHECK_EQ(coir_check_cancels(cleans_up, &fd, &quiet, &points), 0);
     CHECK(points >= 3);
@@ -77,6 +88,10 @@ TEST(test_check_cancels_finds_memory_that_is_kept)
     test_skip_under_valgrind();
     CHECK(coir_check_cancels(keeps_memory, &kept_count, &quiet, NULL) > 0);
     CHECK(strstr(run_report, "bytes more are allocated"));
+    CHECK(!strstr(run_report, "not cancelled"));
+    run_report[0] = '\0';
+    CHECK_EQ(coir_check_cancels(keeps_memory_at_its_end, NULL, &quiet, NULL), 1);
+    CHECK(strstr(run_report, "coir: not cancelled: "));
 }
 
 /* proves: K1 */

@@ -19,6 +19,9 @@ CR_HIDDEN CR_COLD _Noreturn void cr_fatal_overflow(const struct cr_fiber *fiber)
 /* "fiber 3 'reader'" */
 CR_HIDDEN void cr_report_fiber(const struct cr_fiber *fiber, char *text, size_t size);
 
+/* "waits for its sleep to end", or what else it does. */
+CR_HIDDEN void cr_report_state(const struct cr_fiber *fiber, char *text, size_t size);
+
 /* Each sends its lines to the scheduler's report function. */
 CR_HIDDEN void cr_report_deadlock(struct coir_sched *sched);
 CR_HIDDEN void cr_report_livelock(struct coir_sched *sched, uint64_t limit);

@@ -1,5 +1,5 @@
-/* The names of error values: those that the calls document, and those that a kernel may hand
- * through. */
+/* The names of error values: those that the calls document, and those that a kernel may pass on,
+ * where the system has them. */
 #include "../../include/coir.h"
 
 #include "../base/base.h"
@@ -22,6 +22,22 @@ static const char *const ERROR_NAMES[] = {
     NAME(ENETRESET), NAME(ENAMETOOLONG), NAME(ETOOMANYREFS), NAME(EHOSTDOWN), NAME(ESTALE),
     NAME(E2BIG), NAME(ECHILD), NAME(EDOM), NAME(ERANGE), NAME(ENOTTY), NAME(ENOEXEC), NAME(EXDEV),
     NAME(EMLINK), NAME(ETXTBSY), NAME(ENOTEMPTY), NAME(EILSEQ), NAME(EBADMSG), NAME(ENOLCK),
+#ifdef ENODATA
+    NAME(ENODATA),
+#endif
+#ifdef ETIME
+    NAME(ETIME),
+#endif
+#ifdef EOWNERDEAD
+    NAME(EOWNERDEAD), NAME(ENOTRECOVERABLE),
+#endif
+#ifdef __linux__
+    NAME(EREMOTEIO), NAME(ESHUTDOWN), NAME(ECOMM), NAME(ENOLINK), NAME(ENONET), NAME(ENOTUNIQ),
+    NAME(ENOMEDIUM), NAME(ENOKEY), NAME(EKEYEXPIRED), NAME(EKEYREJECTED), NAME(ERESTART),
+    NAME(EREMCHG), NAME(EUCLEAN),
+#endif
+    NAME(EIDRM), NAME(ENOMSG), NAME(EUSERS),
+    NAME(EPFNOSUPPORT), NAME(ESOCKTNOSUPPORT), NAME(ENOTBLK),
 #undef NAME
 };
 

@@ -45,18 +45,24 @@ void cr_report_fiber(const struct cr_fiber *fiber, char *text, size_t size)
         snprintf(text, size, "fiber %llu", number);
 }
 
-static void report_line(struct report report, const struct cr_fiber *fiber)
+void cr_report_state(const struct cr_fiber *fiber, char *text, size_t size)
 {
-    char line[REPORT_SIZE], who[64], what[64] = "";
-    cr_report_fiber(fiber, who, sizeof who);
+    char what[64] = "";
     const struct cr_wait *wait = fiber->wait;
     if (wait && wait->kind->describe)
         wait->kind->describe(wait, what, sizeof what);
     if (wait)
-        snprintf(line, sizeof line, "  %s waits for %s%s", who, wait->kind->name, what);
+        snprintf(text, size, "waits for %s%s", wait->kind->name, what);
     else
-        snprintf(line, sizeof line, "  %s is %s", who,
-                 fiber == cr_sched_self ? "running" : "ready");
+        snprintf(text, size, "is %s", fiber == cr_sched_self ? "running" : "ready");
+}
+
+static void report_line(struct report report, const struct cr_fiber *fiber)
+{
+    char line[REPORT_SIZE], who[64], state[96];
+    cr_report_fiber(fiber, who, sizeof who);
+    cr_report_state(fiber, state, sizeof state);
+    snprintf(line, sizeof line, "  %s %s", who, state);
     report.line(line, report.arg);
 }
 

@@ -1,8 +1,8 @@
 /* A function cancelled at each of its switches, to see that it cleans up. A run is a scheduler of
  * its own on a virtual clock, driven a switch at a time; descriptors and memory are compared before
- * and after it. The first run is not cancelled: what the C library keeps, it keeps from then on.
- * Memory counts as kept if each of the last of several such runs keeps some: a C library has caches
- * of what was freed, which hide at first what is kept, or look as if something were. */
+ * and after it. The first runs are not cancelled: what the C library keeps, it keeps from then on.
+ * Memory counts as kept if each of the last of several equal runs keeps some: a C library has
+ * caches of what was freed, which hide at first what is kept, or look as if something were. */
 #include "../core/scope.h"
 
 #include "../../include/coir_test.h"
@@ -45,6 +45,7 @@ struct check {
     void *arg;
     struct coir_sched_opts opts;
     bool dirty; /* this run has left something behind */
+    char state[96]; /* of the fiber when it was cancelled */
     long kept;  /* bytes */
 };
 
@@ -61,10 +62,10 @@ static struct check_usage check_usage(void)
 /* `count`: of what is left behind; 0: there is nothing to count. */
 static void check_tell(struct check *check, long at, const char *what, long count)
 {
-    char line[160], when[48] = "not cancelled", number[32] = "";
+    char line[200], when[128] = "not cancelled", number[32] = "";
     check->dirty = true;
     if (at < NOT_AT_ALL)
-        snprintf(when, sizeof when, "cancelled at switch %ld", at);
+        snprintf(when, sizeof when, "cancelled at switch %ld (it %s)", at, check->state);
     if (count != 0)
         snprintf(number, sizeof number, "%ld ", count);
     snprintf(line, sizeof line, "coir: %s: %s%s", when, number, what);
@@ -74,18 +75,27 @@ static void check_tell(struct check *check, long at, const char *what, long coun
         fprintf(stderr, "%s\n", line);
 }
 
+static void check_cancel(struct check *check, coir_sched *sched, coir_fiber handle)
+{
+    const struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
+    snprintf(check->state, sizeof check->state, "has ended");
+    if (slot)
+        cr_report_state(slot->fiber, check->state, sizeof check->state);
+    coir_cancel(handle, COIR_CANCELLED);
+}
+
 /* Drives a fiber to its end, cancelled before the turn `at`; returns whether it came that far. */
 static bool check_drive(struct check *check, coir_sched *sched, coir_fiber fiber, long at)
 {
     long turn = 0;
     for (int result = 0; result == 0 && sched->live > 0 && turn - at < CHECK_TURNS_MAX; turn++) {
         if (turn == at)
-            coir_cancel(fiber, COIR_CANCELLED);
+            check_cancel(check, sched, fiber);
         result = cr_loop_turn(cr_run_of(sched), true, 1);
     }
     if (sched->live > 0)
         check_tell(check, at, "it does not end", 0);
-    return turn > at;
+    return turn > at || at == NOT_AT_ALL;
 }
 
 /* A run that is cancelled before the turn `at`: 1, 0 when it ended before, or an error. */
@@ -133,7 +143,7 @@ int coir_check_cancels(int (*fn)(void *arg), void *arg, const struct coir_sched_
     check.opts.keep_signals = true;
     if (!fn)
         cr_fatal_mistake("coir_check_cancels", CR_CALLER, "the function is NULL");
-    int result = check_run(&check, NOT_AT_ALL);
+    int result = check_point(&check, NOT_AT_ALL);
     dirty += check.dirty;
     for (long at = 0; result >= 0; at++) {
         check.dirty = false;
