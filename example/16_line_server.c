@@ -14,8 +14,7 @@ static int answer(int fd, void *arg)
     coir_writer out;
     coir_reader_init(&in, fd, in_memory, sizeof in_memory);
     coir_writer_init(&out, fd, out_memory, sizeof out_memory);
-    while (coir_reader_await(&in, coir_after(COIR_SEC(PATIENCE_S))) > 0 &&
-           coir_reader_line(&in, &line, coir_after(COIR_SEC(PATIENCE_S))) > 0) {
+    while (coir_reader_line(&in, &line, coir_after(COIR_SEC(PATIENCE_S))) > 0) {
         coir_writer_print(&out, COIR_NEVER, "%zu letters in \"%s\"\n", strlen(line), line);
         if (coir_writer_flush(&out, coir_after(COIR_SEC(PATIENCE_S))) < 0)
             break;

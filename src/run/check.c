@@ -62,7 +62,7 @@ static struct check_usage check_usage(void)
 /* `count`: of what is left behind; 0: there is nothing to count. */
 static void check_tell(struct check *check, long at, const char *what, long count)
 {
-    char line[200], when[128] = "not cancelled", number[32] = "";
+    char line[256], when[160] = "not cancelled", number[32] = "";
     check->dirty = true;
     if (at < NOT_AT_ALL)
         snprintf(when, sizeof when, "cancelled at switch %ld (it %s)", at, check->state);
