@@ -59,7 +59,7 @@ void cr_report_state(const struct cr_fiber *fiber, char *text, size_t size)
 
 static void report_line(struct report report, const struct cr_fiber *fiber)
 {
-    char line[REPORT_SIZE], who[64], state[96];
+    char line[REPORT_SIZE], who[56], state[96];
     cr_report_fiber(fiber, who, sizeof who);
     cr_report_state(fiber, state, sizeof state);
     snprintf(line, sizeof line, "  %s %s", who, state);
