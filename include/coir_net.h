@@ -102,6 +102,7 @@ struct coir_serve_opts {
                           default not at all; INT64_MAX: forever */
     size_t stack_size; /* of handlers, see coir_spawn_opts */
     const char *name;  /* of handlers, for reports */
+    bool inherit;      /* handlers start with the caller's local values, see coir_local.h */
 };
 
 /* Accepts connections and runs handler(fd, arg) for each in a fiber of its own, until the calling

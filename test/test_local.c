@@ -1,7 +1,6 @@
 /* Local values: set, inherited, destroyed. */
-#include "run.h"
+#include "serve.h"
 #include "clock.h"
-#include "inside.h"
 
 #include <coir_local.h>
 
@@ -154,6 +153,41 @@ static int lend(void *arg)
     return coir_scope_end(&scope, 0);
 }
 
+/* What was lent is passed on to whoever ends before its owner, wherever. */
+static int sees_what_is_lent(void *arg)
+{
+    CHECK(coir_local_get(&PLAIN) == arg);
+    return 0;
+}
+
+static int lends_again(void *arg)
+{
+    struct coir_spawn_opts around = {.inherit = true, .scope = arg};
+    struct coir_spawn_opts detached = {.inherit = true, .detached = true};
+    CHECK_EQ(coir_spawn(NULL, sees_what_is_lent, arg, &around), 0);
+    CHECK_EQ(coir_spawn(NULL, sees_what_is_lent, arg, &detached), -EINVAL);
+    CHECK_EQ(coir_local_set(&PLAIN, &around), 0); /* its own, from now on */
+    CHECK_EQ(coir_spawn(NULL, sees_what_is_lent, &around, &around), -EINVAL);
+    around.scope = NULL;
+    return coir_spawn(NULL, sees_what_is_lent, &around, &around);
+}
+
+static int lend_twice(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    CHECK_EQ(coir_local_set(&PLAIN, &scope), 0);
+    CHECK_EQ(coir_spawn(NULL, lends_again, &scope, &(struct coir_spawn_opts){.inherit = true}), 0);
+    return coir_scope_end(&scope, 0);
+}
+
+/* proves: V2 */
+TEST(test_local_values_that_were_lent_are_lent_again_to_who_does_not_outlive_their_owner)
+{
+    run_virtual(lend_twice, NULL);
+}
+
 /* proves: V2 */
 TEST(test_contract_s15_a_value_is_lent_only_to_who_does_not_outlive_it)
 {
@@ -286,4 +320,57 @@ TEST_DIES(test_regress_a_scope_that_the_destroying_of_a_value_leaves_open_stops,
 {
     static coir_scope scope;
     run_virtual(set_opening, &scope);
+}
+
+/* ---- handlers ---- */
+
+static int has_values(int fd, void *arg)
+{
+    struct server *server = arg;
+    serve_enter(server);
+    CHECK_STR(coir_local_get(&COPIED), "copied");
+    CHECK(coir_local_get(&PLAIN) == server);
+    server->ended += fd >= 0;
+    return 0;
+}
+
+static int has_no_values(int fd, void *arg)
+{
+    struct server *server = arg;
+    serve_enter(server);
+    CHECK(!coir_local_get(&COPIED) && !coir_local_get(&PLAIN));
+    server->ended += fd >= 0;
+    return 0;
+}
+
+static int serve_with_values(void *arg)
+{
+    struct server *server = arg;
+    CHECK_EQ(coir_local_set(&COPIED, strdup("copied")), 0);
+    CHECK_EQ(coir_local_set(&PLAIN, server), 0);
+    return serve_run(server);
+}
+
+static int serve_two(void *arg)
+{
+    bool inherit = *(bool *)arg;
+    struct server server = {
+        .handler = inherit ? has_values : has_no_values, .opts.inherit = inherit};
+    serve_listen(&server, "127.0.0.1:0");
+    server.fiber = run_spawn(serve_with_values, &server);
+    for (int i = 0; i < 2; i++) {
+        int fd = serve_dial(&server);
+        serve_see_end(fd);
+        CHECK_EQ(coir_close(fd), 0);
+    }
+    serve_end(&server);
+    CHECK_EQ(server.ended, 2);
+    return 0;
+}
+
+/* proves: V2 */
+TEST(test_handlers_start_with_the_values_of_whoever_serves_on_request)
+{
+    for (int inherit = 0; inherit < 2; inherit++)
+        run_monotonic(serve_two, &(bool){inherit});
 }

@@ -237,7 +237,7 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
     if (opts && opts->inherit && cr_sched_self) {
-        int result = cr_local_inherit(cr_sched_self, parent->owner == cr_sched_self, &locals);
+        int result = cr_local_inherit(cr_sched_self, parent, &locals);
         if (result < 0)
             return result;
         parent = fiber_parent(sched, opts, caller); /* `inherit` may have cancelled it */

@@ -13,7 +13,7 @@ enum { LOCALS_LEAST = 4 };
 struct local {
     const coir_local *key;
     void *value; /* never NULL */
-    bool borrowed;
+    const struct cr_fiber *lender; /* whose value it is; NULL: the fiber's own */
 };
 
 struct cr_locals {
@@ -36,7 +36,7 @@ static struct local *local_find(struct cr_locals *locals, const coir_local *key)
 
 static void local_destroy(struct local local)
 {
-    if (local.key->destroy && !local.borrowed)
+    if (local.key->destroy && !local.lender)
         local.key->destroy(local.value);
 }
 
@@ -78,14 +78,14 @@ int coir_local_set(const coir_local *key, void *value)
     }
     if (old) {
         struct local gone = *old;
-        *old = (struct local){key, value, false};
+        *old = (struct local){key, value, NULL};
         local_destroy(gone);
         return 0;
     }
     if (!local_grow(&self->locals))
         return -ENOMEM;
     self->own.special.used |= CR_USED;
-    self->locals->at[self->locals->count++] = (struct local){key, value, false};
+    self->locals->at[self->locals->count++] = (struct local){key, value, NULL};
     return 0;
 }
 
@@ -95,21 +95,33 @@ void *coir_local_get(const coir_local *key)
     return local ? local->value : NULL;
 }
 
-static bool local_lends(const struct cr_locals *locals)
+static const struct cr_fiber *local_lender(struct local local, const struct cr_fiber *spawner)
 {
-    for (size_t i = 0; i < locals->count; i++)
-        if (!locals->at[i].key->inherit)
-            return true;
-    return false;
+    if (local.key->inherit)
+        return NULL;
+    return local.lender ? local.lender : spawner;
 }
 
-int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals **locals)
+/* Whether a fiber outlives a child of a scope. */
+static bool local_outlives(const struct cr_fiber *lender, const struct cr_scope *parent)
+{
+    const struct cr_fiber *ancestor = parent->owner;
+    while (ancestor && ancestor != lender)
+        ancestor = ancestor->own.outer->owner;
+    return ancestor;
+}
+
+int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
+                     struct cr_locals **locals)
 {
     const struct cr_locals *from = spawner->locals;
     if (!from || from->count == 0)
         return 0;
-    if (!may_lend && local_lends(from))
-        return -EINVAL;
+    for (size_t i = 0; i < from->count; i++) {
+        const struct cr_fiber *lender = local_lender(from->at[i], spawner);
+        if (lender && !local_outlives(lender, parent))
+            return -EINVAL;
+    }
     struct cr_locals *copy = malloc(local_size(from->capacity));
     if (!copy)
         return -ENOMEM;
@@ -119,8 +131,8 @@ int cr_local_inherit(struct cr_fiber *spawner, bool may_lend, struct cr_locals *
     memcpy(copy->at, from->at, count * sizeof *copy->at); /* `inherit` may set the spawner's */
     for (size_t i = 0; i < count; i++) {
         struct local local = copy->at[i];
-        local.borrowed = !local.key->inherit;
-        if (!local.borrowed)
+        local.lender = local_lender(local, spawner);
+        if (!local.lender)
             local.value = local.key->inherit(local.value);
         if (local.value)
             copy->at[copy->count++] = local;

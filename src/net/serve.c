@@ -140,7 +140,11 @@ static int serve_accept(struct serve *serve)
 static int serve_start(struct serve *serve, int fd)
 {
     struct coir_spawn_opts opts = {
-        .name = serve->opts.name, .stack_size = serve->opts.stack_size, .scope = &serve->inside};
+        .name = serve->opts.name,
+        .stack_size = serve->opts.stack_size,
+        .scope = &serve->inside,
+        .inherit = serve->opts.inherit,
+    };
     int result = 0;
     while (result == 0 && serve->noted == SERVE_RING)
         result = coir_yield();
@@ -216,7 +220,8 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     serve.entry = cr_fd_find(&cr_io_of(cr_sched_here)->fds, listener);
     serve.token = serve.entry->token;
     coir_scope_open(&serve.outside, COIR_NEVER, 0);
-    result = coir_spawn(NULL, serve_acceptor, &serve, NULL);
+    struct coir_spawn_opts acceptor = {.inherit = serve.opts.inherit};
+    result = coir_spawn(NULL, serve_acceptor, &serve, &acceptor);
     if (result == 0) {
         coir_scope_open(&serve.inside, COIR_NEVER, COIR_SHIELD);
         while (!serve.done && coir_park(COIR_NEVER) == 0)
