@@ -1,6 +1,6 @@
 #!/bin/bash
 # The documents are whole: the API page has every declaration, the man page names every function and
-# its example runs, the tour passes every file.
+# its example runs, the tour passes every file, each piece of code in README and headers runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -71,5 +71,7 @@ fi
 verdict "the example of coir(3) runs" "$(run_example 2>&1)"
 verdict "coir(3) names every function" "$(functions | not_in doc/coir.3)"
 verdict "the tour passes every file" "$(sources | not_in doc/tour.md)"
+status=0
+test/snippets.py "$output/snippets" || status=1
 echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$status" -eq 0 ]

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Every piece of code in README.md and in the comments of the headers compiles and runs.
+
+usage: test/snippets.py OUTPUT      OUTPUT: a folder for the programs
+
+A piece is what is indented in a comment, or fenced in README.md. Each has a frame here: a program
+in which CODE stands for the piece. Prints one line per piece, and the totals.
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+BEGIN = """#include <coir_buffer.h>
+#include <coir_io.h>
+#include <coir_local.h>
+#include <coir_loop.h>
+#include <coir_net.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+"""
+
+# By the first line of the piece: what is replaced in it, the frame, and what it prints.
+FRAMES = {
+    "#include <coir.h>": ({}, "CODE", "hello after 10 ms\n"),
+    "static int hello(void *arg)": ({}, BEGIN + "CODE", "hello\n"),
+    "coir_scope scope;": ({}, BEGIN + """
+static int fetch(void *arg) { puts(arg); return coir_yield(); }
+static int read_reply(int fd) { return printf("reply %d\\n", fd); }
+static int fetch_two(void *arg)
+{
+    int fd = 7;
+    char *a = arg, *b = arg;
+    CODE
+}
+int main(void)
+{
+    int result = 0;
+    int error = coir_run(fetch_two, "fetched", NULL, &result);
+    printf("%d %d\\n", error, result);
+}""", "reply 7\nfetched\nfetched\n0 8\n"),
+    "coir_scope_open(&next, COIR_NEVER, COIR_SOFT);": ({}, BEGIN + """
+static int fds[2];
+static int waits(void *arg)
+{
+    char buf[8];
+    int fd = fds[0];
+    coir_scope next;
+    (void)arg;
+    CODE
+    return result;
+}
+static int winds_down(void *arg)
+{
+    coir_scope scope;
+    coir_fiber fiber;
+    int results[2] = {-1, -1};
+    coir_pipe(fds);
+    coir_scope_open(&scope, COIR_NEVER, 0);
+    coir_write(fds[1], "x", 1, COIR_NEVER);
+    for (int i = 0; i < 2; i++) {
+        coir_spawn(&fiber, waits, arg, NULL);
+        coir_yield();
+        if (i == 1)
+            coir_scope_wind_down(&scope, COIR_SEC(1));
+        coir_join(fiber, &results[i], COIR_NEVER);
+    }
+    printf("%d %d\\n", results[0], results[1]);
+    return coir_scope_end(&scope, 0);
+}
+int main(void) { return coir_run(winds_down, NULL, NULL, NULL); }""", "1 0\n"),
+    "static const coir_local REQUEST = {.destroy = free};": ({}, BEGIN + """
+CODE
+static int sets(void *arg)
+{
+    coir_local_set(&REQUEST, strdup(arg));
+    return puts(coir_local_get(&REQUEST));
+}
+int main(void) { return coir_run(sets, "a request", NULL, NULL); }""", "a request\n"),
+    "coir_loop *loop;": ({"for (;;)": "for (int turn = 0; turn < 1; turn++)"}, BEGIN + """
+static void serve(void *user, unsigned flags) { printf("%s %d\\n", (char *)user, flags != 0); }
+int main(void)
+{
+    int fds[2], fd = pipe(fds) == 0 ? fds[0] : -1;
+    char connection[] = "a connection";
+    if (write(fds[1], "x", 1) != 1)
+        return 1;
+    CODE
+    coir_loop_close(loop);
+}""", "a connection 1\n"),
+    "static int greet(int fd, void *arg)": ({
+        "…": "coir_write(fd, line, strlen(line), COIR_NEVER);",
+        "127.0.0.1:7000": "127.0.0.1:0",
+        "}\nint listener": """}
+static int client(void *arg)
+{
+    coir_addr addr;
+    char text[COIR_ADDR_TEXT], answer[3] = "";
+    int listener = *(int *)arg;
+    coir_net_local(listener, &addr);
+    coir_addr_text(&addr, text, sizeof text);
+    int fd = coir_net_dial(text, NULL, COIR_NEVER);
+    coir_write(fd, "hi\\n", 3, COIR_NEVER);
+    coir_read(fd, answer, 2, COIR_NEVER);
+    puts(answer);
+    coir_close(fd);
+    return coir_close(listener);
+}
+static int run(void *arg)
+{
+    int listener""",
+        "coir_net_serve(listener": "coir_spawn(NULL, client, &listener, NULL);\n"
+                                   "return arg ? 1 : coir_net_serve(listener",
+    }, BEGIN + """
+CODE
+}
+int main(void) { return coir_run(run, NULL, NULL, NULL); }""", "hi\n"),
+}
+CC = ["cc", "-std=gnu11", "-Wall", "-Werror", "-Iinclude"]
+NO_CODE = ("127.0.0.1:80",)
+
+
+def pieces():
+    for path in ["README.md"] + sorted(glob.glob("include/*.h")):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        if path.endswith(".md"):
+            for code in re.findall(r"^```c\n(.*?)^```", text, re.M | re.S):
+                yield path, code
+            continue
+        for code in re.findall(r"(?:^ \*     .*\n)+", text, re.M):
+            code = re.sub(r"^ \*     ", "", code, flags=re.M).replace("*/", "")
+            if not code.startswith(NO_CODE):
+                yield path, code
+
+
+def try_piece(code, program):
+    first = code.split("\n", 1)[0]
+    if first not in FRAMES:
+        return "it has no frame in test/snippets.py"
+    changes, frame, expected = FRAMES[first]
+    for old, new in changes.items():
+        if old not in code:
+            return f"it has no '{old}'"
+        code = code.replace(old, new, 1)
+    with open(program + ".c", "w", encoding="utf-8") as file:
+        file.write(frame.replace("CODE", code, 1))
+    library = os.path.join(os.path.dirname(program), "coir.o")
+    port = glob.glob(f"src/ctx/{os.uname().machine}*.S")
+    built = subprocess.run([*CC, "-o", program, program + ".c", library, *port, "-lpthread"],
+                           capture_output=True, text=True)
+    if built.returncode != 0:
+        return built.stderr
+    ran = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    if ran.returncode != 0 or ran.stdout != expected:
+        return f"exit status {ran.returncode}: printed {ran.stdout!r} {ran.stderr!r}"
+    return ""
+
+
+def main():
+    output, failed, seen = sys.argv[1], 0, set()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    os.makedirs(output, exist_ok=True)
+    subprocess.run([*CC, "-c", "-o", os.path.join(output, "coir.o"), "src/coir.c"], check=True)
+    for number, (path, code) in enumerate(pieces(), 1):
+        first = code.split("\n", 1)[0]
+        seen.add(first)
+        fault = try_piece(code, os.path.join(output, f"snippet_{number}"))
+        print(f"{'FAIL' if fault else 'ok'} {path}: {first}")
+        if fault:
+            print("    " + fault.strip().replace("\n", "\n    "))
+        failed += bool(fault)
+    for first in FRAMES.keys() - seen:
+        print(f"FAIL there is no piece of code that begins with {first}")
+        failed += 1
+    print(f"{len(FRAMES) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
