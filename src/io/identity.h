@@ -1,4 +1,4 @@
-/* Is it still the same file? A descriptor may be closed behind coir's back, by a plain close(2) or
+/* Is it still the same file? A descriptor may be closed by a plain close(2) or
  * dup2(2), which the kernel reports to nobody; its number may then be another file's. Everything
  * that is done about this is here:
  *

@@ -35,7 +35,7 @@ CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 CR_HIDDEN void cr_fd_forget(struct cr_io *io, struct cr_fd *entry);
 
 /* After the world may have opened descriptors of its own, at numbers of files that were closed
- * behind coir's back. */
+ * by a plain close(2). */
 CR_HIDDEN void cr_fd_forget_own(struct cr_io *io);
 
 /* Enters a new descriptor as coir's own: returns it, or -ENOMEM and it is closed. */

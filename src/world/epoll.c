@@ -85,7 +85,7 @@ static void epoll_open_timer(struct cr_epoll *epoll)
 }
 
 /* Both at once, and not the timer when it is needed first: it could get the number of a file that
- * was closed behind coir's back, and would pass for it. */
+ * was closed by a plain close(2), and would pass for it. */
 static int epoll_open(struct cr_world *world)
 {
     struct cr_epoll *epoll = epoll_of(world);
