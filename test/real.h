@@ -221,7 +221,8 @@ static struct cr_fiber **real_pick(struct coir_sched *sched)
         const struct cr_fiber *fiber = real.record[f];
         if (!real_alive(f))
             continue;
-        value |= (fiber->stop != 0) << (2 * FIBERS + f) | (fiber->wait != NULL) << (FIBERS + f) |
+        value |= (fiber->cancelled != 0) << (2 * FIBERS + f) |
+                 (fiber->wait != NULL) << (FIBERS + f) |
                  (fiber->timer.deadline_ns != UINT64_MAX) << f;
     }
     struct line *line = real_line(TURN, real_index(*link));
@@ -291,7 +292,7 @@ static void real_check_left(void)
         CHECK(cr_list_empty(&fiber->joiners) && !fiber->wait && fiber->scope == &fiber->own);
         CHECK(cr_scope_is_plain(&fiber->own) && cr_list_empty(&fiber->own.children));
         CHECK(!fiber->own.failure && !fiber->own.kept && !fiber->own.reason);
-        CHECK(!fiber->stop && fiber->timer.place == CR_TIMER_OUT);
+        CHECK(!fiber->cancelled && fiber->timer.place == CR_TIMER_OUT);
     }
 }
 

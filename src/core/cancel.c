@@ -39,7 +39,7 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct
         cancel_note(scope, scope == entry ? CR_CANCEL_OWN : CR_CANCEL_OUTER, cancel, cancelled);
     if (first != fiber->scope)
         return;
-    cr_sched_set_stop(fiber, COIR_CANCELLED);
+    cr_sched_set_cancelled(fiber, COIR_CANCELLED);
     if (fiber->wait && !fiber->wait->kind->firm)
         cr_sched_wake(fiber, COIR_CANCELLED);
 }
@@ -194,7 +194,7 @@ int coir_cancel(coir_fiber handle, int reason)
 bool coir_cancelled(int *reason)
 {
     const struct cr_fiber *self = cr_sched_self;
-    if (!self || !self->stop)
+    if (!self || !self->cancelled)
         return false;
     if (reason)
         *reason = self->scope->reason;

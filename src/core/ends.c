@@ -78,7 +78,7 @@ CR_INLINE int ends_park(struct cr_fiber *self, struct cr_fiber *target, coir_fib
 static int ends_join(struct cr_fiber *self, struct cr_fiber *target, coir_fiber handle,
                      int *result, coir_time until)
 {
-    if (CR_UNLIKELY(self->stop))
+    if (CR_UNLIKELY(self->cancelled))
         return cr_sched_refuse(self);
     return ends_park(self, target, handle, &JOIN, result, until);
 }

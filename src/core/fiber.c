@@ -75,7 +75,7 @@ static CR_COLD void fiber_end_slowly(struct coir_sched *sched, struct cr_fiber *
     fiber_leave_result(sched, self, result, failed);
     fiber_leave_parent(self, parent);
     cr_scope_init(&self->own);
-    self->stop = 0;
+    self->cancelled = 0;
     parent->special.cut |= cut && parent->special.cancel;
     if (failed && !claimed)
         cr_scope_fail(parent, result);
@@ -120,7 +120,7 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
 {
     fiber->wait = NULL;
     fiber->sched = sched;
-    fiber->stop = 0;
+    fiber->cancelled = 0;
     fiber->scope = &fiber->own;
     fiber->own.owner = fiber;
     cr_scope_init(&fiber->own);
@@ -200,7 +200,7 @@ static struct cr_scope *fiber_parent(struct coir_sched *sched, const struct coir
     struct cr_scope *parent = self ? self->scope : &sched->root;
     if (opts && opts->scope && !opts->detached)
         parent = cr_scope_check(opts->scope, "coir_spawn", caller);
-    if (self && self->stop)
+    if (self && self->cancelled)
         return NULL;
     while (parent->special.limit && !parent->special.cancel)
         parent = parent->outer;

@@ -20,7 +20,7 @@ struct cr_fiber {
     struct cr_wait *wait;
     struct coir_sched *sched;
     uint64_t key; /* its number, with CR_KEY_CANCELLED while blocking calls fail by a cancel */
-    int stop;     /* what blocking calls fail with: COIR_CANCELLED, or 0 */
+    int cancelled; /* what blocking calls fail with: COIR_CANCELLED, or 0 */
     uint32_t slot;
     struct cr_timer timer;
     struct cr_scope *scope; /* the innermost it has open, at least its own */

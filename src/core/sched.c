@@ -133,19 +133,19 @@ int coir_yield(void)
     } else {
         sched_yield_rarely(sched, self);
     }
-    return self->stop;
+    return self->cancelled;
 }
 
 int cr_sched_refuse(struct cr_fiber *self)
 {
     cr_sched_rest(self);
-    return self->stop;
+    return self->cancelled;
 }
 
 int cr_sched_try_once(struct cr_fiber *self)
 {
     cr_sched_spend(self);
-    return self->stop ? cr_sched_refuse(self) : COIR_TIMED_OUT;
+    return self->cancelled ? cr_sched_refuse(self) : COIR_TIMED_OUT;
 }
 
 /* ---- parking and waking ---- */
@@ -168,7 +168,7 @@ static CR_COLD int sched_park_refused(struct cr_fiber *self, struct cr_wait *wai
 CR_INLINE int sched_park(struct cr_fiber *self, struct cr_wait *wait,
                          const struct cr_wait_kind *kind, coir_time until)
 {
-    if (CR_UNLIKELY(self->stop) && !kind->firm)
+    if (CR_UNLIKELY(self->cancelled) && !kind->firm)
         return sched_park_refused(self, wait);
     return cr_sched_park_now(self, wait, kind, until);
 }
@@ -206,7 +206,7 @@ int coir_idle(coir_time until)
         return cr_sched_no_fiber("coir_idle", CR_CALLER);
     if (cr_is_try(until)) {
         cr_sched_rest(self);
-        return self->stop ? self->stop : self->sched->ready ? COIR_TIMED_OUT : 0;
+        return self->cancelled ? self->cancelled : self->sched->ready ? COIR_TIMED_OUT : 0;
     }
     struct cr_wait wait;
     cr_list_append(&self->sched->idle, &wait.link);

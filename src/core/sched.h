@@ -104,10 +104,10 @@ CR_INLINE struct cr_fiber *cr_sched_pop(struct coir_sched *sched)
 }
 
 /* A cancel, or its end, reaches a fiber. */
-CR_INLINE void cr_sched_set_stop(struct cr_fiber *fiber, int stop)
+CR_INLINE void cr_sched_set_cancelled(struct cr_fiber *fiber, int cancelled)
 {
-    fiber->stop = stop;
-    fiber->key = cr_fiber_number(fiber) | (stop ? CR_KEY_CANCELLED : 0);
+    fiber->cancelled = cancelled;
+    fiber->key = cr_fiber_number(fiber) | (cancelled ? CR_KEY_CANCELLED : 0);
 }
 
 /* ---- ending a wait ---- */
@@ -187,7 +187,7 @@ CR_INLINE int cr_sched_park_now(struct cr_fiber *self, struct cr_wait *wait,
                                 const struct cr_wait_kind *kind, coir_time until)
 {
     struct coir_sched *sched = self->sched;
-    CR_ASSERT(!self->wait && cr_sched_self == self && (kind->firm || !self->stop));
+    CR_ASSERT(!self->wait && cr_sched_self == self && (kind->firm || !self->cancelled));
     wait->kind = kind;
     wait->fiber = self;
     self->wait = wait;

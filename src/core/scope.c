@@ -173,7 +173,7 @@ static CR_COLD void scope_pop_special(struct cr_fiber *self, struct cr_scope *sc
     self->sched->shields -= cr_scope_is_shield(scope);
     self->sched->winding -= (scope->special.used & CR_USED_WINDING) != 0;
     scope_pop(self, scope);
-    cr_sched_set_stop(self, self->scope->special.cancel ? COIR_CANCELLED : 0);
+    cr_sched_set_cancelled(self, self->scope->special.cancel ? COIR_CANCELLED : 0);
 }
 
 static CR_COLD void scope_remove_deadline(struct cr_timers *timers, struct opened *opened)
@@ -310,7 +310,7 @@ static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope,
     if (kind != 0 && kind != COIR_SHIELD && kind != COIR_LIMIT && kind != COIR_SOFT)
         cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
     cr_scope_check_left(self, pointer, "coir_scope_open", caller);
-    if (self->stop && kind != COIR_SHIELD) {
+    if (self->cancelled && kind != COIR_SHIELD) {
         bool is_wound = self->scope->special.used & CR_USED_WOUND;
         scope->special.cancel = is_wound && kind == COIR_SOFT ? CR_CANCEL_OWN : CR_CANCEL_OUTER;
         scope->special.used = is_wound ? CR_USED_WOUND : 0;
@@ -319,7 +319,7 @@ static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope,
     scope->special.limit = kind == COIR_LIMIT;
     if (kind == COIR_SHIELD) {
         self->sched->shields++;
-        cr_sched_set_stop(self, 0);
+        cr_sched_set_cancelled(self, 0);
     }
 }
 
@@ -330,7 +330,7 @@ static CR_NOINLINE void scope_open_special(struct cr_fiber *self, struct opened 
 {
     struct cr_scope *scope = &opened->scope;
     bool is_soft = kind == COIR_SOFT;
-    if (CR_UNLIKELY(!is_soft || self->stop || (uintptr_t)self->scope < pointer))
+    if (CR_UNLIKELY(!is_soft || self->cancelled || (uintptr_t)self->scope < pointer))
         scope_prepare(self, scope, kind, pointer, caller);
     scope->special.kind = (uint8_t)kind;
     if (until.ns != COIR_NEVER.ns)
@@ -357,7 +357,7 @@ void coir_scope_open(coir_scope *memory, coir_time until, int kind)
     }
     uintptr_t pointer = cr_stack_pointer();
     cr_scope_init(scope);
-    if (CR_UNLIKELY(kind | self->stop || (uintptr_t)self->scope < pointer))
+    if (CR_UNLIKELY(kind | self->cancelled || (uintptr_t)self->scope < pointer))
         scope_open_special(self, (struct opened *)(void *)memory, until, kind, pointer, CR_CALLER);
     else if (until.ns != COIR_NEVER.ns)
         scope_open_timed(self, (struct opened *)(void *)memory, until);

@@ -5,7 +5,7 @@
  * its own fiber.
  *
  * Invariants: `special.cancel` of a scope is what holds just inside of it, and once set, it stays
- * until the scope's end; fiber->stop is that of the fiber's innermost scope. */
+ * until the scope's end; fiber->cancelled is that of the fiber's innermost scope. */
 #ifndef CR_SCOPE_H
 #define CR_SCOPE_H
 

@@ -70,12 +70,12 @@ static int call_find(struct cr_call *call)
 static CR_COLD int call_begin_rarely(struct cr_call *call)
 {
     struct cr_fiber *self = call->self;
-    if (self->stop)
+    if (self->cancelled)
         return cr_sched_refuse(self);
     int found = call_find(call);
     call->tried = false;
     cr_sched_rest(self);
-    if (self->stop)
+    if (self->cancelled)
         return cr_sched_refuse(self);
     if (found < 0)
         return found;
@@ -84,7 +84,7 @@ static CR_COLD int call_begin_rarely(struct cr_call *call)
 
 CR_INLINE int call_begin(struct cr_call *call)
 {
-    if (CR_LIKELY(--call->self->sched->budget >= 0 && !call->self->stop))
+    if (CR_LIKELY(--call->self->sched->budget >= 0 && !call->self->cancelled))
         return call_find(call);
     return call_begin_rarely(call);
 }

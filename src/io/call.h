@@ -80,7 +80,7 @@ CR_INLINE int cr_call_park(struct cr_fiber *self, struct cr_fd *entry, struct cr
 CR_INLINE bool cr_call_is_late(const struct cr_fiber *self, const struct cr_fd *entry,
                                uint64_t token, int woken)
 {
-    return woken == COIR_TIMED_OUT && entry->token == token && !self->stop;
+    return woken == COIR_TIMED_OUT && entry->token == token && !self->cancelled;
 }
 
 #endif

@@ -130,7 +130,7 @@ int coir_getpeername(int fd, struct sockaddr *addr, socklen_t *size)
 static int calls_adopt(struct cr_fiber *self, int fd, int direction)
 {
     struct cr_fd *entry = cr_fd_find(&calls_io()->fds, fd);
-    if (self->stop || (entry && entry->owned &&
+    if (self->cancelled || (entry && entry->owned &&
                        cr_identity_call(calls_io(), self, entry, direction)))
         return 0;
     int type;
@@ -140,7 +140,7 @@ static int calls_adopt(struct cr_fiber *self, int fd, int direction)
         result = coir_adopt(fd);
     if (result < 0)
         cr_sched_spend(self);
-    return self->stop ? 0 : result;
+    return self->cancelled ? 0 : result;
 }
 
 int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_time until)

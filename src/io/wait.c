@@ -43,7 +43,7 @@ int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *w
                   const struct cr_wait_kind *kind, coir_time until)
 {
     uint64_t token = entry->token;
-    if (self->stop)
+    if (self->cancelled)
         return cr_sched_refuse(self);
     wait->entry = entry;
     wait->mask = 0;
@@ -165,7 +165,7 @@ static bool wait_is_fooled(struct cr_call *call)
 
 int cr_io_wait(struct cr_call *call)
 {
-    if (call->self->stop)
+    if (call->self->cancelled)
         return cr_sched_refuse(call->self);
     if (call->by_pauses || wait_is_fooled(call))
         return wait_back_off(call);

@@ -212,7 +212,7 @@ int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
     if (CR_UNLIKELY(!handler))
         cr_fatal_mistake("coir_net_serve", CR_CALLER, "the function is NULL");
     serve.opts = opts ? *opts : serve.opts;
-    if (cr_sched_self->stop)
+    if (cr_sched_self->cancelled)
         return cr_sched_refuse(cr_sched_self);
     int result = coir_adopt(listener);
     if (result < 0)

@@ -9,13 +9,13 @@
 #include <limits.h>
 
 enum situation {
-    COMPLETED, OWN_DEADLINE, ONCE, STOPPED_BEFORE, STOPPED_DURING, COMPLETED_THEN_STOPPED,
-    STOPPED_THEN_COMPLETED, SCOPE_DEADLINE, SCOPE_DEADLINE_TOO, FREED, SITUATIONS
+    COMPLETED, OWN_DEADLINE, ONCE, CANCELLED_BEFORE, CANCELLED_DURING, COMPLETED_THEN_CANCELLED,
+    CANCELLED_THEN_COMPLETED, SCOPE_DEADLINE, SCOPE_DEADLINE_TOO, FREED, SITUATIONS
 };
 
 static const char *const SITUATION[SITUATIONS] = {
-    "completed", "own deadline", "until 0", "stopped before", "stopped during",
-    "completed, then stopped", "stopped, then completed", "scope's deadline",
+    "completed", "own deadline", "until 0", "cancelled before", "cancelled during",
+    "completed, then cancelled", "cancelled, then completed", "scope's deadline",
     "scope's deadline at the same instant", "scheduler freed"};
 
 enum call {
@@ -23,8 +23,8 @@ enum call {
     READ, READ_ADOPTED, WRITE, WRITE_ADOPTED, YIELD, CLOSE, CALLS
 };
 
-enum { AT_STOP = 2, AT_DEADLINE = 3, AT_END = 5, NEVER = 50, SUCCESS = 7, LENGTH = 1 };
-enum { NO = INT_MIN, STOP = COIR_CANCELLED, TIME = COIR_TIMED_OUT };
+enum { AT_CANCEL = 2, AT_DEADLINE = 3, AT_END = 5, NEVER = 50, SUCCESS = 7, LENGTH = 1 };
+enum { NO = INT_MIN, CUT = COIR_CANCELLED, TIME = COIR_TIMED_OUT };
 
 /* The results, and when they come; NO: there is no such thing. */
 static const struct row {
@@ -33,44 +33,44 @@ static const struct row {
         int result, at_ms;
     } in[SITUATIONS];
 } ROWS[CALLS] = {
-    [JOIN] = {"coir_join", {{0, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                            {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [JOIN_ALL] = {"coir_join_all", {{0, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                                    {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [JOIN_ANY] = {"coir_join_any", {{0, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                                    {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [RACE] = {"coir_race", {{0, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                            {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    /* The timers of an instant fire before a fiber runs that could stop anything. */
-    [SLEEP] = {"coir_sleep", {{0, 5}, {0, 3}, {0, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                              {0, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [SLEEP_WOKEN] = {"coir_sleep, woken", {{-EINTR, 5}, {0, 3}, {0, 0}, {STOP, 0}, {STOP, 2},
-                                           {-EINTR, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5},
-                                           {STOP, 2}}},
-    [PARK] = {"coir_park", {{0, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                            {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [WAIT_FD] = {"coir_wait_fd", {{COIR_IN, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2},
-                                  {COIR_IN, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [WAIT_FD_WOKEN] = {"coir_wait_fd, woken", {{-EINTR, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0},
-                                               {STOP, 2}, {-EINTR, 5}, {STOP, 5}, {STOP, 2},
-                                               {STOP, 5}, {STOP, 2}}},
-    [WAIT_ADOPTED] = {"coir_wait_fd, adopted", {{COIR_IN, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0},
-                                                {STOP, 2}, {COIR_IN, 5}, {STOP, 5}, {STOP, 2},
-                                                {STOP, 5}, {STOP, 2}}},
-    [READ] = {"coir_read", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {1, 5},
-                            {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [READ_ADOPTED] = {"coir_read, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2},
-                                             {1, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [WRITE] = {"coir_write", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2}, {1, 5},
-                              {STOP, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
-    [WRITE_ADOPTED] = {"coir_write, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {STOP, 0}, {STOP, 2},
-                                               {1, 5}, {STOP, 5}, {STOP, 2}, {STOP, 5},
-                                               {STOP, 2}}},
-    [YIELD] = {"coir_yield", {{0, 0}, {NO, 0}, {NO, 0}, {STOP, 0}, {STOP, 0}, {NO, 0}, {NO, 0},
-                              {NO, 0}, {NO, 0}, {STOP, 0}}},
+    [JOIN] = {"coir_join", {{0, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                            {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [JOIN_ALL] = {"coir_join_all", {{0, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                                    {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [JOIN_ANY] = {"coir_join_any", {{0, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                                    {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [RACE] = {"coir_race", {{0, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                            {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    /* The timers of an instant fire before a fiber runs that could cancel anything. */
+    [SLEEP] = {"coir_sleep", {{0, 5}, {0, 3}, {0, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                              {0, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [SLEEP_WOKEN] = {"coir_sleep, woken", {{-EINTR, 5}, {0, 3}, {0, 0}, {CUT, 0}, {CUT, 2},
+                                           {-EINTR, 5}, {CUT, 5}, {CUT, 2}, {CUT, 5},
+                                           {CUT, 2}}},
+    [PARK] = {"coir_park", {{0, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                            {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [WAIT_FD] = {"coir_wait_fd", {{COIR_IN, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2},
+                                  {COIR_IN, 5}, {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [WAIT_FD_WOKEN] = {"coir_wait_fd, woken", {{-EINTR, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0},
+                                               {CUT, 2}, {-EINTR, 5}, {CUT, 5}, {CUT, 2},
+                                               {CUT, 5}, {CUT, 2}}},
+    [WAIT_ADOPTED] = {"coir_wait_fd, adopted", {{COIR_IN, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0},
+                                                {CUT, 2}, {COIR_IN, 5}, {CUT, 5}, {CUT, 2},
+                                                {CUT, 5}, {CUT, 2}}},
+    [READ] = {"coir_read", {{1, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {1, 5},
+                            {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [READ_ADOPTED] = {"coir_read, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2},
+                                             {1, 5}, {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [WRITE] = {"coir_write", {{1, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2}, {1, 5},
+                              {CUT, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
+    [WRITE_ADOPTED] = {"coir_write, adopted", {{1, 5}, {TIME, 3}, {TIME, 0}, {CUT, 0}, {CUT, 2},
+                                               {1, 5}, {CUT, 5}, {CUT, 2}, {CUT, 5},
+                                               {CUT, 2}}},
+    [YIELD] = {"coir_yield", {{0, 0}, {NO, 0}, {NO, 0}, {CUT, 0}, {CUT, 0}, {NO, 0}, {NO, 0},
+                              {NO, 0}, {NO, 0}, {CUT, 0}}},
     /* A cancel that cuts nothing short changes nothing. */
-    [CLOSE] = {"coir_scope_end", {{0, 5}, {TIME, 3}, {NO, 0}, {STOP, 0}, {STOP, 2}, {0, 5},
-                                  {0, 5}, {STOP, 2}, {STOP, 5}, {STOP, 2}}},
+    [CLOSE] = {"coir_scope_end", {{0, 5}, {TIME, 3}, {NO, 0}, {CUT, 0}, {CUT, 2}, {0, 5},
+                                  {0, 5}, {CUT, 2}, {CUT, 5}, {CUT, 2}}},
 };
 
 static enum call call;
@@ -100,7 +100,7 @@ static bool has_fd(void)
     return reads() || writes() || call == WAIT_FD || call == WAIT_FD_WOKEN || call == WAIT_ADOPTED;
 }
 
-/* ---- what is waited for, and what stops */
+/* ---- what is waited for, and what cancels */
 
 static int sleep_to(int ms)
 {
@@ -124,20 +124,20 @@ static int complete_at_5(void *arg)
         fds_put(channel.out, "x");
     else
         coir_wake(subject);
-    if (when == COMPLETED_THEN_STOPPED) {
+    if (when == COMPLETED_THEN_CANCELLED) {
         fds_until_woken(subject);
         CHECK_EQ(coir_cancel(subject, COIR_CANCELLED), 0);
     }
     return 0;
 }
 
-static int stop_it(void *arg)
+static int cancel_it(void *arg)
 {
     (void)arg;
-    for (int i = 0; when == COMPLETED_THEN_STOPPED && i < 3; i++)
+    for (int i = 0; when == COMPLETED_THEN_CANCELLED && i < 3; i++)
         coir_yield(); /* what completes it arms its timer first */
     if (call != YIELD)
-        sleep_to(when == STOPPED_DURING ? AT_STOP : AT_END);
+        sleep_to(when == CANCELLED_DURING ? AT_CANCEL : AT_END);
     coir_cancel(subject, COIR_CANCELLED);
     return 0;
 }
@@ -145,7 +145,7 @@ static int stop_it(void *arg)
 static int tell_time(void *arg)
 {
     (void)arg;
-    sleep_to(AT_STOP);
+    sleep_to(AT_CANCEL);
     is_time_to_free = true;
     return 0;
 }
@@ -158,7 +158,7 @@ static int close_a_scope(coir_time until)
     coir_scope_open(&scope, until, 0);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(coir_spawn(NULL, end_at_5, &result, NULL), 0);
-    if (when == STOPPED_BEFORE)
+    if (when == CANCELLED_BEFORE)
         CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     return coir_scope_end(&scope, 0);
 }
@@ -231,13 +231,13 @@ static int make_it(void *arg)
 {
     coir_scope scope;
     bool scoped = when == SCOPE_DEADLINE || when == SCOPE_DEADLINE_TOO;
-    int64_t limit = COIR_MS(when == SCOPE_DEADLINE ? AT_STOP : AT_END);
+    int64_t limit = COIR_MS(when == SCOPE_DEADLINE ? AT_CANCEL : AT_END);
     int64_t left = COIR_MS(when == OWN_DEADLINE ? AT_DEADLINE : call == SLEEP ? AT_END : NEVER);
     coir_time until = when == ONCE ? COIR_TRY : coir_after(left);
     (void)arg;
     if (scoped)
         coir_scope_open(&scope, coir_after(limit), 0);
-    if (when == STOPPED_BEFORE && call != CLOSE)
+    if (when == CANCELLED_BEFORE && call != CLOSE)
         CHECK_EQ(coir_cancel(coir_self(), COIR_CANCELLED), 0);
     result = make_the_call(until);
     at_ms = now_ms();
@@ -252,20 +252,20 @@ static int make_it(void *arg)
 
 static void spawn_all(void)
 {
-    bool stops = when == STOPPED_DURING || when == STOPPED_THEN_COMPLETED ||
-                 when == COMPLETED_THEN_STOPPED;
+    bool cancels = when == CANCELLED_DURING || when == CANCELLED_THEN_COMPLETED ||
+                 when == COMPLETED_THEN_CANCELLED;
     bool ends = call <= RACE, wakes = has_fd() || call == PARK || call == SLEEP_WOKEN;
     if (call == READ_ADOPTED || call == WRITE_ADOPTED || call == WAIT_ADOPTED)
         CHECK_EQ(coir_adopt(writes() ? channel.out : channel.in), 0);
-    if (stops && when != COMPLETED_THEN_STOPPED && call != YIELD)
-        run_spawn(stop_it, NULL);
+    if (cancels && when != COMPLETED_THEN_CANCELLED && call != YIELD)
+        run_spawn(cancel_it, NULL);
     for (int i = 0; ends && i < 2; i++)
         targets[i] = run_spawn(end_at_5, &result);
     subject = run_spawn(make_it, NULL);
     if (wakes)
         run_spawn(complete_at_5, NULL);
-    if (stops && (call == YIELD || (when == COMPLETED_THEN_STOPPED && !wakes)))
-        run_spawn(stop_it, NULL);
+    if (cancels && (call == YIELD || (when == COMPLETED_THEN_CANCELLED && !wakes)))
+        run_spawn(cancel_it, NULL);
     if (when == FREED && call != YIELD)
         run_spawn(tell_time, NULL);
 }
