@@ -33,6 +33,8 @@
  *  - Misuse (parking outside a fiber, a NULL function, a negative size, another thread's scheduler,
  *    no scheduler in this thread) prints one line to standard error and aborts; see coir_on_fatal.
  *  - Options. NULL: all defaults. A member that is 0 has its default.
+ *  - Out-parameters. What a call makes comes first; what it returns besides comes last, or before
+ *    `until`.
  * doc/semantics.md holds the promises, numbered, each with its tests. */
 #ifndef COIR_H
 #define COIR_H
