@@ -276,7 +276,8 @@ COIR_API int coir_race(const coir_fiber *fibers, size_t count, int *results, coi
 struct coir_racer {
     int (*fn)(void *arg); /* runs in a fiber of its own */
     void *arg;            /* its argument */
-    int64_t delay_ns;     /* before it starts, less if all before it fail; the first does at once */
+    int64_t delay_ns;     /* before it starts, less if all before it fail (INT64_MAX: only then);
+                             the first starts at once */
 };
 
 /* The same for functions, each run in a fiber of its own: all of them are spawned, or none. Returns

@@ -47,8 +47,16 @@ static int sleeps_long(void *arg)
     return 0;
 }
 
-/* proves: C12, E9 */
-TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
+static int parks_long(void *arg)
+{
+    int *outcome = arg;
+    *outcome = coir_park(COIR_NEVER);
+    return 0;
+}
+
+/* A daemon of the scheduler lives while a letter may come, in steps that find nothing to do or a
+ * deadline to jump to, and is cancelled then. */
+static void daemon_by_steps(int (*fn)(void *arg), int steps, int step)
 {
     coir_sched *sched;
     coir_mailbox box;
@@ -57,8 +65,9 @@ TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
     struct coir_spawn_opts both = {.daemon = true, .detached = true};
     CHECK_EQ(coir_sched_new(&sched, &opts), 0);
     CHECK_EQ(coir_mailbox_open(&box, 0), 0);
-    CHECK_EQ(coir_spawn(NULL, sleeps_long, &outcome, &both), 0);
-    CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_READY); /* a letter may come */
+    CHECK_EQ(coir_spawn(NULL, fn, &outcome, &both), 0);
+    for (int i = 0; i < steps; i++)
+        CHECK_EQ(coir_sched_step(sched, 0), step);
     CHECK_EQ(outcome, 1);
     CHECK_EQ(coir_mailbox_close(box), 0);
     CHECK_EQ(coir_sched_deadline(sched).ns, COIR_TRY.ns);
@@ -69,32 +78,16 @@ TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
     coir_sched_free(sched);
 }
 
-static int parks_long(void *arg)
+/* proves: C12, E9 */
+TEST(test_regress_daemons_of_the_scheduler_end_otherwise_by_steps)
 {
-    int *outcome = arg;
-    *outcome = coir_park(COIR_NEVER);
-    return 0;
+    daemon_by_steps(sleeps_long, 1, COIR_STEP_READY);
 }
 
 /* proves: C12, E9 */
 TEST(test_daemons_of_the_scheduler_live_while_a_letter_may_come)
 {
-    coir_sched *sched;
-    coir_mailbox box;
-    int outcome = 1;
-    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
-    struct coir_spawn_opts both = {.daemon = true, .detached = true};
-    CHECK_EQ(coir_sched_new(&sched, &opts), 0);
-    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
-    CHECK_EQ(coir_spawn(NULL, parks_long, &outcome, &both), 0);
-    for (int i = 0; i < 5; i++)
-        CHECK_EQ(coir_sched_step(sched, 0), COIR_STEP_WAITING);
-    CHECK_EQ(outcome, 1);
-    CHECK_EQ(coir_mailbox_close(box), 0);
-    while (coir_sched_step(sched, 0) == COIR_STEP_READY)
-        continue;
-    CHECK_EQ(outcome, COIR_CANCELLED);
-    coir_sched_free(sched);
+    daemon_by_steps(parks_long, 5, COIR_STEP_WAITING);
 }
 
 /* ---- a cancel between a wake and the run */
@@ -419,4 +412,18 @@ static int next_after_a_child(void *arg)
 TEST(test_regress_next_of_a_race_waits_though_the_first_failed_by_its_child)
 {
     run_virtual(next_after_a_child, NULL);
+}
+
+static int waits_in_vain(void *arg)
+{
+    struct coir_racer racers[] = {{parks_long, arg, 0}, {says_when, NULL, INT64_MAX}};
+    return coir_race_run(racers, 2, NULL, COIR_NEVER);
+}
+
+/* proves: E2, R2, T5 */
+TEST(test_regress_racer_that_never_starts_by_itself_starts_in_292_years)
+{
+    int outcome = 1, result = 1;
+    CHECK_EQ(run_as(waits_in_vain, &outcome, COIR_CLOCK_VIRTUAL, &result), -EDEADLK);
+    CHECK(strstr(run_report, "waits for its start in a race"));
 }

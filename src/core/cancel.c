@@ -1,6 +1,6 @@
-/* Cancels and wind-downs: their way through the tree, and the calls that send one. The way is kept
- * in the scopes themselves, so that neither the depth of the tree nor its width costs stack or
- * memory. */
+/* Cancels and wind-downs: their way through the tree, and the calls that send a cancel (scope.c has
+ * the one that winds down). The way is kept in the scopes themselves, so that neither the depth of
+ * the tree nor its width costs stack or memory. */
 #include "scope.h"
 
 #include "../debug/debug.h"
@@ -66,9 +66,10 @@ static void cancel_all(struct cr_scope *cancelled)
     }
 }
 
-static void cancel_scope(struct cr_scope *scope, struct cancel cancel)
+void cr_cancel_scope(struct cr_scope *scope, int reason)
 {
     struct cr_scope *cancelled = NULL;
+    struct cancel cancel = {reason, 0};
     if (scope->special.cancel)
         return;
     if (scope->owner)
@@ -76,11 +77,6 @@ static void cancel_scope(struct cr_scope *scope, struct cancel cancel)
     else
         cancel_note(scope, CR_CANCEL_OWN, cancel, &cancelled);
     cancel_all(cancelled);
-}
-
-void cr_cancel_scope(struct cr_scope *scope, int reason)
-{
-    cancel_scope(scope, (struct cancel){reason, 0});
 }
 
 void cr_cancel_break_shields(struct coir_sched *sched)
@@ -110,8 +106,6 @@ void cr_cancel_daemons(struct cr_scope *scope)
 
 /* ---- winding down ---- */
 
-static const struct cancel WIND = {0, CR_USED_WOUND};
-
 /* What a fiber does inside `entry`, one of its scopes, winds down: up to its outermost soft scope,
  * which is cancelled, or shield. */
 static void wind_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct cr_scope **reached,
@@ -126,7 +120,7 @@ static void wind_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct c
         first = scope->outer;
     }
     if (soft)
-        cancel_inside(fiber, soft, WIND, cancelled);
+        cancel_inside(fiber, soft, (struct cancel){0, CR_USED_WOUND}, cancelled);
     for (struct cr_scope *scope = first; scope != end; scope = scope->outer) {
         scope->next_reached = *reached;
         *reached = scope;
@@ -154,11 +148,6 @@ void cr_cancel_soft(struct cr_scope *entry)
             wind_fibers(&scope->daemons, &reached, &cancelled);
     }
     cancel_all(cancelled);
-}
-
-void cr_cancel_opened_soft(struct cr_scope *scope)
-{
-    cancel_scope(scope, WIND);
 }
 
 /* ---- the calls ---- */

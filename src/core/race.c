@@ -82,7 +82,7 @@ static int race_await_start(struct starter *starter)
 {
     struct race *race = starter->race;
     struct cr_wait wait;
-    coir_time at = {race->began.ns + (uint64_t)starter->racer->delay_ns};
+    coir_time at = cr_deadline(cr_timer_after(race->began.ns, starter->racer->delay_ns));
     if (starter == race->starters || starter->racer->delay_ns <= 0 || race_all_failed(race))
         return 0;
     starter->fiber = cr_sched_self;

@@ -311,9 +311,9 @@ static CR_COLD void scope_prepare(struct cr_fiber *self, struct cr_scope *scope,
         cr_fatal_mistake("coir_scope_open", caller, "there is no such kind of scope");
     cr_scope_check_left(self, pointer, "coir_scope_open", caller);
     if (self->cancelled && kind != COIR_SHIELD) {
-        bool is_wound = self->scope->special.used & CR_USED_WOUND;
-        scope->special.cancel = is_wound && kind == COIR_SOFT ? CR_CANCEL_OWN : CR_CANCEL_OUTER;
-        scope->special.used = is_wound ? CR_USED_WOUND : 0;
+        uint8_t wound = self->scope->special.used & CR_USED_WOUND;
+        scope->special.cancel = wound && kind == COIR_SOFT ? CR_CANCEL_OWN : CR_CANCEL_OUTER;
+        scope->special.used = wound;
         scope->reason = self->scope->reason;
     }
     scope->special.limit = kind == COIR_LIMIT;
@@ -338,7 +338,7 @@ static CR_NOINLINE void scope_open_special(struct cr_fiber *self, struct opened 
     else
         scope_push(self, scope);
     if (CR_UNLIKELY(is_soft && self->sched->winding > 0 && scope_winds_down(scope)))
-        cr_cancel_opened_soft(scope);
+        cr_cancel_soft(scope);
 }
 
 static CR_COLD void scope_open_nowhere(struct cr_scope *scope, void *caller)
@@ -368,8 +368,7 @@ void coir_scope_open(coir_scope *memory, coir_time until, int kind)
 /* ---- winding down ---- */
 
 /* Unless the scope has an earlier deadline. */
-static void scope_limit(struct opened *opened, coir_time until,
-                        void (*fire)(struct cr_timer *timer))
+static void scope_give_grace(struct opened *opened, coir_time until)
 {
     struct coir_sched *sched = opened->scope.owner->sched;
     struct cr_timer *timer = &opened->timer;
@@ -379,7 +378,7 @@ static void scope_limit(struct opened *opened, coir_time until,
         scope_remove_deadline(&sched->timers, opened);
     opened->scope.special.timed = 1;
     scope_arm_slowly(&sched->timers, timer, until, sched->live < sched->timers.room);
-    timer->fire = fire;
+    timer->fire = scope_wound_down;
 }
 
 int coir_scope_wind_down(coir_scope *memory, int64_t grace_ns)
@@ -394,7 +393,7 @@ int coir_scope_wind_down(coir_scope *memory, int64_t grace_ns)
         return 0;
     cr_cancel_soft(scope);
     if (until.ns != COIR_NEVER.ns)
-        scope_limit(CR_CONTAINER(scope, struct opened, scope), until, scope_wound_down);
+        scope_give_grace(CR_CONTAINER(scope, struct opened, scope), until);
     return 0;
 }
 

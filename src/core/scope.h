@@ -17,11 +17,9 @@ CR_HIDDEN void cr_cancel_scope(struct cr_scope *scope, int reason);
 /* Cancels the daemons of a scope, because nothing else of it is left. */
 CR_HIDDEN void cr_cancel_daemons(struct cr_scope *scope);
 
-/* Cancels, with reason 0, the soft scopes inside of a scope, up to shields. */
+/* Cancels, with reason 0, the soft scopes in the tree of a scope, itself among them, up to
+ * shields. */
 CR_HIDDEN void cr_cancel_soft(struct cr_scope *scope);
-
-/* Cancels a soft scope that has been opened in what winds down. */
-CR_HIDDEN void cr_cancel_opened_soft(struct cr_scope *scope);
 
 /* Takes every shield away and cancels what was inside. */
 CR_HIDDEN void cr_cancel_break_shields(struct coir_sched *sched);

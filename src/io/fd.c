@@ -141,8 +141,7 @@ int coir_adopt(int fd)
     if (CR_UNLIKELY(cr_io_is_own(io, fd)))
         return -EBADF;
     struct cr_fd *entry = cr_fd_find(&io->fds, fd);
-    bool opens = world->ops->own(world, 0) < 0; /* its own may get the number, if it is free */
-    int ready = entry && !opens ? 0 : world->ops->ready(world, fd, COIR_IN);
+    int ready = entry ? 0 : world->ops->ready(world, fd, COIR_IN);
     if (ready < 0)
         return ready;
     if (!entry && !(entry = cr_fd_make(&io->fds, fd)))
@@ -165,6 +164,7 @@ int coir_adopt(int fd)
 
 /* ---- waiting ---- */
 
+/* The first time the world opens its own descriptors, which may get the number, if it is free. */
 int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
 {
     if (entry->attached)
@@ -174,7 +174,7 @@ int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
     if (opens)
         cr_fd_forget_own(io);
     if (index < 0)
-        return index;
+        return opens && cr_io_is_own(io, cr_fd_number(entry)) ? -EBADF : index;
     entry->index = index;
     entry->attached = true;
     entry->ready &= CR_SHORT;
