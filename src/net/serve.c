@@ -33,7 +33,7 @@ struct serve {
     struct cr_fd *entry; /* the listener's */
     uint64_t token; /* of the entry, at first */
     struct cr_fiber *acceptor;
-    coir_fiber accepting; /* the same */
+    coir_fiber accepting; /* its handle, for when it may have ended */
     struct cr_fd_wait *room; /* the acceptor's wait while `limit` connections are open or a resource
                                 has run out; NULL while it does not wait */
     size_t live;
