@@ -144,7 +144,8 @@ struct coir_sched_opts {
     enum coir_guard guard;   /* of all fibers */
     uint64_t livelock_limit; /* virtual clock: yields while a timer waits; default 16 million */
     bool keep_signals;       /* do not touch SIGSEGV, SIGBUS (overflow reports) and SIGPIPE */
-    void (*report)(const char *line, void *arg); /* takes report lines; default standard error */
+    void (*report)(const char *line, void *arg); /* takes report lines, called as a letter's
+                                function (coir_post.h); default standard error */
     void *report_arg;        /* its second argument */
 };
 
@@ -220,7 +221,7 @@ struct coir_scope;
 
 /* How a fiber is made. */
 struct coir_spawn_opts {
-    const char *name;  /* for reports; the first 23 bytes are copied, control characters as '?' */
+    const char *name;  /* for reports; up to 23 bytes are copied, what is no UTF-8 text as '?' */
     size_t stack_size; /* usable; below 16 KiB: 16 KiB; above 1 GiB: -ENOMEM */
     struct coir_scope *scope; /* its parent, an open scope; default: the caller's innermost */
     bool daemon;   /* cancelled, with reason 0, when nothing else of its parent is left */
@@ -427,8 +428,10 @@ struct coir_stats {
 COIR_API void coir_stats(struct coir_stats *stats);
 
 /* Writes one line for each live fiber of this thread's scheduler to a descriptor: number, name, and
- * what it waits for; and one that says so when its mailbox is open. */
-COIR_API void coir_dump(int fd);
+ * what it waits for; and one that says so when its mailbox is open. Returns 0, or what write(2)
+ * says; -EAGAIN: outside fibers, or in a cancelled one, a non-blocking descriptor took nothing for
+ * a second. Parks where the descriptor is full; outside fibers it waits. */
+COIR_API int coir_dump(int fd);
 
 /* The name of an error value, as "ETIMEDOUT" for COIR_TIMED_OUT or ETIMEDOUT; "0" for 0; "E?"
  * for one it does not know. */

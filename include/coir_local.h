@@ -16,9 +16,9 @@ extern "C" {
  * The members may be NULL. `destroy` is called with the value when its fiber ends (in the fiber,
  * after its function returned and before others see its result, the last set first), and by
  * coir_local_set with the value that it replaces. `inherit` runs in the spawning fiber, for
- * opts.inherit: it gets the spawner's value, returns the new fiber's, and must not park. NULL: the
- * new fiber gets the same pointer and does not destroy it; -EINVAL if it may outlive the fiber that
- * has set it. */
+ * opts.inherit: it gets the spawner's value, and returns the new fiber's; if it parks, so does the
+ * spawn. NULL: the new fiber gets the same pointer and does not destroy it; -EINVAL if it may
+ * outlive the fiber that has set it. */
 typedef struct coir_local {
     void (*destroy)(void *value);  /* gives the value back */
     void *(*inherit)(void *value); /* returns another fiber's value; NULL: that has none */

@@ -25,8 +25,9 @@ enum {
  * from the post to the call. If the letter is on a fiber's stack, that fiber must wait for the call
  * under a shield: a cancel could otherwise end the wait, and the stack frame, before the call. */
 typedef struct coir_letter {
-    void (*fn)(void *arg);    /* called by the loop, outside any fiber; must not park, nor call
-                                 coir_sched_run, _step, _deadline, _fd or _free */
+    void (*fn)(void *arg);    /* called by the loop, outside any fiber; must not park, call
+                                 coir_sched_run, _step, _deadline, _fd or _free, nor be left by a
+                                 jump or an exception */
     void *arg;                /* its argument */
     struct coir_letter *next; /* coir's */
     int posted;               /* coir's */

@@ -50,14 +50,23 @@ static CR_COLD void fiber_escaped(const struct cr_fiber *self)
                      "a forked child returned from its parent's fiber");
 }
 
-int cr_fiber_settle(struct cr_fiber *self, int result)
+/* After code of the program's: whether it has left the fiber as it must be at its end. */
+static void fiber_check_end(const struct cr_fiber *self)
 {
-    if (self->scope != &self->own)
+    if (CR_UNLIKELY(cr_sched_self != self))
+        fiber_escaped(self);
+    if (CR_UNLIKELY(self->scope != &self->own))
         cr_fatal_mistake("coir_scope_open", fiber_function(self),
                          "the fiber ended with a scope open");
+}
+
+int cr_fiber_settle(struct cr_fiber *self, int result)
+{
+    fiber_check_end(self);
     result = cr_scope_settle(&self->own, result);
     if (self->locals) {
         cr_local_drop(&self->locals);
+        fiber_check_end(self);
         result = cr_scope_settle(&self->own, result);
     }
     return result;
@@ -76,6 +85,7 @@ static CR_COLD void fiber_end_slowly(struct coir_sched *sched, struct cr_fiber *
     fiber_leave_parent(self, parent);
     cr_scope_init(&self->own);
     self->cancelled = 0;
+    self->refusals = 0;
     parent->special.cut |= cut && parent->special.cancel;
     if (failed && !claimed)
         cr_scope_fail(parent, result);
@@ -121,6 +131,7 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
     fiber->wait = NULL;
     fiber->sched = sched;
     fiber->cancelled = 0;
+    fiber->refusals = 0;
     fiber->scope = &fiber->own;
     fiber->own.owner = fiber;
     cr_scope_init(&fiber->own);
@@ -183,13 +194,39 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
     return fiber;
 }
 
-/* A name stands in lines, so it has no line ends. */
+/* How long the character is, in well-formed UTF-8 (RFC 3629, 4), that a text begins with; 0 when it
+ * is a control character, or none. */
+static size_t fiber_name_character(const unsigned char *text)
+{
+    unsigned char first = text[0], least = 0x80;
+    if (first < 0x80)
+        return first >= ' ' && first != 0x7f;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    if (first == 0xc2 || first == 0xe0) /* U+0080 to U+009F are controls; from U+0800 on */
+        least = 0xa0;
+    else if (first == 0xf0)
+        least = 0x90;
+    size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    for (size_t i = 1; i < length; i++, least = 0x80)
+        if (text[i] < least || text[i] > 0xbf)
+            return 0;
+    return length;
+}
+
+/* A name stands in lines that a terminal may show. */
 static void fiber_name(struct cr_fiber *fiber, const char *name)
 {
-    size_t i = 0;
-    for (; i < CR_FIBER_NAME_SIZE - 1 && name[i]; i++)
-        fiber->name[i] = (unsigned char)name[i] < ' ' ? '?' : name[i];
-    fiber->name[i] = '\0';
+    size_t used = 0;
+    while (*name) {
+        size_t length = fiber_name_character((const unsigned char *)name);
+        if (used + (length ? length : 1) >= CR_FIBER_NAME_SIZE)
+            break;
+        memcpy(fiber->name + used, length ? name : "?", length ? length : 1);
+        used += length ? length : 1;
+        name += length ? length : 1;
+    }
+    fiber->name[used] = '\0';
 }
 
 /* Whose child a new fiber is; NULL: the caller, or that scope, is cancelled. */

@@ -32,6 +32,7 @@ struct cr_fiber {
     struct cr_stack_class *class;
     struct cr_locals *locals;
     struct cr_san san;
+    uint32_t refusals; /* calls that failed because it is cancelled */
     bool dropped; /* nobody will take the result */
     char name[CR_FIBER_NAME_SIZE];
 };

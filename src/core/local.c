@@ -18,6 +18,7 @@ struct local {
 
 struct cr_locals {
     size_t count, capacity;
+    struct cr_locals *copies; /* those that are being made of these, the innermost first */
     struct local at[];
 };
 
@@ -60,6 +61,8 @@ static bool local_grow(struct cr_locals **locals)
     if (!grown)
         return false;
     grown->count = count;
+    if (!*locals)
+        grown->copies = NULL;
     grown->capacity = capacity;
     *locals = grown;
     return true;
@@ -111,6 +114,27 @@ static bool local_outlives(const struct cr_fiber *lender, const struct cr_scope 
     return ancestor;
 }
 
+/* False: `inherit` has forked, and this is the child. */
+static bool local_copy(const struct cr_fiber *spawner, struct cr_locals *copy, struct local local)
+{
+    local.lender = local_lender(local, spawner);
+    if (!local.lender)
+        local.value = local.key->inherit(local.value);
+    if (local.value)
+        copy->at[copy->count++] = local;
+    return cr_sched_self == spawner;
+}
+
+/* One that a jump out of `inherit`, or an exception, has left unfinished. */
+static void local_drop_copy(struct cr_locals *locals)
+{
+    struct cr_locals *copy = locals->copies;
+    locals->copies = copy->copies;
+    while (copy->count > 0)
+        local_remove(copy, &copy->at[copy->count - 1]);
+    free(copy);
+}
+
 int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
                      struct cr_locals **locals)
 {
@@ -129,14 +153,15 @@ int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
     copy->count = 0;
     copy->capacity = from->capacity;
     memcpy(copy->at, from->at, count * sizeof *copy->at); /* `inherit` may set the spawner's */
-    for (size_t i = 0; i < count; i++) {
-        struct local local = copy->at[i];
-        local.lender = local_lender(local, spawner);
-        if (!local.lender)
-            local.value = local.key->inherit(local.value);
-        if (local.value)
-            copy->at[copy->count++] = local;
-    }
+    copy->copies = from->copies;
+    spawner->locals->copies = copy;
+    for (size_t i = 0; i < count; i++)
+        if (!local_copy(spawner, copy, copy->at[i]))
+            return -ECHILD;
+    while (spawner->locals->copies != copy)
+        local_drop_copy(spawner->locals);
+    spawner->locals->copies = copy->copies;
+    copy->copies = NULL;
     *locals = copy;
     return 0;
 }
@@ -144,6 +169,8 @@ int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
 /* To destroy one may set another, and move all. */
 void cr_local_drop(struct cr_locals **locals)
 {
+    while ((*locals)->copies)
+        local_drop_copy(*locals);
     while ((*locals)->count > 0)
         local_remove(*locals, &(*locals)->at[(*locals)->count - 1]);
     free(*locals);

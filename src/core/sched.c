@@ -6,7 +6,8 @@
 #include "../../include/coir_test.h"
 #include "../debug/debug.h"
 
-enum { STACK_SIZE_DEFAULT = 64 * 1024 };
+/* A cancelled fiber that calls so often is reported. */
+enum { STACK_SIZE_DEFAULT = 64 * 1024, REFUSALS_DEAF = 10000 };
 
 _Thread_local struct coir_sched *cr_sched_here;
 _Thread_local struct cr_fiber *cr_sched_self;
@@ -74,6 +75,22 @@ uint64_t cr_sched_fire(struct coir_sched *sched)
     return fired;
 }
 
+bool cr_sched_call(struct coir_sched *sched, const char *what, void (*fn)(void *arg), void *arg)
+{
+    struct cr_fiber *self = cr_sched_self, *interrupted = sched->interrupted;
+    const char *calling = sched->calling;
+    cr_sched_self = NULL;
+    sched->calling = what;
+    sched->interrupted = self ? self : interrupted;
+    fn(arg);
+    if (cr_sched_here != sched)
+        return false;
+    sched->interrupted = interrupted;
+    sched->calling = calling;
+    cr_sched_self = self;
+    return true;
+}
+
 static struct cr_fiber *sched_pick(struct coir_sched *sched)
 {
     if (CR_LIKELY(!sched->pick))
@@ -138,6 +155,9 @@ int coir_yield(void)
 
 int cr_sched_refuse(struct cr_fiber *self)
 {
+    self->own.special.used |= CR_USED; /* its end forgets the number */
+    if (++self->refusals == REFUSALS_DEAF)
+        cr_report_deaf(self, REFUSALS_DEAF);
     cr_sched_rest(self);
     return self->cancelled;
 }

@@ -41,6 +41,8 @@ struct coir_sched {
     uint64_t spawned, live;
     uint64_t referred; /* scopes that got a handle */
     struct cr_list idle; /* waits for a turn in which nothing becomes ready */
+    const char *calling; /* the function of the program's that cr_sched_call runs, NULL: none */
+    struct cr_fiber *interrupted; /* in which it runs, NULL: in the loop */
     struct cr_stack_class *class; /* of stacks, for fibers that name no size */
     struct coir_sched_opts opts;
     uint64_t (*now)(struct coir_sched *sched); /* its clock */
@@ -79,6 +81,11 @@ CR_HIDDEN uint64_t cr_sched_fire(struct coir_sched *sched);
 
 /* Ends the waits of coir_idle, since nothing is ready. */
 CR_HIDDEN CR_COLD void cr_sched_wake_idle(struct coir_sched *sched);
+
+/* Calls a function of the program's, outside of fibers. False: it has forked, and this is the
+ * child, which has lost the scheduler. */
+CR_HIDDEN bool cr_sched_call(struct coir_sched *sched, const char *what, void (*fn)(void *arg),
+                             void *arg);
 
 /* Runs ready fibers until none is left or after `budget` switches. Returns how many there were. The
  * ready queue must not be empty. */

@@ -1,19 +1,26 @@
 /* What a program can ask of a running scheduler: a line for each fiber, and numbers. Unlike the
- * reports of the core (report.c) these know of the mailbox. */
+ * reports of the core (report.c) these know of the mailbox and, in a fiber, can wait for room. */
 #include "debug.h"
 
+#include "../../include/coir_io.h"
 #include "../run/run.h"
 
 #include <string.h>
 
-void coir_dump(int fd)
+static int dump_write(int fd, const char *text, size_t size)
+{
+    if (!cr_sched_self || cr_sched_self->cancelled)
+        return cr_report_write(fd, text, size);
+    return coir_write_all(fd, text, size, NULL, COIR_NEVER);
+}
+
+int coir_dump(int fd)
 {
     struct coir_sched *sched = cr_sched_here;
-    if (!sched) {
-        cr_sched_none("coir_dump", CR_CALLER);
-        return;
-    }
-    cr_report_to(sched, fd, cr_run_of(sched)->post.box ? "  a mailbox is open" : NULL);
+    if (!sched)
+        return cr_sched_none("coir_dump", CR_CALLER);
+    struct cr_report report = {.fd = fd, .write = dump_write};
+    return cr_report_to(sched, &report, cr_run_of(sched)->post.box ? "  a mailbox is open" : NULL);
 }
 
 void coir_stats(struct coir_stats *stats)

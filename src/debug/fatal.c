@@ -19,27 +19,19 @@ void coir_on_fatal(void (*hook)(const char *line))
     atomic_store(&fatal_hook, hook);
 }
 
-static void fatal_write(const char *text)
-{
-    size_t size = strlen(text);
-    while (size > 0) {
-        ssize_t written = write(STDERR_FILENO, text, size);
-        if (written < 0 && errno != EINTR)
-            return;
-        text += written > 0 ? written : 0;
-        size -= written > 0 ? (size_t)written : 0;
-    }
-}
-
+/* The hook's own misuse is not for the hook. */
 static void fatal_line(const char *line)
 {
-    void (*hook)(const char *) = atomic_load(&fatal_hook);
+    static _Thread_local bool is_in_hook;
+    void (*hook)(const char *) = is_in_hook ? NULL : atomic_load(&fatal_hook);
     if (hook) {
+        is_in_hook = true;
         hook(line);
+        is_in_hook = false;
         return;
     }
-    fatal_write(line);
-    fatal_write("\n");
+    cr_report_write(STDERR_FILENO, line, strlen(line));
+    cr_report_write(STDERR_FILENO, "\n", 1);
 }
 
 void cr_fatal_mistake(const char *function, void *caller, const char *what)

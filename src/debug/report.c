@@ -3,37 +3,80 @@
 #include "debug.h"
 
 #include "../core/sched.h"
+#include "../os/os.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { REPORT_SIZE = 160, LINES_MOST = 1000 };
+enum { LINE_SIZE = 160, LINES_MOST = 1000, PATIENCE_SECONDS = 1 };
 
-struct report {
-    void (*line)(const char *line, void *arg);
-    void *arg;
-};
-
-static void report_to_fd(const char *line, void *arg)
+static bool report_has_room(int fd)
 {
-    const int *fd = arg;
-    char text[REPORT_SIZE + 1];
-    int size = snprintf(text, sizeof text, "%s\n", line);
-    for (int sent = 0; sent < size;) {
-        ssize_t written = write(*fd, text + sent, (size_t)(size - sent));
-        if (written < 0 && errno != EINTR)
-            return;
-        sent += written > 0 ? (int)written : 0;
-    }
+    static const struct timespec PATIENCE = {.tv_sec = PATIENCE_SECONDS};
+    struct pollfd ask = {.fd = fd, .events = POLLOUT};
+    return cr_os_poll(&ask, 1, &PATIENCE) > 0;
 }
 
-static struct report report_of(struct coir_sched *sched)
+int cr_report_write(int fd, const char *text, size_t size)
 {
-    static int standard_error = STDERR_FILENO;
-    if (sched->opts.report)
-        return (struct report){sched->opts.report, sched->opts.report_arg};
-    return (struct report){report_to_fd, &standard_error};
+    while (size > 0) {
+        ssize_t written = write(fd, text, size);
+        if (written >= 0) {
+            text += written;
+            size -= (size_t)written;
+        } else if (errno == EAGAIN && !report_has_room(fd)) {
+            return -EAGAIN;
+        } else if (errno != EAGAIN && errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* ---- lines ---- */
+
+static void report_flush(struct cr_report *report)
+{
+    if (report->result == 0 && report->used > 0)
+        report->result = report->write(report->fd, report->text, report->used);
+    report->used = 0;
+}
+
+struct report_told {
+    const struct coir_sched_opts *opts;
+    const char *line;
+};
+
+static void report_tell(void *arg)
+{
+    const struct report_told *told = arg;
+    told->opts->report(told->line, told->opts->report_arg);
+}
+
+static void report_line(struct cr_report *report, const char *line)
+{
+    if (report->result < 0)
+        return;
+    if (report->sched) {
+        struct report_told told = {&report->sched->opts, line};
+        if (!cr_sched_call(report->sched, "the report function", report_tell, &told))
+            report->result = -ECHILD;
+        return;
+    }
+    if (report->used + LINE_SIZE > sizeof report->text)
+        report_flush(report);
+    report->used += (size_t)snprintf(report->text + report->used, LINE_SIZE, "%.*s\n",
+                                     LINE_SIZE - 2, line);
+}
+
+static struct cr_report report_of(struct coir_sched *sched)
+{
+    return (struct cr_report){
+        .sched = sched->opts.report ? sched : NULL,
+        .fd = STDERR_FILENO,
+        .write = cr_report_write,
+    };
 }
 
 void cr_report_fiber(const struct cr_fiber *fiber, char *text, size_t size)
@@ -57,42 +100,44 @@ void cr_report_state(const struct cr_fiber *fiber, char *text, size_t size)
         snprintf(text, size, "is %s", fiber == cr_sched_self ? "running" : "ready");
 }
 
-static void report_line(struct report report, const struct cr_fiber *fiber)
+static void report_fiber_line(struct cr_report *report, const struct cr_fiber *fiber)
 {
-    char line[REPORT_SIZE], who[56], state[96];
+    char line[LINE_SIZE], who[56], state[96];
     cr_report_fiber(fiber, who, sizeof who);
     cr_report_state(fiber, state, sizeof state);
     snprintf(line, sizeof line, "  %s %s", who, state);
-    report.line(line, report.arg);
+    report_line(report, line);
 }
 
-static void report_fibers(struct coir_sched *sched, struct report report, uint64_t most)
+/* While lines are on their way, fibers may come and go. */
+static void report_fibers(struct coir_sched *sched, struct cr_report *report, uint64_t most)
 {
     uint64_t told = 0;
-    for (uint32_t i = 0; i < sched->slots.count && told < most; i++) {
+    for (uint32_t i = 0; i < sched->slots.count && told < most && report->result == 0; i++) {
         const struct cr_fiber *fiber = cr_slot_fiber(&sched->slots.at[i]);
         if (fiber) {
-            report_line(report, fiber);
+            report_fiber_line(report, fiber);
             told++;
         }
     }
-    if (told < sched->live) {
-        char line[REPORT_SIZE];
+    if (told == most && told < sched->live) {
+        char line[LINE_SIZE];
         snprintf(line, sizeof line, "  and %llu more", (unsigned long long)(sched->live - told));
-        report.line(line, report.arg);
+        report_line(report, line);
     }
 }
 
 static void report_headed(struct coir_sched *sched, const char *heading)
 {
-    struct report report = report_of(sched);
-    report.line(heading, report.arg);
-    report_fibers(sched, report, LINES_MOST);
+    struct cr_report report = report_of(sched);
+    report_line(&report, heading);
+    report_fibers(sched, &report, LINES_MOST);
+    report_flush(&report);
 }
 
 void cr_report_deadlock(struct coir_sched *sched)
 {
-    char line[REPORT_SIZE];
+    char line[LINE_SIZE];
     snprintf(line, sizeof line, "coir: deadlock: %llu fibers are parked and nothing can wake them",
              (unsigned long long)sched->live);
     report_headed(sched, line);
@@ -100,7 +145,7 @@ void cr_report_deadlock(struct coir_sched *sched)
 
 void cr_report_livelock(struct coir_sched *sched, uint64_t limit)
 {
-    char line[REPORT_SIZE];
+    char line[LINE_SIZE];
     snprintf(line, sizeof line,
              "coir: livelock: %llu switches without progress: fibers only yield, so the virtual "
              "clock cannot reach the next deadline",
@@ -113,9 +158,24 @@ void cr_report_abandoned(struct coir_sched *sched)
     report_headed(sched, "coir: abandoned: these fibers were cancelled but did not end");
 }
 
-void cr_report_to(struct coir_sched *sched, int fd, const char *last)
+void cr_report_deaf(struct cr_fiber *fiber, uint32_t refusals)
 {
-    report_fibers(sched, (struct report){report_to_fd, &fd}, UINT64_MAX);
+    char line[LINE_SIZE], who[56];
+    struct cr_report report = report_of(fiber->sched);
+    cr_report_fiber(fiber, who, sizeof who);
+    snprintf(line, sizeof line,
+             "coir: %s is cancelled, but does not end: %lu of its calls have returned "
+             "COIR_CANCELLED",
+             who, (unsigned long)refusals);
+    report_line(&report, line);
+    report_flush(&report);
+}
+
+int cr_report_to(struct coir_sched *sched, struct cr_report *report, const char *last)
+{
+    report_fibers(sched, report, UINT64_MAX);
     if (last)
-        report_to_fd(last, &fd);
+        report_line(report, last);
+    report_flush(report);
+    return report->result;
 }

@@ -6,15 +6,14 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 512, ANSWER_SECONDS_MOST = 3 };
+enum { PATH_SIZE = 512, ANSWER_SECONDS_MOST = 3, FDS_MOST = 64 * 1024 };
 
 /* Reads what a child prints, for a bounded time. */
 static void symbol_collect(int fd, char *text, size_t size)
@@ -32,33 +31,56 @@ static void symbol_collect(int fd, char *text, size_t size)
     text[filled] = '\0';
 }
 
-/* Its environment is empty, so that nothing but the address decides what it does. */
+/* It gets no descriptor of the program's. */
+static void symbol_close_all(posix_spawn_file_actions_t *actions)
+{
+    struct rlimit limit;
+    bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FDS_MOST;
+    int most = known ? (int)limit.rlim_cur : FDS_MOST;
+    for (int fd = STDERR_FILENO + 1; fd < most; fd++)
+        if (cr_os_is_inherited(fd))
+            posix_spawn_file_actions_addclose(actions, fd);
+}
+
+/* Whether a program has been started whose answer will come out of a pipe. */
+static bool symbol_start(char **argv, int output)
+{
+    static const char *const PLACES[] = {"/usr/bin/addr2line", "/usr/local/bin/addr2line"};
+    char *environment[] = {NULL};
+    pid_t child;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    symbol_close_all(&actions);
+    bool started = false;
+    for (int i = 0; i < 2 && !started; i++)
+        started = posix_spawn(&child, PLACES[i], &actions, NULL, argv, environment) == 0;
+    posix_spawn_file_actions_destroy(&actions);
+    return started;
+}
+
+/* Its environment is empty, so that nothing but the address decides what it does. Nobody waits for
+ * its end, since its number might be another process's by then: this program ends too. */
 static bool symbol_ask(char *path, uintptr_t offset, char *answer, size_t size)
 {
     char address[32];
     char tool[] = "addr2line", names[] = "-fs", object[] = "-e";
-    char *argv[] = {tool, names, object, path, address, NULL}, *environment[] = {NULL};
+    char *argv[] = {tool, names, object, path, address, NULL};
     int ends[2];
-    pid_t child;
-    posix_spawn_file_actions_t actions;
     snprintf(address, sizeof address, "0x%lx", (unsigned long)offset);
     if (pipe(ends) != 0)
         return false;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    int failed = posix_spawnp(&child, argv[0], &actions, NULL, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
+    if (cr_os_number_both(ends) != 0)
+        return false;
+    bool started = symbol_start(argv, ends[1]);
     close(ends[1]);
     answer[0] = '\0';
-    if (!failed) {
+    if (started)
         symbol_collect(ends[0], answer, size);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-    }
     close(ends[0]);
-    return !failed && answer[0] && answer[0] != '?';
+    return answer[0] && answer[0] != '?';
 }
 
 /* addr2line answers with the function on one line and file:line on the next. The address is one
@@ -68,8 +90,8 @@ void cr_symbol_describe(const void *address, char *text, size_t size)
     uintptr_t offset;
     char path[PATH_SIZE], answer[PATH_SIZE];
     Dl_info info;
-    bool privileged = getuid() != geteuid() || getgid() != getegid();
-    if (!privileged && cr_os_locate((uintptr_t)address - 1, path, sizeof path, &offset) &&
+    bool may_ask = !cr_os_is_privileged();
+    if (may_ask && cr_os_locate((uintptr_t)address - 1, path, sizeof path, &offset) &&
         symbol_ask(path, offset, answer, sizeof answer)) {
         char *line = strchr(answer, '\n'), *end = line ? strchr(line + 1, '\n') : NULL;
         if (line)

@@ -139,6 +139,11 @@ int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
     return bsd_own(accept(fd, addr, size));
 }
 
+bool cr_os_is_privileged(void)
+{
+    return getuid() != geteuid() || getgid() != getegid();
+}
+
 #ifdef SO_NOSIGPIPE
 void cr_os_no_sigpipe(int fd)
 {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -123,6 +124,11 @@ int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
 void cr_os_no_sigpipe(int fd)
 {
     (void)fd;
+}
+
+bool cr_os_is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
 }
 
 #endif

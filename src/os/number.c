@@ -30,3 +30,9 @@ int cr_os_number_both(int fds[2])
     errno = error;
     return -1;
 }
+
+bool cr_os_is_inherited(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC);
+}

@@ -58,6 +58,9 @@ CR_HIDDEN int cr_os_number(int fd);
 /* The same for both of two: 0, or -1 with errno, and both are closed. */
 CR_HIDDEN int cr_os_number_both(int fds[2]);
 
+/* Whether a number is open, and a program that is executed would have it too. */
+CR_HIDDEN bool cr_os_is_inherited(int fd);
+
 /* As the calls of these names; what they make is non-blocking, closed on exec, and has a number
  * above 2. */
 CR_HIDDEN int cr_os_socket(int domain, int type, int protocol);
@@ -73,6 +76,9 @@ CR_HIDDEN int cr_os_bell(int ends[2]);
 CR_HIDDEN void cr_os_no_sigpipe(int fd);
 
 /* ---- programs ---- */
+
+/* Whether the program has rights that its caller has not: by set-id, or by capabilities. */
+CR_HIDDEN bool cr_os_is_privileged(void);
 
 /* The file that was loaded at an address, and how far above its beginning the address is; false
  * when that cannot be found out. */

@@ -39,8 +39,10 @@ static void leave_thread(void *sched)
 {
     if (cr_sched_here != sched)
         return;
-    if (cr_sched_self)
+    if (cr_sched_self || cr_sched_here->interrupted)
         cr_fatal_mistake("pthread_exit", NULL, "a thread ended in a fiber");
+    if (cr_sched_here->freeing)
+        cr_fatal_mistake("pthread_exit", NULL, "a thread ended while it freed its scheduler");
     leave_end(sched);
 }
 

@@ -13,6 +13,8 @@
 #include "../io/call.h"
 #include "run.h"
 
+#include <stdio.h>
+
 /* A fiber that serves an event mostly spends three or four of the budget: its switch, one read or
  * two, a write. If a turn took in more events than it can serve, ready fibers would grow cold in
  * a long queue. */
@@ -194,8 +196,11 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     if (cr_timer_any(&sched->timers))
         run->fired = cr_sched_fire(sched);
     loop_dispatch(run, events, count);
-    if (run->post.box && cr_post_deliver(&run->post))
+    if (run->post.box && cr_post_deliver(run)) {
+        if (cr_sched_here != sched)
+            return -ECHILD;
         run->io.identity.needed = true;
+    }
     if (CR_UNLIKELY(!sched->ready && !cr_list_empty(&sched->idle)))
         cr_sched_wake_idle(sched);
     if (!sched->ready)
@@ -203,6 +208,13 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     run->io.identity.needed = true;
     uint64_t switches = (uint64_t)cr_sched_serve(sched, budget);
     return loop_is_livelock(run, switches) ? -ELOOP : 0;
+}
+
+static CR_COLD void loop_own_in(const coir_sched *sched, const char *function, void *caller)
+{
+    char what[64];
+    snprintf(what, sizeof what, "called in %s, or after a jump out of it", sched->calling);
+    cr_fatal_mistake(function, caller, what);
 }
 
 int cr_loop_own(coir_sched *sched, const char *function, void *caller)
@@ -213,8 +225,8 @@ int cr_loop_own(coir_sched *sched, const char *function, void *caller)
         cr_fatal_mistake(function, caller, "not this thread's scheduler");
     if (cr_sched_self)
         cr_fatal_mistake(function, caller, "called in a fiber of the scheduler");
-    if (cr_run_of(sched)->post.calling)
-        cr_fatal_mistake(function, caller, "called in a letter's function");
+    if (sched->calling)
+        loop_own_in(sched, function, caller);
     return 0;
 }
 
@@ -226,7 +238,7 @@ int cr_loop_run(struct cr_run *run)
         result = cr_loop_turn(run, true, 0);
     if (result == -EDEADLK)
         cr_report_deadlock(sched);
-    return result;
+    return cr_sched_here == sched ? result : -ECHILD;
 }
 
 /* ---- public ---- */

@@ -132,8 +132,9 @@ static void post_take(struct cr_post *post, struct cr_mailbox *box)
 }
 
 /* A letter is its owner's again before its call, which may post it again. */
-static void post_call(struct cr_post *post)
+static bool post_call(struct cr_run *run)
 {
+    struct cr_post *post = &run->post;
     coir_letter *letter = post->letters;
     post->letters = letter->next;
     if (!post->letters)
@@ -141,21 +142,23 @@ static void post_call(struct cr_post *post)
     void (*fn)(void *arg) = letter->fn;
     void *arg = letter->arg;
     __atomic_exchange_n(&letter->posted, 0, __ATOMIC_ACQ_REL);
-    struct cr_fiber *self = cr_sched_self;
-    bool calling = post->calling;
-    cr_sched_self = NULL;
-    post->calling = true;
-    fn(arg);
-    post->calling = calling;
-    cr_sched_self = self;
+    return cr_sched_call(&run->io.core, "a letter's function", fn, arg);
 }
 
-bool cr_post_deliver(struct cr_post *post)
+/* 0, or -ECHILD in a child that one of them has forked. */
+static int post_call_all(struct cr_run *run)
 {
-    post_take(post, post->box);
-    bool any = post->letters;
-    while (post->letters)
-        post_call(post);
+    while (run->post.letters)
+        if (!post_call(run))
+            return -ECHILD;
+    return 0;
+}
+
+bool cr_post_deliver(struct cr_run *run)
+{
+    post_take(&run->post, run->post.box);
+    bool any = run->post.letters;
+    post_call_all(run);
     return any;
 }
 
@@ -284,7 +287,7 @@ int coir_mailbox_open(coir_mailbox *mailbox, int kind)
 
 /* What was posted is called in any case, also what was posted a moment ago. The caller is a user
  * itself until the bell is closed, so that no other thread claims the box. */
-static void post_close(struct cr_run *run)
+static int post_close(struct cr_run *run)
 {
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
     struct cr_post *post = &run->post;
@@ -299,8 +302,7 @@ static void post_close(struct cr_run *run)
     post_take(post, box);
     cr_bell_close(&box->bell);
     post_leave(box);
-    while (post->letters)
-        post_call(post);
+    return post_call_all(run);
 }
 
 int coir_mailbox_close(coir_mailbox mailbox)
@@ -312,15 +314,15 @@ int coir_mailbox_close(coir_mailbox mailbox)
     if (!post->box || mailbox.slot != post->slot || mailbox.generation != post->generation)
         return -ESRCH;
     post_count_strong(sched, post, mailbox.kind == COIR_WEAK ? 0 : -1);
-    if (--post->opens == 0)
-        post_close(cr_run_of(sched));
-    return 0;
+    return --post->opens == 0 ? post_close(cr_run_of(sched)) : 0;
 }
 
-void cr_post_fini(struct cr_run *run)
+int cr_post_fini(struct cr_run *run)
 {
-    while (run->post.box)
-        post_close(run);
+    int result = post_call_all(run);
+    while (result == 0 && run->post.box)
+        result = post_close(run);
+    return result;
 }
 
 /* A post that another thread was in the middle of stays a user forever: its box is lost. */

@@ -17,7 +17,6 @@ struct cr_post {
     int index;            /* of the bell, in the world */
     coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
     coir_letter **letters_end;
-    bool calling; /* a letter's function runs */
 };
 
 CR_HIDDEN void cr_post_init(struct cr_post *post);
@@ -25,14 +24,15 @@ CR_HIDDEN void cr_post_init(struct cr_post *post);
 /* Before the loop waits: true when nothing is in the box; from then on a post rings the bell. */
 CR_HIDDEN bool cr_post_doze(struct cr_post *post);
 
-/* Calls all letters that have come; whether any had. */
-CR_HIDDEN bool cr_post_deliver(struct cr_post *post);
+/* Calls all letters that have come; whether any had. One of them may have forked. */
+CR_HIDDEN bool cr_post_deliver(struct cr_run *run);
 
 /* The world has reported that the bell was rung. */
 CR_HIDDEN void cr_post_hush(struct cr_run *run);
 
-/* Closes the box, if there is one, and calls what is in it. */
-CR_HIDDEN void cr_post_fini(struct cr_run *run);
+/* Closes the box, if there is one, and calls what is in it: 0, or -ECHILD in a child that a letter
+ * has forked. */
+CR_HIDDEN int cr_post_fini(struct cr_run *run);
 
 /* In a forked child: all boxes are the parent's, of whatever thread. */
 CR_HIDDEN void cr_post_abandon(void);

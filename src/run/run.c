@@ -38,8 +38,9 @@ static int run_init(struct cr_run *run, const struct coir_sched_opts *opts)
     return 0;
 }
 
-/* While there are shields, fibers may take their time, but not if others never wait meanwhile. */
-static void run_cancel_all(struct cr_run *run)
+/* While there are shields, fibers may take their time, but not if others never wait meanwhile.
+ * False: in a child that a function of the program's has forked. */
+static bool run_cancel_all(struct cr_run *run)
 {
     struct coir_sched *sched = &run->io.core;
     cr_cancel_scope(&sched->root, COIR_CANCELLED);
@@ -47,6 +48,8 @@ static void run_cancel_all(struct cr_run *run)
     while (sched->live > 0 && turns < CANCEL_TURNS_EACH * sched->live) {
         uint64_t live = sched->live;
         int result = cr_loop_turn(run, true, 0);
+        if (cr_sched_here != sched)
+            return false;
         if (result < 0 || shielded >= SHIELDED_TURNS_EACH * live)
             cr_cancel_break_shields(sched);
         if (sched->live < live)
@@ -58,14 +61,15 @@ static void run_cancel_all(struct cr_run *run)
     }
     if (sched->live > 0)
         cr_report_abandoned(sched);
+    return cr_sched_here == sched;
 }
 
 static void run_free(struct coir_sched *sched)
 {
     struct cr_run *run = cr_run_of(sched);
     sched->freeing = true;
-    run_cancel_all(run);
-    cr_post_fini(run);
+    if (!run_cancel_all(run) || cr_post_fini(run) < 0)
+        return;
     run->io.world->ops->close(run->io.world);
     cr_fd_fini(&run->io.fds);
     cr_sched_fini(sched);
@@ -114,17 +118,9 @@ void coir_sched_free(coir_sched *sched)
         run_free(sched);
 }
 
-/* The first fiber keeps its result, that of its whole family, here, because any joiner may take it
- * from its slot. */
-struct first {
-    int (*fn)(void *arg);
-    void *arg;
-    int result;
-};
-
 static int run_first(void *arg)
 {
-    struct first *first = arg;
+    struct cr_first *first = arg;
     struct cr_fiber *self = cr_sched_self;
     self->fn = first->fn; /* which reports are to name */
     first->result = first->fn(first->arg);
@@ -136,17 +132,20 @@ static int run_first(void *arg)
 int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts, int *result)
 {
     coir_sched *sched;
-    struct first first = {.fn = fn, .arg = arg};
     if (!fn)
         cr_fatal_mistake("coir_run", CR_CALLER, "the function is NULL");
     int outcome = run_new(&sched, opts, "coir_run", CR_CALLER);
     if (outcome < 0)
         return outcome;
-    outcome = coir_spawn(NULL, run_first, &first, NULL);
+    struct cr_run *run = cr_run_of(sched);
+    run->first = (struct cr_first){.fn = fn, .arg = arg};
+    outcome = coir_spawn(NULL, run_first, &run->first, NULL);
     if (outcome == 0)
-        outcome = cr_loop_run(cr_run_of(sched));
+        outcome = cr_loop_run(run);
+    if (cr_sched_here != sched)
+        return -ECHILD;
     if (outcome == 0 && result)
-        *result = first.result;
+        *result = run->first.result;
     run_free(sched);
     return outcome;
 }

@@ -14,6 +14,11 @@ struct cr_run {
     uint64_t trimmed; /* how many fibers had ended when spare stacks were last returned */
     uint64_t fired;   /* timers in the last turn that looked for due ones */
     uint64_t idle_at, idle_switches; /* where a virtual clock stands, and for how many switches */
+    struct cr_first { /* coir_run's fiber */
+        int (*fn)(void *arg);
+        void *arg;
+        int result; /* that of its whole family: from its slot any joiner may take it */
+    } first;
 };
 
 CR_INLINE struct cr_run *cr_run_of(struct coir_sched *sched)
