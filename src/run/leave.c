@@ -8,6 +8,7 @@
 
 #include "../debug/debug.h"
 #include "run.h"
+#include "trap.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,8 +21,22 @@ static void (*leave_end)(struct coir_sched *sched);
 
 unsigned int cr_leave_forks;
 
+void cr_leave_lock(void)
+{
+    pthread_mutex_lock(&leave_lock);
+}
+
+void cr_leave_unlock(void)
+{
+    pthread_mutex_unlock(&leave_lock);
+}
+
+/* In a forked child, whose lock it is: the parent took it before the fork, lest another thread had
+ * it. */
 static void leave_in_child(void)
 {
+    cr_trap_abandon();
+    cr_leave_unlock();
     cr_leave_forks++;
     cr_post_abandon();
     struct coir_sched *sched = cr_sched_here;
@@ -51,13 +66,14 @@ static bool leave_init(void)
 {
     if (atomic_load_explicit(&leave_ready, memory_order_acquire))
         return true;
-    pthread_mutex_lock(&leave_lock);
+    cr_leave_lock();
     if (!leave_has_key)
         leave_has_key = pthread_key_create(&leave_key, leave_thread) == 0;
     if (leave_has_key && !leave_ready)
-        leave_ready = pthread_atfork(NULL, NULL, leave_in_child) == 0;
-    pthread_mutex_unlock(&leave_lock);
-    return leave_ready;
+        leave_ready = pthread_atfork(cr_leave_lock, cr_leave_unlock, leave_in_child) == 0;
+    bool ready = leave_ready;
+    cr_leave_unlock();
+    return ready;
 }
 
 /* A thread that ends after the library was unloaded must not look for it. */
@@ -77,5 +93,5 @@ int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sche
     if (!leave_init())
         return -ENOMEM;
     leave_end = end;
-    return -pthread_setspecific(leave_key, sched);
+    return pthread_setspecific(leave_key, sched) == 0 ? 0 : -ENOMEM;
 }

@@ -11,6 +11,11 @@ struct coir_sched;
  * ends first. 0, or -ENOMEM. */
 CR_HIDDEN int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched));
 
+/* The lock of what the whole process has once: keys, and handlers of signals. A fork waits for
+ * it. */
+CR_HIDDEN void cr_leave_lock(void);
+CR_HIDDEN void cr_leave_unlock(void);
+
 /* How many forks this process has come from; counted after the first cr_leave_count, which is 0, or
  * -ENOMEM. */
 CR_HIDDEN int cr_leave_count(void);

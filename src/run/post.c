@@ -8,10 +8,11 @@
  *
  * So the bell is rung at most once for each time that the loop dozes off.
  *
- * Boxes lie in pages that stay while the library is there, because a post may look into one at any
- * time. A box's generation is odd while it is open; a post counts itself among the box's users if
- * it finds its own there. So whoever closes a box makes the generation even and waits for the users
- * to leave: then nobody is about to put a letter there, or to ring a bell that is gone. */
+ * Boxes stay while the library is there, because a post may look into one at any time, also while
+ * the program exits. A box's generation is odd while it is open; a post counts itself among the
+ * box's users if it finds its own there. So whoever closes a box makes the generation even and
+ * waits for the users to leave: then nobody is about to put a letter there, or to ring a bell that
+ * is gone. */
 #include "post.h"
 
 #include "../debug/debug.h"
@@ -19,14 +20,14 @@
 #include "../world/bell.h"
 #include "run.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <time.h>
 
 /* What is in a letter that waits: no number that is found in memory by chance. */
 enum { POSTED = 0x706f7374 };
 
-enum { BOXES_IN_PAGE = 64, PAGES_MOST = 1024, USERS_PAUSE_NS = 10000 };
+enum { BOXES = 64 * 1024, USERS_PAUSE_NS = 10000 };
 
 static const uint64_t GENERATION_ONE = UINT64_C(1) << 32;
 
@@ -36,17 +37,15 @@ struct cr_mailbox {
     struct cr_bell bell;
 };
 
-static struct cr_mailbox post_first_page[BOXES_IN_PAGE];
-static _Atomic(struct cr_mailbox *) post_pages[PAGES_MOST] = {post_first_page};
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2 &&
+                   ATOMIC_INT_LOCK_FREE == 2,
+               "a signal handler may post");
+
+static struct cr_mailbox post_boxes[BOXES]; /* of which the system gives those that are used */
+static _Atomic uint32_t post_boxes_used;    /* those below have been open */
 
 static coir_letter dozing;
 static coir_letter *const DOZING = &dozing;
-
-__attribute__((destructor)) static void post_unload(void)
-{
-    for (int i = 1; i < PAGES_MOST && post_pages[i]; i++)
-        free(post_pages[i]);
-}
 
 static uint32_t post_generation(uint64_t state)
 {
@@ -55,10 +54,7 @@ static uint32_t post_generation(uint64_t state)
 
 static struct cr_mailbox *post_find(uint32_t slot)
 {
-    if (slot >= BOXES_IN_PAGE * PAGES_MOST)
-        return NULL;
-    struct cr_mailbox *page = atomic_load(&post_pages[slot / BOXES_IN_PAGE]);
-    return page ? &page[slot % BOXES_IN_PAGE] : NULL;
+    return slot < BOXES ? &post_boxes[slot] : NULL;
 }
 
 static bool post_enter(struct cr_mailbox *box, uint32_t generation)
@@ -171,30 +167,25 @@ void cr_post_hush(struct cr_run *run)
     cr_world_arm(run->io.world, post->box->bell.heard, post->index, COIR_IN);
 }
 
-static struct cr_mailbox *post_page(uint32_t i)
+static void post_count_used(uint32_t used)
 {
-    struct cr_mailbox *page = atomic_load(&post_pages[i]), *fresh;
-    if (page || !(fresh = calloc(BOXES_IN_PAGE, sizeof *fresh)))
-        return page;
-    if (atomic_compare_exchange_strong(&post_pages[i], &page, fresh))
-        return fresh;
-    free(fresh);
-    return page;
+    uint32_t before = atomic_load(&post_boxes_used);
+    while (before < used && !atomic_compare_exchange_weak(&post_boxes_used, &before, used))
+        continue;
 }
 
 /* A free box, whose one user is the caller. A generation is never used again. */
 static struct cr_mailbox *post_claim(uint32_t *slot)
 {
-    for (*slot = 0; *slot < BOXES_IN_PAGE * PAGES_MOST; ++*slot) {
-        struct cr_mailbox *page = post_page(*slot / BOXES_IN_PAGE);
-        if (!page)
-            return NULL;
-        struct cr_mailbox *box = &page[*slot % BOXES_IN_PAGE];
+    for (*slot = 0; *slot < BOXES; ++*slot) {
+        struct cr_mailbox *box = &post_boxes[*slot];
         uint64_t state = atomic_load(&box->state);
         bool is_free = !(state & (GENERATION_ONE | UINT32_MAX)) &&
                        post_generation(state) < UINT32_MAX - 1;
-        if (is_free && atomic_compare_exchange_strong(&box->state, &state, state + 1))
+        if (is_free && atomic_compare_exchange_strong(&box->state, &state, state + 1)) {
+            post_count_used(*slot + 1);
             return box;
+        }
     }
     return NULL;
 }
@@ -292,6 +283,8 @@ static int post_close(struct cr_run *run)
     static const struct timespec A_MOMENT = {.tv_nsec = USERS_PAUSE_NS};
     struct cr_post *post = &run->post;
     struct cr_mailbox *box = post->box;
+    int may_cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &may_cancel);
     atomic_fetch_add(&box->state, GENERATION_ONE + 1);
     while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
@@ -302,6 +295,7 @@ static int post_close(struct cr_run *run)
     post_take(post, box);
     cr_bell_close(&box->bell);
     post_leave(box);
+    pthread_setcancelstate(may_cancel, NULL);
     return post_call_all(run);
 }
 
@@ -328,12 +322,11 @@ int cr_post_fini(struct cr_run *run)
 /* A post that another thread was in the middle of stays a user forever: its box is lost. */
 void cr_post_abandon(void)
 {
-    for (int i = 0; i < PAGES_MOST && post_pages[i]; i++)
-        for (int j = 0; j < BOXES_IN_PAGE; j++) {
-            struct cr_mailbox *box = &post_pages[i][j];
-            if (!(post_generation(box->state) & 1))
-                continue;
-            atomic_fetch_add(&box->state, GENERATION_ONE);
-            cr_bell_close(&box->bell);
-        }
+    for (uint32_t i = 0; i < post_boxes_used; i++) {
+        struct cr_mailbox *box = &post_boxes[i];
+        if (!(post_generation(box->state) & 1))
+            continue;
+        atomic_fetch_add(&box->state, GENERATION_ONE);
+        cr_bell_close(&box->bell);
+    }
 }

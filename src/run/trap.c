@@ -4,8 +4,8 @@
 
 #include "../debug/debug.h"
 #include "../core/sched.h"
+#include "leave.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,8 +18,7 @@ enum { TRAPS = 3, SIGNAL_STACK_LEAST = 64 * 1024 };
 
 static const int TRAP_SIGNALS[TRAPS] = {SIGPIPE, SIGSEGV, SIGBUS};
 
-static pthread_mutex_t trap_lock = PTHREAD_MUTEX_INITIALIZER;
-static int trap_users;
+static int trap_users; /* under the lock of leave.h */
 static _Thread_local void *trap_stack;
 
 static void trap_ignore(int signal)
@@ -75,6 +74,12 @@ static void trap_remove(int i)
         signal(TRAP_SIGNALS[i], SIG_DFL);
 }
 
+static void trap_remove_all(void)
+{
+    for (int i = 0; i < TRAPS; i++)
+        trap_remove(i);
+}
+
 /* Wide registers make a signal's frame large on some CPUs; the C library knows, where it says. */
 static size_t trap_stack_size(void)
 {
@@ -111,28 +116,34 @@ int cr_trap_set(void)
         trap_stack_reset();
         return -ENOMEM;
     }
-    pthread_mutex_lock(&trap_lock);
+    cr_leave_lock();
     if (trap_users++ == 0)
         for (int i = 0; i < TRAPS; i++)
             trap_install(i);
-    pthread_mutex_unlock(&trap_lock);
+    cr_leave_unlock();
     return 0;
 }
 
 void cr_trap_reset(void)
 {
-    pthread_mutex_lock(&trap_lock);
+    cr_leave_lock();
     if (--trap_users == 0)
-        for (int i = 0; i < TRAPS; i++)
-            trap_remove(i);
-    pthread_mutex_unlock(&trap_lock);
+        trap_remove_all();
+    cr_leave_unlock();
     trap_stack_reset();
+}
+
+void cr_trap_abandon(void)
+{
+    if (trap_users > 0)
+        trap_remove_all();
+    trap_users = 0;
 }
 
 /* A program that set a handler of its own for a while may have put ours back since. It must not
  * outlive the library; but what ends may be the program, and a scheduler that lives needs it. */
 __attribute__((destructor)) static void trap_unload(void)
 {
-    for (int i = 0; i < TRAPS && trap_users == 0; i++)
-        trap_remove(i);
+    if (trap_users == 0)
+        trap_remove_all();
 }

@@ -11,4 +11,7 @@
 CR_HIDDEN int cr_trap_set(void);
 CR_HIDDEN void cr_trap_reset(void);
 
+/* In a forked child, under the lock: the schedulers that wanted handlers were the parent's. */
+CR_HIDDEN void cr_trap_abandon(void);
+
 #endif
