@@ -161,7 +161,8 @@ COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_o
                       int *result);
 
 /* The same in pieces. Makes this thread's scheduler; opens no descriptor. SIGPIPE, and SIGSEGV and
- * SIGBUS for overflow reports, get handlers of coir's where the default stood (see keep_signals).
+ * SIGBUS for overflow reports (this thread unblocks them), get handlers of coir's where the default
+ * stands (see keep_signals).
  * Returns 0, -EBUSY, -ENOMEM or -ENOSYS. */
 COIR_API int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts);
 
@@ -440,8 +441,7 @@ COIR_API const char *coir_error_name(int error);
 /* Sets what takes the line (without newline) of a misuse or a stack overflow before the program
  * ends (by SIGABRT; of an overflow into a guard page by SIGSEGV); NULL: standard error.
  * Process-wide. The hook may not call coir; for an overflow it runs on a signal stack. To name the
- * place of a misuse in a program built with -g, coir runs addr2line where it is installed, but not
- * in a set-id program. */
+ * place of a misuse, coir runs /usr/bin/addr2line, but not in a set-id program. */
 COIR_API void coir_on_fatal(void (*hook)(const char *line));
 
 #ifdef __cplusplus

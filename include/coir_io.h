@@ -2,7 +2,7 @@
  * `until` where they may wait. What coir.h says of all calls holds here too. So:
  *  - A waiting call parks only its fiber. `until` limits the wait (COIR_TRY: one try). If
  *    cancelled, it returns COIR_CANCELLED. It never returns -EINTR. SIGPIPE cannot end the program,
- *    unless opts.keep_signals leaves that of a pipe alone.
+ *    unless opts.keep_signals, or a later signal(SIGPIPE, SIG_DFL), leaves that of a pipe alone.
  *  - A call that returns COIR_CANCELLED or COIR_TIMED_OUT has moved no data.
  *
  * Descriptors that are made here are owned by coir: non-blocking, closed on exec, to be closed by

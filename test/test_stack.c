@@ -1,4 +1,5 @@
-/* Stacks: how large, how guarded, how reused, how released. */
+/* Stacks: how large, how guarded, how reused, how released. What an overflow does is in
+ * test_overflow.c. */
 #include "run.h"
 #include "inside.h"
 
@@ -61,73 +62,6 @@ TEST(test_a_stack_has_the_size_that_was_asked_for)
         SKIP("the sanitizer forbids touching memory below a frame");
     run_virtual(sizes, NULL);
     run_virtual(sizes, NULL);
-}
-
-/* Deeper and deeper, each level with a frame that the compiler cannot remove. */
-__attribute__((noinline)) static int descend(int depth)
-{
-    volatile char frame[256];
-    frame[0] = (char)depth;
-    int below = depth == 0 ? 0 : descend(depth - 1);
-    return below + frame[0];
-}
-
-static int overflow(void *arg)
-{
-    (void)arg;
-    return descend(1 << 20);
-}
-
-static int spawn_overflow(void *arg)
-{
-    (void)arg;
-    coir_fiber fiber = run_spawn_named(overflow, NULL, "hungry");
-    return run_join(fiber);
-}
-
-/* proves: S2 */
-TEST_DIES(test_an_overflow_names_the_fiber, SIGSEGV, "coir: stack overflow in fiber 1 'hungry'")
-{
-    if (CR_SAN_ADDRESS)
-        SKIP("the sanitizer reports overflows itself");
-    run_virtual(spawn_overflow, NULL);
-}
-
-static void swallow(const char *line)
-{
-    fprintf(stderr, "<%s>", line);
-}
-
-/* proves: S2, F2 */
-TEST_DIES(test_an_overflow_goes_to_the_fatal_hook, SIGSEGV, "<coir: stack overflow in fiber 1")
-{
-    if (CR_SAN_ADDRESS)
-        SKIP("the sanitizer reports overflows itself");
-    coir_on_fatal(swallow);
-    run_virtual(spawn_overflow, NULL);
-}
-
-/* What a frame at the very end of the stack would do. */
-static int touch_the_end(void *arg)
-{
-    struct cr_fiber *self = cr_sched_self;
-    (void)arg;
-    *(volatile char *)cr_stack_low(self->class, (char *)(self + 1)) = 1;
-    return 0;
-}
-
-static int spawn_canary_overflow(void *arg)
-{
-    (void)arg;
-    coir_fiber fiber = run_spawn_named(touch_the_end, NULL, "bird");
-    return run_join(fiber);
-}
-
-/* proves: S2 */
-TEST_DIES(test_a_canary_tells_of_an_overflow_at_the_end, SIGABRT, "overflow in fiber 1 'bird'")
-{
-    struct coir_sched_opts opts = {.guard = COIR_GUARD_CANARY, .report = run_report_line};
-    coir_run(spawn_canary_overflow, NULL, &opts, NULL);
 }
 
 static int canaries(void *arg)

@@ -13,13 +13,14 @@
 enum {
     SIZE_LEAST = 16 * 1024,
     SLAB_STACKS_LEAST = 16,
-    SLAB_BYTES_MOST = 1 << 30,
+    GUARD_BYTES = 64 * 1024,
     COLOURS = 11,
     COLOUR_BYTES = 192,
-    CANARY_WORDS = 8,
     TRIM_KEEP = 64,
     TRIM_CALLS_MOST = 256
 };
+
+static const size_t SLAB_BYTES_MOST = (size_t)1 << 32;
 
 static const uint64_t CANARY = 0xC01DC0FFEEC0FFEEu;
 
@@ -50,13 +51,15 @@ char *cr_stack_guard_low(const struct cr_stack_class *class, char *top)
     return stack_end(top) - class->stride;
 }
 
-/* One page more than the size holds the fiber's record and the colour. */
+/* One page more than the size holds the fiber's record and the colour. A guard is as wide as the
+ * largest step that glibc makes in one frame (its __MAX_ALLOCA_CUTOFF). */
 static void stack_class_init(struct cr_stack_class *class, int i)
 {
     size_t page = stack_page(), size = (size_t)SIZE_LEAST << i % CR_STACK_SIZES;
     class->is_canary = i >= CR_STACK_SIZES;
+    size_t zone = !class->is_canary && page < GUARD_BYTES ? GUARD_BYTES : page;
     class->usable = (size + page - 1) / page * page + page;
-    class->stride = class->usable + (class->is_canary ? 0 : page);
+    class->stride = class->usable + zone;
     if (class->stride / page % 2 == 0)
         class->stride += page;
     class->slab_next = SLAB_STACKS_LEAST;
@@ -140,6 +143,19 @@ static bool stack_spare_reserve(struct cr_stack_class *class)
     return true;
 }
 
+/* The page below a stack. */
+static uint64_t *stack_canary(char *low)
+{
+    return (uint64_t *)(void *)(low - stack_page());
+}
+
+static void stack_set_canary(char *low)
+{
+    uint64_t *canary = stack_canary(low);
+    for (size_t i = 0; i < stack_page() / sizeof *canary; i++)
+        canary[i] = CANARY;
+}
+
 bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
 {
     if (!stack_spare_reserve(class) ||
@@ -147,12 +163,10 @@ bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
         return false;
     size_t guard = class->stride - class->usable;
     char *low = class->fresh + guard;
-    if (class->is_canary) {
-        for (int i = 0; i < CANARY_WORDS; i++)
-            ((uint64_t *)(void *)low)[i] = CANARY;
-    } else if (!cr_os_guard(class->fresh, guard)) {
+    if (!class->is_canary && !cr_os_guard(class->fresh, guard))
         return false;
-    }
+    if (class->is_canary)
+        stack_set_canary(low);
     class->fresh += class->stride;
     cr_san_root(low, class->usable);
     CR_SAN_STACK(low, low + class->usable);
@@ -164,16 +178,16 @@ bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
 
 bool cr_stack_overflowed(const struct cr_stack_class *class, char *top)
 {
-    const uint64_t *word = (const uint64_t *)(void *)cr_stack_low(class, top);
-    for (int i = 0; i < CANARY_WORDS; i++)
-        if (word[i] != CANARY)
+    const uint64_t *canary = stack_canary(cr_stack_low(class, top));
+    for (size_t i = 0; i < stack_page() / sizeof *canary; i++)
+        if (canary[i] != CANARY)
             return true;
     return false;
 }
 
 /* Releases the memory of the spare stacks from `first` on that lie side by side, upwards or
  * downwards, with one call where the system can: fibers that ended in turn left them so. Returns
- * the next one to release. The page that holds a canary stays. */
+ * the next one to release. */
 static size_t stack_release_run(struct cr_stack_class *class, size_t first, size_t last)
 {
     ptrdiff_t step = (ptrdiff_t)class->stride;
@@ -185,7 +199,7 @@ static size_t stack_release_run(struct cr_stack_class *class, size_t first, size
         next++;
     char *lowest = class->spare[step > 0 ? first : next - 1];
     char *highest = class->spare[step > 0 ? next - 1 : first];
-    char *low = cr_stack_low(class, lowest) + (class->is_canary ? stack_page() : 0);
+    char *low = cr_stack_low(class, lowest);
     cr_os_clear(low, (size_t)(stack_end(highest) - low));
     return next;
 }

@@ -22,7 +22,7 @@ struct cr_stack_class {
     char **spare; /* tops */
     size_t spares, clean, capacity;
     size_t usable, stride; /* bytes, whole pages */
-    bool is_canary;        /* no guard page: a pattern at the low end instead */
+    bool is_canary;        /* its guard can be written, and holds a pattern in its highest page */
     size_t carved;
     char *fresh, *fresh_end; /* what the newest slab still holds */
     size_t slab_next;        /* stacks in the next slab */

@@ -139,6 +139,12 @@ int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
     return bsd_own(accept(fd, addr, size));
 }
 
+const char *cr_os_stack_pointer(const void *context)
+{
+    (void)context;
+    return NULL;
+}
+
 bool cr_os_is_privileged(void)
 {
     return getuid() != geteuid() || getgid() != getegid();

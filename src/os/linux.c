@@ -12,7 +12,16 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <ucontext.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#define LINUX_STACK_POINTER(machine) ((machine)->gregs[REG_RSP])
+#elif defined(__aarch64__)
+#define LINUX_STACK_POINTER(machine) ((machine)->sp)
+#else
+#define LINUX_STACK_POINTER(machine) ((void)(machine), 0)
+#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -124,6 +133,12 @@ int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)
 void cr_os_no_sigpipe(int fd)
 {
     (void)fd;
+}
+
+const char *cr_os_stack_pointer(const void *context)
+{
+    const ucontext_t *interrupted = context;
+    return (const char *)(uintptr_t)LINUX_STACK_POINTER(&interrupted->uc_mcontext);
 }
 
 bool cr_os_is_privileged(void)

@@ -77,6 +77,10 @@ CR_HIDDEN void cr_os_no_sigpipe(int fd);
 
 /* ---- programs ---- */
 
+/* Where the stack of the code was that a signal has interrupted; NULL where that is not known.
+ * `context` is what the handler got. */
+CR_HIDDEN const char *cr_os_stack_pointer(const void *context);
+
 /* Whether the program has rights that its caller has not: by set-id, or by capabilities. */
 CR_HIDDEN bool cr_os_is_privileged(void);
 

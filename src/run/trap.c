@@ -4,8 +4,11 @@
 
 #include "../debug/debug.h"
 #include "../core/sched.h"
+#include "../os/os.h"
 #include "leave.h"
 
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,33 +17,60 @@
 #define _SC_SIGSTKSZ (-1)
 #endif
 
-enum { TRAPS = 3, SIGNAL_STACK_LEAST = 64 * 1024 };
+/* How Linux names the signal that it makes of one for which there was no room. */
+#ifndef SI_KERNEL
+#define SI_KERNEL INT_MAX
+#endif
+
+enum { TRAPS = 3, SIGNAL_STACK_LEAST = 64 * 1024, BELOW_GUARD = 64 * 1024 };
 
 static const int TRAP_SIGNALS[TRAPS] = {SIGPIPE, SIGSEGV, SIGBUS};
 
 static int trap_users; /* under the lock of leave.h */
 static _Thread_local void *trap_stack;
+static _Thread_local sigset_t trap_unblocked; /* what the thread had blocked */
 
 static void trap_ignore(int signal)
 {
     (void)signal;
 }
 
+/* Wide registers make a signal's frame large on some CPUs; the C library knows, where it says. */
+static size_t trap_stack_size(void)
+{
+    long frame = sysconf(_SC_SIGSTKSZ);
+    return frame > SIGNAL_STACK_LEAST ? (size_t)frame : SIGNAL_STACK_LEAST;
+}
+
+static bool trap_is_between(const char *address, const char *low, const char *end)
+{
+    return address >= low && address < end;
+}
+
+/* Whether a fault came of too small a stack: at an address in its guard, by code that stood there,
+ * or (without an address) because a signal found no room for its frame. */
+static bool trap_is_overflow(const struct cr_fiber *self, const siginfo_t *info,
+                             const void *context)
+{
+    char *top = (char *)(uintptr_t)(self + 1), *low = cr_stack_low(self->class, top);
+    const char *guard = cr_stack_guard_low(self->class, top) - BELOW_GUARD;
+    const char *pointer = cr_os_stack_pointer(context), *address = info->si_addr;
+    if (info->si_code == SI_KERNEL && !address)
+        return trap_is_between(pointer, guard, low + trap_stack_size());
+    return trap_is_between(pointer, guard, low) ||
+           trap_is_between(address, cr_stack_guard_low(self->class, top), low);
+}
+
 /* Back to the default: the instruction faults again on return, and the program ends there. One that
- * was sent by a process is sent again. */
+ * was sent, or that stands for a signal without room, is sent again. */
 static void trap_fault(int number, siginfo_t *info, void *context)
 {
-    (void)context;
     struct cr_fiber *self = cr_sched_self;
-    const char *address = info->si_addr;
+    bool is_sent = info->si_code <= 0;
     signal(number, SIG_DFL);
-    if (info->si_code <= 0)
+    if (is_sent || info->si_code == SI_KERNEL)
         raise(number);
-    if (!self || info->si_code <= 0)
-        return;
-    char *top = (char *)(self + 1);
-    bool below = address < cr_stack_low(self->class, top);
-    if (below && address >= cr_stack_guard_low(self->class, top))
+    if (self && !is_sent && trap_is_overflow(self, info, context))
         cr_fatal_overflow_line(self);
 }
 
@@ -80,13 +110,6 @@ static void trap_remove_all(void)
         trap_remove(i);
 }
 
-/* Wide registers make a signal's frame large on some CPUs; the C library knows, where it says. */
-static size_t trap_stack_size(void)
-{
-    long frame = sysconf(_SC_SIGSTKSZ);
-    return frame > SIGNAL_STACK_LEAST ? (size_t)frame : SIGNAL_STACK_LEAST;
-}
-
 static bool trap_stack_set(void)
 {
     stack_t now;
@@ -110,6 +133,21 @@ static void trap_stack_reset(void)
     trap_stack = NULL;
 }
 
+/* What an instruction of a thread causes while it is blocked ends the program without a word. */
+static void trap_unblock(void)
+{
+    sigset_t faults, before;
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGSEGV);
+    sigaddset(&faults, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &faults, &before);
+    sigemptyset(&trap_unblocked);
+    if (sigismember(&before, SIGSEGV))
+        sigaddset(&trap_unblocked, SIGSEGV);
+    if (sigismember(&before, SIGBUS))
+        sigaddset(&trap_unblocked, SIGBUS);
+}
+
 int cr_trap_set(void)
 {
     if (!trap_stack_set()) {
@@ -117,10 +155,11 @@ int cr_trap_set(void)
         return -ENOMEM;
     }
     cr_leave_lock();
-    if (trap_users++ == 0)
-        for (int i = 0; i < TRAPS; i++)
-            trap_install(i);
+    trap_users++;
+    for (int i = 0; i < TRAPS; i++)
+        trap_install(i);
     cr_leave_unlock();
+    trap_unblock();
     return 0;
 }
 
@@ -131,6 +170,7 @@ void cr_trap_reset(void)
         trap_remove_all();
     cr_leave_unlock();
     trap_stack_reset();
+    pthread_sigmask(SIG_BLOCK, &trap_unblocked, NULL);
 }
 
 void cr_trap_abandon(void)
