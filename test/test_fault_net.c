@@ -55,21 +55,34 @@ static int serve_all(void *arg)
     return (int)FAULT_TRY(coir_net_serve(serving->listener, echo_lines, &serving->served, NULL));
 }
 
-static int ask_lines(void *arg)
+/* Returns 1; 0 when the connection was closed before it was served: an accept that needs another
+ * call for the new descriptor's flags (bsd.c) gives it up where that fails. */
+static int ask_over(int fd)
 {
     char memory[64], *line;
     coir_reader in;
-    int fd = (int)repeat_net(net_dial, arg);
-    CHECK(fd >= 0);
     coir_reader_init(&in, fd, memory, sizeof memory);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(FAULT_TRY(coir_write(fd, "hello\n", 6, COIR_NEVER)), 6);
-        CHECK_EQ(FAULT_TRY(coir_reader_line(&in, &line, COIR_NEVER)), 7);
+        int64_t got = FAULT_TRY(coir_reader_line(&in, &line, COIR_NEVER));
+        if (i == 0 && got <= 0 && fault.failed == FAULT_FCNTL)
+            return 0;
+        CHECK_EQ(got, 7);
         CHECK_STR(line, "hello!");
     }
     CHECK_EQ(coir_shutdown(fd, SHUT_WR), 0);
     CHECK_EQ(FAULT_TRY(coir_reader_line(&in, &line, COIR_NEVER)), 0);
-    close_by_coir(fd);
+    return 1;
+}
+
+static int ask_lines(void *arg)
+{
+    for (int served = 0; !served;) {
+        int fd = (int)repeat_net(net_dial, arg);
+        CHECK(fd >= 0);
+        served = ask_over(fd);
+        close_by_coir(fd);
+    }
     return 0;
 }
 

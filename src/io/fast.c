@@ -1,10 +1,10 @@
 /* Read and write, with a fast path in front of the way of all calls (call.c): a few comparisons and
- * the system call, for a descriptor that is owned, in a world that is the kernel itself and has
- * edges, by the fiber that called on it last. Whatever is unusual goes the way of all calls.
+ * the system call, for a socket that is owned, in a world that is the kernel itself and has edges,
+ * by the fiber that called on it last. Whatever is unusual goes the way of all calls.
  *
- * Invariant: an entry has a fiber's key in `last` only while it is owned; the key of a cancelled
- * fiber is in no entry. (An entry not made yet has 0, the first fiber's: it is neither ready nor
- * attached, and so goes the slow way, too.) */
+ * Invariant: an entry has a fiber's key in `last` only while it is an owned socket's; the key of a
+ * cancelled fiber is in no entry. (An entry not made yet has 0, the first fiber's: it is neither
+ * ready nor attached, and so goes the slow way, too.) */
 #include "call.h"
 
 #include "../../include/coir_io.h"
@@ -46,13 +46,12 @@ static CR_NOINLINE ssize_t fast_read_late(struct cr_fd *entry, void *buf, size_t
     return fast_read_slowly(cr_fd_number(entry), buf, size, COIR_TRY, caller);
 }
 
-/* Whether a read that moved nothing must be made again the way of all calls: after EAGAIN, EINTR,
- * or 0 from a FIFO. There it counts again, and may be refused, so what is ready is left to the next
- * waiter. */
+/* Whether a read that moved nothing must be made again the way of all calls: after EAGAIN or EINTR.
+ * There it counts again, and may be refused, so what is ready is left to the next waiter. */
 static CR_NOINLINE bool fast_is_undecided(struct coir_sched *sched, struct cr_fd *entry,
                                           int64_t result)
 {
-    if (result != -EAGAIN && result != -EINTR && !(result == 0 && entry->kind & CR_FD_FIFO))
+    if (result != -EAGAIN && result != -EINTR)
         return false;
     if (result == -EAGAIN)
         entry->ready &= (uint8_t)~CR_READABLE;
@@ -82,7 +81,7 @@ ssize_t coir_read(int fd, void *buf, size_t size, coir_time until)
             return late ? fast_read_late(entry, buf, size, CR_CALLER) : woken;
         }
     }
-    int64_t result = cr_world_read(fd, buf, size);
+    int64_t result = cr_world_recv(fd, buf, size);
     if (CR_UNLIKELY(result <= 0)) {
         if (fast_is_undecided(sched, entry, result))
             return fast_read_slowly(fd, buf, size, until, CR_CALLER);
@@ -106,7 +105,7 @@ CR_INLINE int64_t fast_write(struct cr_fiber *self, int fd, const void *buf, siz
     struct coir_sched *sched = self->sched;
     struct cr_fd *entry = fast_entry(self, fd, CR_FD_OUT);
     if (CR_UNLIKELY(!entry || (ssize_t)size <= 0 || !(entry->ready & COIR_OUT) ||
-                    !(entry->kind & CR_FD_SOCKET) || --sched->budget < 0))
+                    --sched->budget < 0))
         return FAST_NOT_TRIED;
     sched->progress = true;
     return cr_world_send(fd, buf, size);

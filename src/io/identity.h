@@ -3,7 +3,8 @@
  * that is done about this is here:
  *
  *   - an owned entry remembers, for each direction, which fiber called on it last (`last`, its
- *     key). That fiber need not ask again, nor need one that is the only one to call at all;
+ *     key; for what is no socket, another number of that fiber's). That fiber need not ask again,
+ *     nor need one that is the only one to call at all;
  *     another one has the kernel asked whether the registration is still there;
  *   - a foreign entry is asked about by each call that begins to wait for it;
  *   - waits are audited (identity.c).
@@ -27,6 +28,9 @@ struct cr_identity {
 
 #define CR_IDENTITY_NOBODY UINT64_MAX
 
+/* Keeps the fast path from what is no socket. */
+#define CR_IDENTITY_SLOW (UINT64_C(1) << 62)
+
 CR_INLINE void cr_identity_reset(struct cr_fd *entry)
 {
     entry->last[CR_FD_IN] = entry->last[CR_FD_OUT] = CR_IDENTITY_NOBODY;
@@ -40,11 +44,11 @@ CR_HIDDEN bool cr_identity_check(struct cr_io *io, struct cr_fd *entry);
 CR_INLINE bool cr_identity_call(struct cr_io *io, struct cr_fiber *self, struct cr_fd *entry,
                                 int direction)
 {
-    if (CR_LIKELY(entry->last[direction] == self->key))
+    uint64_t key = self->key | (entry->kind & CR_FD_SOCKET ? 0 : CR_IDENTITY_SLOW);
+    if (CR_LIKELY(entry->last[direction] == key))
         return true;
-    bool is_alone = entry->last[direction] == CR_IDENTITY_NOBODY &&
-                    entry->last[!direction] == self->key;
-    entry->last[direction] = self->key;
+    bool is_alone = entry->last[direction] == CR_IDENTITY_NOBODY && entry->last[!direction] == key;
+    entry->last[direction] = key;
     return is_alone || cr_identity_check(io, entry);
 }
 

@@ -198,7 +198,7 @@ int coir_loop_wait(coir_loop *loop, struct coir_loop_event *events, int most, co
         return count < 0 ? count : -EINVAL;
     do
         count = poller_look(loop, events, most, cr_is_try(until) ? 0 : cr_deadline_ns(until));
-    while (count == 0 && cr_posix_now(NULL) < cr_deadline_ns(until));
+    while (count == 0 && (loop->has_ghosts || cr_posix_now(NULL) < cr_deadline_ns(until)));
     return count;
 }
 

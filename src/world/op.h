@@ -45,8 +45,7 @@ enum cr_op_kind {
 struct cr_op {
     uint8_t kind;   /* enum cr_op_kind */
     bool at_once;   /* the caller cannot wait, so CR_PENDING is no answer */
-    bool foreign;   /* the descriptor may be in blocking mode; the operation does not wait for it,
-                       accept and connect excepted */
+    bool foreign;   /* it may be in blocking mode, and a FIFO at its end */
     bool is_socket; /* of a descriptor that is not foreign */
     int fd;
     int64_t result; /* of one that was pending, once it is over */

@@ -1,7 +1,7 @@
 /* All operations, for every world over a POSIX kernel: one function for each kind, made again when
- * a signal interrupts it. None waits, whatever the flags of the descriptor, but accept and connect
- * on one that was not adopted: a socket is kept from waiting by a flag of the call, and about
- * anything else that is foreign the kernel is asked first. */
+ * a signal interrupts it. None waits, whatever the flags of the file, which other processes may
+ * share, but connect: what moves data of a socket is kept from waiting by a flag of the call; about
+ * anything else that may block the kernel is asked first. */
 #include "../os/os.h"
 #include "posix.h"
 
@@ -25,11 +25,20 @@ static int64_t ops_fail(int error)
 
 /* ---- data ---- */
 
-/* Whether what is no socket is ready, so that to read or write it does not wait: 0, or -1. Moving
- * no bytes never waits. */
-static int64_t ops_ask(const struct cr_op *op, int mask, bool no_bytes)
+/* 1, 0, or -1. */
+static int ops_may_block(int fd)
 {
-    int ready = no_bytes ? mask : cr_posix_ask(op->fd, mask);
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : !(flags & O_NONBLOCK);
+}
+
+/* Before a call that might wait where nothing is ready: 0, or -1. */
+static int64_t ops_ask(const struct cr_op *op, int mask)
+{
+    int may_block = op->foreign ? 1 : ops_may_block(op->fd);
+    if (may_block <= 0)
+        return may_block;
+    int ready = cr_posix_ask(op->fd, mask);
     return ready > 0 ? 0 : ops_fail(ready < 0 ? -ready : EAGAIN);
 }
 
@@ -42,37 +51,28 @@ static int64_t ops_read(const struct cr_op *op)
 {
     void *buf = op->read.buf;
     size_t size = op->read.size;
-    if (op->foreign && size > 0) {
+    if (size > 0 && (op->is_socket || op->foreign)) {
         int64_t got = recv(op->fd, buf, size, MSG_DONTWAIT);
         if (ops_is_settled(got))
             return got;
-        if (ops_ask(op, COIR_IN, false) < 0)
-            return -1;
     }
+    if (size > 0 && ops_ask(op, COIR_IN) < 0)
+        return -1;
     return read(op->fd, buf, size);
-}
-
-/* Whether a write to what is no socket could wait. */
-static bool ops_may_block(const struct cr_op *op)
-{
-    int flags = op->foreign ? fcntl(op->fd, F_GETFL) : O_NONBLOCK;
-    return flags >= 0 && !(flags & O_NONBLOCK);
 }
 
 /* A blocking pipe that is ready takes PIPE_BUF bytes without waiting, and no more for sure. */
 static int64_t ops_write(const struct cr_op *op)
 {
     size_t size = op->write.size;
-    if (op->is_socket)
-        return send(op->fd, op->write.buf, size, MSG_NOSIGNAL);
-    if (op->foreign) {
+    if (op->is_socket || op->foreign) {
         int64_t sent = send(op->fd, op->write.buf, size, SEND_FLAGS);
         if (ops_is_settled(sent))
             return sent;
-        if (ops_ask(op, COIR_OUT, size == 0) < 0)
-            return -1;
     }
-    if (size > PIPE_BUF && ops_may_block(op))
+    if (size > 0 && ops_ask(op, COIR_OUT) < 0)
+        return -1;
+    if (size > PIPE_BUF && ops_may_block(op->fd))
         size = PIPE_BUF;
     return write(op->fd, op->write.buf, size);
 }
@@ -100,14 +100,15 @@ static struct msghdr ops_message(const struct cr_op *op)
 
 static int64_t ops_readv(const struct cr_op *op)
 {
-    if (op->foreign && ops_is_valid(op) && !ops_is_empty(op)) {
+    bool moves = ops_is_valid(op) && !ops_is_empty(op);
+    if (moves && (op->is_socket || op->foreign)) {
         struct msghdr message = ops_message(op);
         int64_t got = recvmsg(op->fd, &message, MSG_DONTWAIT);
         if (ops_is_settled(got))
             return got;
-        if (ops_ask(op, COIR_IN, false) < 0)
-            return -1;
     }
+    if (moves && ops_ask(op, COIR_IN) < 0)
+        return -1;
     return readv(op->fd, op->vector.parts, op->vector.count);
 }
 
@@ -124,16 +125,17 @@ static int64_t ops_write_part(const struct cr_op *op)
 
 static int64_t ops_writev(const struct cr_op *op)
 {
-    if ((op->is_socket || op->foreign) && ops_is_valid(op)) {
+    bool is_valid = ops_is_valid(op);
+    if (is_valid && (op->is_socket || op->foreign)) {
         struct msghdr message = ops_message(op);
         int64_t sent = sendmsg(op->fd, &message, SEND_FLAGS);
         if (ops_is_settled(sent))
             return sent;
-        if (ops_ask(op, COIR_OUT, ops_is_empty(op)) < 0)
-            return -1;
-        if (ops_may_block(op))
-            return ops_write_part(op);
     }
+    if (is_valid && !ops_is_empty(op) && ops_ask(op, COIR_OUT) < 0)
+        return -1;
+    if (is_valid && ops_may_block(op->fd))
+        return ops_write_part(op);
     return writev(op->fd, op->vector.parts, op->vector.count);
 }
 
@@ -182,6 +184,8 @@ static int64_t ops_sendmsg(const struct cr_op *op)
 
 static int64_t ops_accept(const struct cr_op *op)
 {
+    if (ops_ask(op, COIR_IN) < 0)
+        return -1;
     return cr_os_accept(op->fd, op->name_out.addr, op->name_out.size);
 }
 

@@ -134,14 +134,14 @@ static int64_t posix_result(ssize_t result)
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-int64_t cr_world_read(int fd, void *buf, size_t size)
+int64_t cr_world_recv(int fd, void *buf, size_t size)
 {
-    return posix_result(read(fd, buf, size));
+    return posix_result(recv(fd, buf, size, MSG_DONTWAIT));
 }
 
 int64_t cr_world_send(int fd, const void *buf, size_t size)
 {
-    return posix_result(send(fd, buf, size, MSG_NOSIGNAL));
+    return posix_result(send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 #endif

@@ -1,7 +1,7 @@
-/* The two system calls that every request makes, on Linux without the C library in between, which
- * looks for threads and puts the error into a cell of the thread. The result is the count or
- * -ECODE. Builds that check invariants make them by the C library, where tests can let them
- * fail. */
+/* The two system calls that every request makes of a socket, on Linux without the C library in
+ * between, which looks for threads and puts the error into a cell of the thread. The result is the
+ * count or -ECODE. Builds that check invariants make them by the C library, where tests can let
+ * them fail. They do not wait, whatever the flags of the file, which other processes may share. */
 #ifndef CR_RAW_H
 #define CR_RAW_H
 
@@ -14,26 +14,16 @@
 
 #if defined(__linux__) && defined(__x86_64__) && defined(__LP64__) && defined(NDEBUG)
 
-CR_INLINE int64_t cr_world_read(int fd, void *buf, size_t size)
+CR_INLINE int64_t raw_call(int64_t number, int fd, const void *buf, size_t size, int64_t flags)
 {
-    int64_t result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"((int64_t)SYS_read), "D"(fd), "S"(buf), "d"(size)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-CR_INLINE int64_t cr_world_send(int fd, const void *buf, size_t size)
-{
-    register int64_t flags __asm__("r10") = MSG_NOSIGNAL;
+    register int64_t r10 __asm__("r10") = flags;
     register int64_t addr __asm__("r8") = 0;
     register int64_t addr_size __asm__("r9") = 0;
     int64_t result;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "0"((int64_t)SYS_sendto), "D"(fd), "S"(buf), "d"(size),
-                       "r"(flags), "r"(addr), "r"(addr_size)
+                     : "0"(number), "D"(fd), "S"(buf), "d"(size), "r"(r10), "r"(addr),
+                       "r"(addr_size)
                      : "rcx", "r11", "memory");
     return result;
 }
@@ -56,22 +46,26 @@ CR_INLINE int64_t raw_call(int64_t number, int fd, const void *buf, size_t size,
     return x0;
 }
 
-CR_INLINE int64_t cr_world_read(int fd, void *buf, size_t size)
-{
-    return raw_call(SYS_read, fd, buf, size, 0);
-}
-
-CR_INLINE int64_t cr_world_send(int fd, const void *buf, size_t size)
-{
-    return raw_call(SYS_sendto, fd, buf, size, MSG_NOSIGNAL);
-}
-
 #else
 
 #define CR_RAW_BY_LIBC
 
-CR_HIDDEN int64_t cr_world_read(int fd, void *buf, size_t size);
+CR_HIDDEN int64_t cr_world_recv(int fd, void *buf, size_t size);
 CR_HIDDEN int64_t cr_world_send(int fd, const void *buf, size_t size);
+
+#endif
+
+#ifndef CR_RAW_BY_LIBC
+
+CR_INLINE int64_t cr_world_recv(int fd, void *buf, size_t size)
+{
+    return raw_call(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT);
+}
+
+CR_INLINE int64_t cr_world_send(int fd, const void *buf, size_t size)
+{
+    return raw_call(SYS_sendto, fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
 
 #endif
 
