@@ -49,7 +49,7 @@ typedef struct coir_addr {
  * Port 0 lets the system choose; a port has one spelling, decimal without leading zeros. What
  * begins with an at sign, there or alone, is an abstract name (Linux); "./" in front makes it a
  * file. Returns 0; -EINVAL for what is no address, -ENAMETOOLONG for a path that the system has no
- * room for (108 bytes on Linux with the final NUL), -ENODEV or what if_nametoindex(3) says for an
+ * room for (108 bytes on Linux), -ENODEV or what if_nametoindex(3) says for an
  * interface that is not there: `addr` is then untouched. Opens nothing, but for an interface by
  * name; callable anywhere. */
 COIR_API int coir_addr_parse(coir_addr *addr, const char *text);
@@ -90,7 +90,8 @@ COIR_API int coir_net_listen(const char *text, const struct coir_net_opts *opts)
 
 /* A socket that is connected to an address, a datagram socket as well. Returns the descriptor, or
  * an error as coir_net_listen or coir_connect: then nothing stays open, nor goes on in the kernel.
- * Parks. */
+ * A connection of a TCP socket with itself, which a port of this machine can give where nobody
+ * listens, is closed and tried again, three times in all, then -ECONNREFUSED. Parks. */
 COIR_API int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time until);
 
 /* ---- serving --------------------------------------------------------------------------------- */

@@ -201,7 +201,7 @@ static inline void fds_check_nothing_left(int fd)
 
 /* Calls that go through the world's table, counted from fds_count on. */
 static struct {
-    int attach, detach, read, read_again, write;
+    int attach, detach, start, read, read_again, write;
 } fds_calls;
 
 static const struct cr_world_ops *fds_real; /* the entries that were there before */
@@ -222,6 +222,7 @@ static inline bool fds_counted_detach(struct cr_world *world, int fd, int index)
 static inline int64_t fds_counted_start(struct cr_world *world, struct cr_op *op)
 {
     int64_t result = fds_real->start(world, op);
+    fds_calls.start++;
     fds_calls.read += op->kind == CR_OP_READ;
     fds_calls.read_again += op->kind == CR_OP_READ && result == -EAGAIN;
     fds_calls.write += op->kind == CR_OP_WRITE;

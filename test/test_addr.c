@@ -141,7 +141,7 @@ TEST(test_bad_addresses_are_refused_and_change_nothing)
         CHECK_EQ(coir_addr_text(&addr, text, sizeof text), -EINVAL);
         CHECK_STR(text, "");
     }
-    addr.size = sizeof(struct sockaddr_un) + 1;
+    addr.size = sizeof(struct sockaddr_un) + 2;
     CHECK_EQ(coir_addr_text(&addr, text, sizeof text), -EINVAL);
 }
 
@@ -153,13 +153,12 @@ TEST(test_paths_may_be_as_long_as_the_system_lets_them)
     const char *const kinds[] = {"unix:/", "unix:@", "unixgram:/"};
     for (int kind = 0; kind < 3; kind++) {
         size_t before = strlen(kinds[kind]) - 1;
-        bool abstract = kinds[kind][before] == '@';
-        if (abstract && !ABSTRACT)
+        if (kinds[kind][before] == '@' && !ABSTRACT)
             continue;
         for (size_t length = 2; length < ROOM + 3; length++) {
             coir_addr addr;
             snprintf(text, sizeof text, "%s%0*d", kinds[kind], (int)length - 1, 7);
-            bool fits = length < ROOM + (size_t)abstract;
+            bool fits = length <= ROOM;
             CHECK_EQ(coir_addr_parse(&addr, text), fits ? 0 : -ENAMETOOLONG);
             if (!fits)
                 continue;
@@ -167,11 +166,14 @@ TEST(test_paths_may_be_as_long_as_the_system_lets_them)
             CHECK_STR(back, text);
         }
     }
-    /* A path of the kernel's may fill all of the room, without a NUL. */
-    coir_addr full = {.storage.ss_family = AF_UNIX, .size = sizeof(struct sockaddr_un)};
+    /* A path of the kernel's may fill all of the room, without a NUL, or with one that is counted
+     * beyond it. */
+    coir_addr full = {.storage.ss_family = AF_UNIX, .size = sizeof(struct sockaddr_un) + 1};
     struct sockaddr_un *un = (struct sockaddr_un *)&full.storage;
     memset(un->sun_path, '@', ROOM);
     full.type = SOCK_DGRAM;
+    CHECK_EQ(coir_addr_text(&full, back, sizeof back), strlen("unixgram:./") + ROOM);
+    full.size--;
     CHECK_EQ(coir_addr_text(&full, back, sizeof back), strlen("unixgram:./") + ROOM);
 
     CHECK_EQ(back[strlen("unixgram:./")], 64);

@@ -119,12 +119,13 @@ static int addr_parse_path(const char *text, coir_addr *addr)
     un->sun_family = AF_UNIX;
     if (length <= abstract || (abstract && !ADDR_ABSTRACT))
         return -EINVAL;
-    if (length >= sizeof un->sun_path + abstract)
+    if (length > sizeof un->sun_path)
         return -ENAMETOOLONG;
     memcpy(un->sun_path, text, length);
     if (abstract)
         un->sun_path[0] = '\0';
-    addr->size = (socklen_t)(ADDR_PATH_OFFSET + length + !abstract);
+    bool has_end = !abstract && length < sizeof un->sun_path;
+    addr->size = (socklen_t)(ADDR_PATH_OFFSET + length + has_end);
     return 0;
 }
 
@@ -176,11 +177,13 @@ static int addr_host_text(const coir_addr *addr, char *host, size_t size, in_por
 }
 
 /* Returns the length of the path's text, in `path`, which has room for two bytes more than a path
- * has. */
+ * has. Of one that fills all the room, Linux counts a NUL beyond it. */
 static int addr_path_text(const coir_addr *addr, char *path)
 {
     const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->storage;
-    size_t size = addr->size - ADDR_PATH_OFFSET, length = strnlen(un->sun_path, size);
+    size_t size = addr->size - ADDR_PATH_OFFSET;
+    size = size < sizeof un->sun_path ? size : sizeof un->sun_path;
+    size_t length = strnlen(un->sun_path, size);
     if (ADDR_ABSTRACT && size > 0 && length == 0) {
         for (size_t i = 0; i < size; i++)
             path[i] = (char)(un->sun_path[i] ? un->sun_path[i] : '@');
@@ -206,7 +209,7 @@ int coir_addr_text(const coir_addr *addr, char *text, size_t size)
     bool path = addr->storage.ss_family == AF_UNIX, datagram = addr->type == SOCK_DGRAM;
     in_port_t port = 0;
     int length;
-    if (path && (addr->size < ADDR_PATH_OFFSET || addr->size > sizeof(struct sockaddr_un)))
+    if (path && (addr->size < ADDR_PATH_OFFSET || addr->size > sizeof(struct sockaddr_un) + 1))
         return -EINVAL;
     if (!path && addr->storage.ss_family != AF_INET && addr->storage.ss_family != AF_INET6)
         return -EAFNOSUPPORT;

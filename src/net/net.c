@@ -7,6 +7,7 @@
 #include "../io/call.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -26,7 +27,8 @@ enum { NET_REUSE_PORT = SO_REUSEPORT_LB };
 enum { NET_REUSE_PORT = SO_REUSEPORT };
 #endif
 
-enum { NET_BACKLOG = 4096 };
+/* ITSELF: no errno, and none of coir's own codes. */
+enum { NET_BACKLOG = 4096, NET_TRIES = 3, NET_ITSELF = INT_MIN };
 
 static const struct coir_net_opts DEFAULTS;
 
@@ -159,22 +161,6 @@ int coir_net_listen(const char *text, const struct coir_net_opts *opts)
     return result;
 }
 
-int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time until)
-{
-    coir_addr addr;
-    opts = opts ? opts : &DEFAULTS;
-    if (CR_UNLIKELY(!cr_sched_self))
-        return cr_sched_no_fiber("coir_net_dial", CR_CALLER);
-    int fd = net_open(text, &addr, opts);
-    if (fd < 0)
-        return fd;
-    int result = coir_connect(fd, net_sockaddr(&addr), addr.size, until);
-    if (result == 0)
-        return fd;
-    coir_close(fd);
-    return result;
-}
-
 /* Finishes what the system says of a socket's address. */
 static int net_told(int fd, coir_addr *addr, int result)
 {
@@ -201,4 +187,51 @@ int coir_net_peer(int fd, coir_addr *addr)
         return -EINVAL;
     *addr = (coir_addr){.size = sizeof addr->storage};
     return net_told(fd, addr, coir_getpeername(fd, net_sockaddr(addr), &addr->size));
+}
+
+/* ---- dialling -------------------------------------------------------------------------------- */
+
+static in_port_t net_port(const coir_addr *addr)
+{
+    return addr->storage.ss_family == AF_INET6
+               ? ((const struct sockaddr_in6 *)&addr->storage)->sin6_port
+               : ((const struct sockaddr_in *)&addr->storage)->sin_port;
+}
+
+/* Whether a TCP socket is connected to itself. That happens at a port of this machine where nobody
+ * listens, when the system chooses just that one for the socket's own end (RFC 9293, 3.5: both ends
+ * open at the same time). */
+static bool net_met_itself(int fd, const coir_addr *dialled)
+{
+    coir_addr local, peer;
+    if (dialled->storage.ss_family == AF_UNIX || dialled->type != SOCK_STREAM ||
+        coir_net_local(fd, &local) < 0 || net_port(&local) != net_port(dialled))
+        return false;
+    return coir_net_peer(fd, &peer) == 0 && local.size == peer.size &&
+           memcmp(&local.storage, &peer.storage, local.size) == 0;
+}
+
+static int net_dial(const char *text, const struct coir_net_opts *opts, coir_time until)
+{
+    coir_addr addr;
+    int fd = net_open(text, &addr, opts);
+    if (fd < 0)
+        return fd;
+    int result = coir_connect(fd, net_sockaddr(&addr), addr.size, until);
+    if (result == 0 && net_met_itself(fd, &addr))
+        result = NET_ITSELF;
+    if (result == 0)
+        return fd;
+    coir_close(fd);
+    return result;
+}
+
+int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time until)
+{
+    if (CR_UNLIKELY(!cr_sched_self))
+        return cr_sched_no_fiber("coir_net_dial", CR_CALLER);
+    int result = NET_ITSELF;
+    for (int tries = 0; tries < NET_TRIES && result == NET_ITSELF; tries++)
+        result = net_dial(text, opts ? opts : &DEFAULTS, until);
+    return result == NET_ITSELF ? -ECONNREFUSED : result;
 }
