@@ -37,7 +37,8 @@ enum {
  * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
  * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
  * COIR_TIMED_OUT, -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the scheduler's
- * first wait -EMFILE or -ENFILE, for a wait that must register. Parks. */
+ * first wait -EMFILE, -ENFILE, or -EACCES in a sandbox that forbids epoll (COIR_WORLD=poll helps),
+ * for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
 /* Gives an open descriptor to coir: makes it non-blocking, registers it once, and remembers its

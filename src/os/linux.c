@@ -122,7 +122,9 @@ int cr_os_pipe(int fds[2])
 int cr_os_bell(int ends[2])
 {
     ends[0] = ends[1] = cr_os_number(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    return ends[0] < 0 ? -1 : 0;
+    if (ends[0] >= 0)
+        return 0;
+    return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -1 : cr_os_pipe(ends);
 }
 
 int cr_os_accept(int fd, struct sockaddr *addr, socklen_t *size)

@@ -1,7 +1,8 @@
 /* The loop, one turn in this order:
  *   1. audit waits; where nothing is ready, return spare stacks to the system, unless timers are
  *      due in crowds, and find the earliest deadline
- *   2. ask the world what happened, and wait there when nothing is ready
+ *   2. ask the world what happened, and wait there when nothing is ready; where it refuses, what
+ *      is ready runs all the same
  *   3. all timers that are due, in order; then descriptors, as many as the turn takes in;
  *      then what was posted; if nothing is ready then, who waits for that
  *   4. run fibers until none is ready or the budget is spent
@@ -191,7 +192,7 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     if (count < 0)
         return count;
     count = loop_take_in(run, events, budget, until);
-    if (count < 0)
+    if (count < 0 && !sched->ready)
         return count;
     if (cr_timer_any(&sched->timers))
         run->fired = cr_sched_fire(sched);

@@ -228,7 +228,7 @@ static void post_detach(struct cr_run *run, const struct cr_bell *bell)
 static int post_open(struct cr_run *run)
 {
     struct cr_post *post = &run->post;
-    struct cr_bell bell;
+    struct cr_bell bell = {-1, -1};
     int result = cr_bell_open(&bell);
     if (result < 0)
         return result;

@@ -42,11 +42,18 @@ static struct cr_epoll *epoll_of(struct cr_world *world)
     return CR_CONTAINER(world, struct cr_epoll, world);
 }
 
+/* What a sandbox says of a call that it forbids. EPERM is what epoll says of a file that cannot be
+ * polled. */
+static int epoll_forbidden(int error)
+{
+    return error == EPERM ? -EACCES : -error;
+}
+
 static int epoll_open_queue(int *queue)
 {
     if (*queue < 0)
         *queue = cr_os_number(epoll_create1(EPOLL_CLOEXEC));
-    return *queue < 0 ? -errno : *queue;
+    return *queue < 0 ? epoll_forbidden(errno) : *queue;
 }
 
 static int epoll_own(struct cr_world *world, int i)
@@ -56,6 +63,15 @@ static int epoll_own(struct cr_world *world, int i)
 
 enum { INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (int)EPOLLET };
 
+/* Whether it is the file that cannot be polled, or the call that is forbidden: of an epoll
+ * itself the kernel says EINVAL. */
+static int epoll_refusal(int queue)
+{
+    struct epoll_event nothing = {0};
+    bool is_forbidden = epoll_ctl(queue, EPOLL_CTL_ADD, queue, &nothing) != 0 && errno == EPERM;
+    return is_forbidden ? -EACCES : -EPERM;
+}
+
 /* If a number was closed and opened again by way of a dup, its file may still be registered: to
  * modify the registration renews it, and reports its edge again. */
 static int epoll_add(int queue, int fd, uint32_t events, uint64_t token)
@@ -64,7 +80,7 @@ static int epoll_add(int queue, int fd, uint32_t events, uint64_t token)
     int result = epoll_ctl(queue, EPOLL_CTL_ADD, fd, &interest);
     if (result != 0 && errno == EEXIST)
         result = epoll_ctl(queue, EPOLL_CTL_MOD, fd, &interest);
-    return result == 0 ? 0 : -errno;
+    return result == 0 ? 0 : errno == EPERM ? epoll_refusal(queue) : -errno;
 }
 
 static bool epoll_remove(int queue, int fd)
@@ -147,7 +163,7 @@ static int epoll_wait_until(int queue, struct epoll_event *events, int max, uint
     struct timespec left_buf, *left = cr_posix_left(until, &left_buf);
     if (!atomic_load_explicit(&missing, memory_order_relaxed)) {
         long count = syscall(SYS_epoll_pwait2, queue, events, max, left, NULL, 8);
-        if (count >= 0 || (errno != ENOSYS && errno != EPERM))
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM && errno != EACCES))
             return (int)count;
         atomic_store_explicit(&missing, true, memory_order_relaxed);
     }
