@@ -1,60 +1,108 @@
-/* Work that blocks, done by threads: a fiber hands it over and parks; the thread, when it is done,
- * posts a letter, and that wakes the fiber. All other fibers go on meanwhile. */
+/* A bridge to what blocks: a few threads make the calls, fibers wait for them. A fiber that is
+ * cancelled, or whose deadline has come, goes on at once; a call that blocks cannot be interrupted,
+ * so its thread goes on as well, and its result is thrown away. */
 #include <coir_post.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
-static coir_mailbox mailbox;
+enum { THREADS = 3 };
 
+/* On the heap, because the fiber may be gone before the thread is done. */
 struct job {
     coir_letter letter;
     coir_fiber fiber;
-    bool done;
-    int number, answer;
+    bool is_waited_for, is_done; /* the scheduler's thread alone looks at these */
+    int (*fn)(int number);
+    int number, result;
+    struct job *next;
 };
 
-/* In a thread of its own, where coir_post is all that may be called of coir. */
-static void *job_run(void *arg)
+static coir_mailbox mailbox;
+static pthread_t threads[THREADS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static struct job *jobs, **jobs_end = &jobs;
+static bool is_over;
+
+/* The next job; NULL when there will be none. */
+static struct job *take(void)
 {
-    struct job *job = arg;
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* stands for getaddrinfo, a disk */
-    job->answer = job->number * job->number;
-    coir_post(mailbox, &job->letter);
-    return NULL;
+    pthread_mutex_lock(&lock);
+    while (!jobs && !is_over)
+        pthread_cond_wait(&changed, &lock);
+    struct job *job = jobs;
+    if (job && !(jobs = job->next))
+        jobs_end = &jobs;
+    pthread_mutex_unlock(&lock);
+    return job;
+}
+
+/* In a thread of the pool, where coir_post is all that may be called of coir. */
+static void *work(void *arg)
+{
+    for (struct job *job; (job = take());) {
+        job->result = job->fn(job->number);
+        coir_post(mailbox, &job->letter);
+    }
+    return arg;
 }
 
 /* In the scheduler's thread, between two fibers. */
-static void job_end(void *arg)
+static void finish(void *arg)
 {
     struct job *job = arg;
-    job->done = true;
-    coir_wake(job->fiber);
+    job->is_done = true;
+    if (job->is_waited_for)
+        coir_wake(job->fiber);
+    else
+        free(job);
 }
 
-/* The job lies on the fiber's stack, so a cancel must not end this wait. */
-static int job_wait(struct job *job)
+static void hand_over(struct job *job)
 {
-    coir_scope shield;
-    coir_scope_open(&shield, COIR_NEVER, COIR_SHIELD);
-    while (!job->done)
-        coir_park(COIR_NEVER);
-    return coir_scope_end(&shield, 0);
+    pthread_mutex_lock(&lock);
+    *jobs_end = job;
+    jobs_end = &job->next;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* fn(number), called by a thread of the pool. Returns its result, or COIR_TIMED_OUT,
+ * COIR_CANCELLED, -ENOMEM. */
+static int call(int (*fn)(int number), int number, coir_time until)
+{
+    struct job *job = calloc(1, sizeof *job);
+    int result = 0;
+    if (!job)
+        return -ENOMEM;
+    *job = (struct job){.letter = {.fn = finish, .arg = job}, .fiber = coir_self(),
+                        .is_waited_for = true, .fn = fn, .number = number};
+    hand_over(job);
+    while (!job->is_done && result == 0)
+        result = coir_park(until);
+    job->is_waited_for = false;
+    if (job->is_done) {
+        result = job->result;
+        free(job);
+    }
+    return result;
+}
+
+/* Stands for getaddrinfo, a disk, a database's client. */
+static int square_slowly(int number)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    return number * number;
 }
 
 static int square(void *arg)
 {
-    struct job job = {.fiber = coir_self(), .number = *(int *)arg};
-    pthread_t thread;
-    job.letter = (coir_letter){.fn = job_end, .arg = &job};
-    if (pthread_create(&thread, NULL, job_run, &job) != 0)
-        return -EAGAIN;
-    job_wait(&job);
-    pthread_join(thread, NULL);
-    return job.answer;
+    return call(square_slowly, *(int *)arg, COIR_NEVER);
 }
 
 static int parent(void *arg)
@@ -62,24 +110,38 @@ static int parent(void *arg)
     static int numbers[] = {2, 3, 4};
     coir_fiber fibers[3] = {{0, 0, 0}};
     int answers[3] = {0}, ticks = 0;
-    coir_scope scope;
     (void)arg;
-    if (coir_mailbox_open(&mailbox, 0) < 0)
-        return 1;
-    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < 3; i++)
         coir_spawn(&fibers[i], square, &numbers[i], NULL);
     while (coir_join_all(fibers, 3, answers, coir_after(COIR_MS(1))) == COIR_TIMED_OUT)
         ticks++;
     printf("%d %d %d\n", answers[0], answers[1], answers[2]);
     puts(ticks > 0 ? "others went on meanwhile" : "others had to wait");
-    int result = coir_scope_end(&scope, 0);
-    coir_mailbox_close(mailbox); /* no letter comes any more; and the run would wait for some */
+    puts(coir_error_name(call(square_slowly, 5, coir_after(COIR_MS(1)))));
+    return 0;
+}
+
+/* The mailbox is open as long as threads may post. */
+static int with_threads(void *arg)
+{
+    int count = 0, result = coir_mailbox_open(&mailbox, 0);
+    if (result < 0)
+        return result;
+    while (count < THREADS && pthread_create(&threads[count], NULL, work, NULL) == 0)
+        count++;
+    result = count > 0 ? parent(arg) : -EAGAIN;
+    pthread_mutex_lock(&lock);
+    is_over = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    while (count > 0)
+        pthread_join(threads[--count], NULL);
+    coir_mailbox_close(mailbox);
     return result;
 }
 
 int main(void)
 {
     int result = 1;
-    return coir_run(parent, NULL, NULL, &result) < 0 || result != 0;
+    return coir_run(with_threads, NULL, NULL, &result) < 0 || result != 0;
 }

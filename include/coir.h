@@ -434,8 +434,8 @@ COIR_API void coir_stats(struct coir_stats *stats);
  * a second. Parks where the descriptor is full; outside fibers it waits. */
 COIR_API int coir_dump(int fd);
 
-/* The name of an error value, as "ETIMEDOUT" for COIR_TIMED_OUT or ETIMEDOUT; "0" for 0; "E?"
- * for one it does not know. */
+/* The name of an error value, as "EPIPE" for -EPIPE or EPIPE, "COIR_TIMED_OUT"; "0" for 0; "E?" for
+ * one it does not know. */
 COIR_API const char *coir_error_name(int error);
 
 /* Sets what takes the line (without newline) of a misuse or a stack overflow before the program

@@ -78,7 +78,9 @@ COIR_API int coir_socket(int domain, int type, int protocol);
 /* Two connected sockets. Returns 0, or what socketpair(2) says, or -ENOMEM. */
 COIR_API int coir_socketpair(int domain, int type, int protocol, int fds[2]);
 
-/* A pipe: fds[0] is read, fds[1] written. Returns 0, or what pipe(2) says, or -ENOMEM. */
+/* A pipe: fds[0] is read, fds[1] written. It does not block for a child that inherits it either:
+ * give a program one of pipe(2)'s, and read the other end here. Returns 0, or what pipe(2) says,
+ * or -ENOMEM. */
 COIR_API int coir_pipe(int fds[2]);
 
 /* Another number for the same open file, which becomes non-blocking for all its numbers. Returns

@@ -22,11 +22,9 @@
  *
  * A resume is a `ret` and an entry a `blr`: where pages are guarded, both may reach C code as any
  * compiler emits it, and a `br` may not. */
-#ifndef __aarch64__
-#error "this is the switch of aarch64; compile the one of your CPU in src/ctx"
-#endif
-
 #include "asm.h"
+
+#ifdef __aarch64__
 
 .macro ctx_sign
 #if defined(__ARM_FEATURE_PAC_DEFAULT)
@@ -176,4 +174,6 @@ cr_end CR_SYMBOL(cr_ctx_make)
     .word   4, 16, 5                    // name size, descriptor size, NT_GNU_PROPERTY_TYPE_0
     .asciz  "GNU"
     .word   0xc0000000, 4, CTX_BTI | CTX_PAC, 0
+#endif
+
 #endif

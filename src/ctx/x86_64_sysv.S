@@ -18,11 +18,9 @@
  *
  * The resume is a `ret`: the return predictor stays in step with the callers of both contexts.
  * There is no support for shadow stacks, hence no property note that would promise it. */
-#ifndef __x86_64__
-#error "this is the switch of x86-64; compile the one of your CPU in src/ctx"
-#endif
-
 #include "asm.h"
+
+#ifdef __x86_64__
 
 .macro ctx_landing
 #ifdef __CET__
@@ -114,3 +112,5 @@ cr_function CR_SYMBOL(cr_ctx_make)
     movq    %rcx, 56(%rax)
     ret
 cr_end CR_SYMBOL(cr_ctx_make)
+
+#endif
