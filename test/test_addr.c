@@ -37,6 +37,7 @@ static const struct good {
     {"unix:tcp:1.2.3.4:80", "unix:tcp:1.2.3.4:80", AF_UNIX, SOCK_STREAM},
     {"unixgram:/run/log", "unixgram:/run/log", AF_UNIX, SOCK_DGRAM},
     {"./@x", "unix:./@x", AF_UNIX, SOCK_STREAM},
+    {"././@x", "unix:././@x", AF_UNIX, SOCK_STREAM},
 };
 
 static void check_text(const coir_addr *addr, const char *expected)
@@ -234,7 +235,7 @@ TEST(test_random_addresses_come_back_from_their_text)
         CHECK_EQ(back.type, addr.type);
         CHECK_EQ(back.storage.ss_family, addr.storage.ss_family);
         bool same = back.size == addr.size && memcmp(&back.storage, &addr.storage, back.size) == 0;
-        CHECK(same || strstr(text, ":./@"));
+        CHECK(same);
     }
 }
 

@@ -111,10 +111,21 @@ static int addr_parse_host(const char *text, coir_addr *addr)
     return length == 0 ? addr_parse_v6(any, end + 1, addr) : addr_parse_v4(host, end + 1, addr);
 }
 
+/* Whether a path would pass for an abstract name but for the "./" in front: in a text, it has one
+ * more of them. */
+static bool addr_has_at_sign(const char *path, size_t length)
+{
+    for (; length >= 2 && path[0] == '.' && path[1] == '/'; length -= 2)
+        path += 2;
+    return length > 0 && path[0] == '@';
+}
+
 static int addr_parse_path(const char *text, coir_addr *addr)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)&addr->storage;
     bool abstract = text[0] == '@';
+    if (!abstract && addr_has_at_sign(text, strlen(text)))
+        text += 2;
     size_t length = strlen(text);
     un->sun_family = AF_UNIX;
     if (length <= abstract || (abstract && !ADDR_ABSTRACT))
@@ -189,7 +200,7 @@ static int addr_path_text(const coir_addr *addr, char *path)
             path[i] = (char)(un->sun_path[i] ? un->sun_path[i] : '@');
         return (int)size;
     }
-    size_t before = length > 0 && un->sun_path[0] == '@' ? 2 : 0;
+    size_t before = addr_has_at_sign(un->sun_path, length) ? 2 : 0;
     memcpy(path, "./", before);
     memcpy(path + before, un->sun_path, length);
     return (int)(before + length);
