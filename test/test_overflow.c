@@ -5,7 +5,6 @@
 
 #include <float.h>
 #include <pthread.h>
-#include <ucontext.h>
 
 enum { KIB = 1024 };
 
@@ -208,9 +207,9 @@ static void see_overflow(const char *line)
 /* Where the system does not say where a stack was, a signal without room has no line. */
 static bool stacks_are_known(void)
 {
-    ucontext_t context;
-    memset(&context, 1, sizeof context);
-    return cr_os_stack_pointer(&context);
+    static _Alignas(64) char context[4096];
+    memset(context, 1, sizeof context);
+    return cr_os_stack_pointer(context);
 }
 
 static void do_near_the_end(void (*what)(void), size_t size)
