@@ -47,13 +47,13 @@ COIR_API int coir_mailbox_open(coir_mailbox *mailbox, int kind);
  * scheduler's thread. Never parks. */
 COIR_API int coir_mailbox_close(coir_mailbox mailbox);
 
-/* Posts a letter: the loop's next turn calls letter->fn(letter->arg), after what was posted before.
- * A letter that is posted again before it is called is called once, after the later post. When
- * `fn` starts, the owner may already reuse or free the letter. Callable in any thread, and in
- * signal handlers; it allocates nothing, takes no lock, and makes one system call where the
- * scheduler waits, else none. Returns 0, and the call will be made; -ESRCH when the mailbox is
- * closed, and it will not. A letter without function, or whose other members were not 0, is
- * misuse. */
+/* Posts a letter: the loop's next turn calls letter->fn(letter->arg), after what was posted before
+ * (256 calls a turn at most). A letter that is posted again before it is called is called once,
+ * after the later post. When `fn` starts, the owner may already reuse or free the letter.
+ * Callable in any thread, and in signal handlers; it allocates nothing, takes no lock, and makes
+ * one system call where the scheduler waits, else none. Returns 0, and the call will be made;
+ * -ESRCH when the mailbox is closed, and it will not. A letter without function, or whose other
+ * members were not 0, is misuse. */
 COIR_API int coir_post(coir_mailbox mailbox, coir_letter *letter);
 
 #ifdef __cplusplus

@@ -370,3 +370,81 @@ TEST(test_what_the_program_does_when_it_is_called_is_right_or_misuse)
         }
     CHECK_EQ(wrong, 0);
 }
+
+static jmp_buf in_deaf_fiber;
+static bool report_jumps;
+
+static void fork_or_jump(const char *line, void *arg)
+{
+    (void)line;
+    (void)arg;
+    if (report_jumps)
+        longjmp(in_deaf_fiber, 1);
+    fork_and_return();
+}
+
+static int go_on_calling(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(coir_cancel(coir_self(), 0), 0);
+    if (setjmp(in_deaf_fiber) == 0)
+        for (int i = 0; i < 11000; i++) {
+            int result = coir_sleep(1);
+            CHECK_EQ(result, is_child ? -ECHILD : COIR_CANCELLED);
+            if (is_child)
+                _exit(RIGHT);
+        }
+    return 0;
+}
+
+/* proves: F5, E10 */
+TEST(test_regress_a_fork_in_the_report_of_a_fiber_ran_the_loop_in_the_child)
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .report = fork_or_jump};
+    CHECK_EQ(coir_run(go_on_calling, NULL, &opts, NULL), 0);
+}
+
+/* proves: F5, F2 */
+TEST_DIES(test_a_jump_out_of_the_report_of_a_fiber_is_named, SIGABRT,
+          "coir: longjmp: a function that coir had called was left by a jump")
+{
+    struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL, .report = fork_or_jump};
+    report_jumps = true;
+    coir_run(go_on_calling, NULL, &opts, NULL);
+}
+
+static coir_scope named;
+
+static void *park_and_copy(void *copied)
+{
+    coir_sleep(20);
+    return copied;
+}
+
+static const coir_local SLOW = {.inherit = park_and_copy};
+
+static int own_the_scope(void *arg)
+{
+    coir_scope_open(&named, COIR_NEVER, 0);
+    coir_sleep(10);
+    int result = coir_scope_end(&named, 0);
+    memset(&named, 0xee, sizeof named);
+    return arg ? 1 : result;
+}
+
+static int spawn_into_it(void *arg)
+{
+    struct coir_spawn_opts opts = {.inherit = true, .scope = &named};
+    (void)arg;
+    CHECK_EQ(coir_local_set(&SLOW, &value), 0);
+    coir_fiber owner = run_spawn(own_the_scope, NULL);
+    coir_yield();
+    CHECK_EQ(coir_spawn(NULL, nothing, NULL, &opts), COIR_CANCELLED);
+    return run_join(owner);
+}
+
+/* proves: F5 */
+TEST(test_regress_a_scope_that_ended_while_inherit_parked_was_spawned_into)
+{
+    run_virtual(spawn_into_it, NULL);
+}

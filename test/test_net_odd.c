@@ -23,6 +23,7 @@ static void listen_at_length(size_t length, int type)
     CHECK_EQ(coir_addr_text(&addr, told, sizeof told), strlen(text));
     CHECK_STR(told, text);
     CHECK_EQ(coir_addr_parse(&parsed, told), 0);
+    CHECK_EQ(parsed.size, addr.size);
     int other = coir_net_dial(told, NULL, COIR_NEVER);
     CHECK(other >= 0);
     CHECK_EQ(coir_net_peer(other, &addr), 0);

@@ -2,6 +2,7 @@
  * itself. */
 #include "fds.h"
 
+#include <coir_test.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -344,4 +345,41 @@ TEST_DIES(test_regress_letter_that_does_not_begin_as_0_is_never_called, SIGABRT,
 TEST_DIES(test_post_of_nothing_is_a_mistake, SIGABRT, "coir_post: the letter")
 {
     coir_post(box, NULL);
+}
+
+enum { CROWD = 1000, TURN = 256 };
+
+static int crowd_calls;
+
+static void count_crowd(void *arg)
+{
+    (void)arg;
+    crowd_calls++;
+}
+
+static int look_at_crowd(void *arg)
+{
+    for (int turn = 1; crowd_calls < CROWD; turn++) {
+        CHECK(crowd_calls <= turn * TURN);
+        CHECK_EQ(coir_yield(), 0);
+    }
+    CHECK_EQ(coir_idle(COIR_NEVER), 0);
+    return arg ? 1 : coir_mailbox_close(box);
+}
+
+/* proves: O3, X1 */
+TEST(test_regress_letters_without_end_starved_the_fibers)
+{
+    static coir_letter crowd[CROWD];
+    coir_sched *sched;
+    CHECK_EQ(coir_sched_new(&sched, NULL), 0);
+    CHECK_EQ(coir_mailbox_open(&box, 0), 0);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = (coir_letter){.fn = count_crowd};
+        CHECK_EQ(coir_post(box, &crowd[i]), 0);
+    }
+    CHECK_EQ(coir_spawn(NULL, look_at_crowd, NULL, NULL), 0);
+    CHECK_EQ(coir_sched_run(sched), 0);
+    CHECK_EQ(crowd_calls, CROWD);
+    coir_sched_free(sched);
 }

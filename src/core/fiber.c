@@ -46,6 +46,9 @@ static void *fiber_function(const struct cr_fiber *self)
 
 static CR_COLD void fiber_escaped(const struct cr_fiber *self)
 {
+    if (cr_sched_here)
+        cr_fatal_mistake("longjmp", fiber_function(self),
+                         "a function that coir had called was left by a jump");
     cr_fatal_mistake("fork", fiber_function(self),
                      "a forked child returned from its parent's fiber");
 }
@@ -254,6 +257,21 @@ static struct cr_list *fiber_siblings(struct cr_scope *parent, bool daemon)
     return &parent->daemons;
 }
 
+/* While `inherit` runs, the parent may be cancelled, and a scope that is named may end: NULL
+ * then. */
+static int fiber_inherit(struct coir_sched *sched, const struct coir_spawn_opts *opts,
+                         struct cr_scope **parent, struct cr_locals **locals, void *caller)
+{
+    coir_scope_ref ref = {{0, 0, 0}};
+    bool is_named = opts->scope && !opts->detached;
+    int result = is_named ? coir_scope_refer(opts->scope, &ref) : 0;
+    if (result == 0)
+        result = cr_local_inherit(cr_sched_self, *parent, locals);
+    if (result == 0)
+        *parent = is_named && !coir_scope_find(ref) ? NULL : fiber_parent(sched, opts, caller);
+    return result;
+}
+
 /* With options, outside fibers, or when memory must be asked for first. */
 static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                                       const struct coir_spawn_opts *opts, void *caller)
@@ -274,10 +292,9 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
     if (opts && opts->stack_size > 0)
         class = cr_stack_class(&sched->stacks, opts->stack_size, class->is_canary);
     if (opts && opts->inherit && cr_sched_self) {
-        int result = cr_local_inherit(cr_sched_self, parent, &locals);
+        int result = fiber_inherit(sched, opts, &parent, &locals, caller);
         if (result < 0)
             return result;
-        parent = fiber_parent(sched, opts, caller); /* `inherit` may have cancelled it */
     }
     if (!parent || !class || !fiber_reserve(sched, class)) { /* last, since `inherit` may spawn */
         if (locals)

@@ -158,6 +158,8 @@ int cr_sched_refuse(struct cr_fiber *self)
     self->own.special.used |= CR_USED; /* its end forgets the number */
     if (++self->refusals == REFUSALS_DEAF)
         cr_report_deaf(self, REFUSALS_DEAF);
+    if (CR_UNLIKELY(cr_sched_self != self)) /* in a child that the report function has forked */
+        return -ECHILD;
     cr_sched_rest(self);
     return self->cancelled;
 }

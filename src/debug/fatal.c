@@ -30,14 +30,18 @@ static void fatal_line(const char *line)
         is_in_hook = false;
         return;
     }
-    cr_report_write(STDERR_FILENO, line, strlen(line));
-    cr_report_write(STDERR_FILENO, "\n", 1);
+    char text[FATAL_SIZE + 1];
+    size_t size = strnlen(line, FATAL_SIZE);
+    memcpy(text, line, size);
+    text[size] = '\n';
+    cr_report_write(STDERR_FILENO, text, size + 1); /* at once: other threads may write, too */
 }
 
 void cr_fatal_mistake(const char *function, void *caller, const char *what)
 {
-    char line[FATAL_SIZE], place[FATAL_PLACE_SIZE], who[64] = "no fiber";
-    cr_symbol_describe(caller, place, sizeof place);
+    char line[FATAL_SIZE], place[FATAL_PLACE_SIZE] = "the end of a thread", who[64] = "no fiber";
+    if (caller)
+        cr_symbol_describe(caller, place, sizeof place);
     if (cr_sched_self)
         cr_report_fiber(cr_sched_self, who, sizeof who);
     snprintf(line, sizeof line, "coir: %s: %s (in %s, called from %s)", function, what, who, place);

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/un.h>
 
 #if defined(TCP_KEEPIDLE)
 enum { NET_KEEP_IDLE = TCP_KEEPIDLE };
@@ -166,6 +167,8 @@ static int net_told(int fd, coir_addr *addr, int result)
 {
     socklen_t size = sizeof addr->type;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr->storage;
+    if (addr->storage.ss_family == AF_UNIX && addr->size > sizeof(struct sockaddr_un))
+        addr->size = sizeof(struct sockaddr_un); /* Linux counts a NUL behind the longest path */
     if (result == 0)
         result = coir_getsockopt(fd, SOL_SOCKET, SO_TYPE, &addr->type, &size);
     if (result == 0 && addr->storage.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))

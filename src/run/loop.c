@@ -4,7 +4,7 @@
  *   2. ask the world what happened, and wait there when nothing is ready; where it refuses, what
  *      is ready runs all the same
  *   3. all timers that are due, in order; then descriptors, as many as the turn takes in;
- *      then what was posted; if nothing is ready then, who waits for that
+ *      then what was posted, as much as it takes in; if nothing is ready then, who waits for that
  *   4. run fibers until none is ready or the budget is spent
  * The only caller of the world's wait. */
 #include "loop.h"
@@ -85,7 +85,7 @@ static int loop_wait_until(struct cr_run *run, bool may_wait, uint64_t *until)
         cr_identity_turn(&run->io);
         return 0;
     }
-    if (CR_UNLIKELY(!cr_list_empty(&sched->idle)))
+    if (CR_UNLIKELY(!cr_list_empty(&sched->idle) || run->post.letters))
         return 0;
     uint64_t deadline = loop_deadline(run);
     bool forever = deadline == CR_NEVER;
@@ -202,7 +202,7 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
             return -ECHILD;
         run->io.identity.needed = true;
     }
-    if (CR_UNLIKELY(!sched->ready && !cr_list_empty(&sched->idle)))
+    if (CR_UNLIKELY(!sched->ready && !cr_list_empty(&sched->idle) && !run->post.letters))
         cr_sched_wake_idle(sched);
     if (!sched->ready)
         return 0;

@@ -27,7 +27,7 @@
 /* What is in a letter that waits: no number that is found in memory by chance. */
 enum { POSTED = 0x706f7374 };
 
-enum { BOXES = 64 * 1024, USERS_PAUSE_NS = 10000 };
+enum { BOXES = 64 * 1024, USERS_PAUSE_NS = 10000, LETTERS_MOST = 256 };
 
 static const uint64_t GENERATION_ONE = UINT64_C(1) << 32;
 
@@ -106,8 +106,10 @@ void cr_post_init(struct cr_post *post)
 bool cr_post_doze(struct cr_post *post)
 {
     coir_letter *head = NULL;
-    return !post->box || atomic_compare_exchange_strong(&post->box->head, &head, DOZING) ||
-           head == DOZING;
+    if (!post->box)
+        return true;
+    return !post->letters &&
+           (atomic_compare_exchange_strong(&post->box->head, &head, DOZING) || head == DOZING);
 }
 
 /* Puts what is in the box behind what was taken out before, the oldest first. */
@@ -154,7 +156,9 @@ bool cr_post_deliver(struct cr_run *run)
 {
     post_take(&run->post, run->post.box);
     bool any = run->post.letters;
-    post_call_all(run);
+    for (int left = LETTERS_MOST; run->post.letters && left > 0; left--)
+        if (!post_call(run))
+            break;
     return any;
 }
 

@@ -21,10 +21,12 @@ struct cr_post {
 
 CR_HIDDEN void cr_post_init(struct cr_post *post);
 
-/* Before the loop waits: true when nothing is in the box; from then on a post rings the bell. */
+/* Before the loop waits: true when no letter waits for its call; from then on a post rings the
+ * bell. */
 CR_HIDDEN bool cr_post_doze(struct cr_post *post);
 
-/* Calls all letters that have come; whether any had. One of them may have forked. */
+/* Calls letters that have come, as many as a turn takes in; whether any had. One of them may have
+ * forked. */
 CR_HIDDEN bool cr_post_deliver(struct cr_run *run);
 
 /* The world has reported that the bell was rung. */
