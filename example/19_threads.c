@@ -110,7 +110,9 @@ static int parent(void *arg)
     static int numbers[] = {2, 3, 4};
     coir_fiber fibers[3] = {{0, 0, 0}};
     int answers[3] = {0}, ticks = 0;
+    coir_scope scope;
     (void)arg;
+    coir_scope_open(&scope, COIR_NEVER, 0);
     for (int i = 0; i < 3; i++)
         coir_spawn(&fibers[i], square, &numbers[i], NULL);
     while (coir_join_all(fibers, 3, answers, coir_after(COIR_MS(1))) == COIR_TIMED_OUT)
@@ -118,15 +120,17 @@ static int parent(void *arg)
     printf("%d %d %d\n", answers[0], answers[1], answers[2]);
     puts(ticks > 0 ? "others went on meanwhile" : "others had to wait");
     puts(coir_error_name(call(square_slowly, 5, coir_after(COIR_MS(1)))));
-    return 0;
+    return coir_scope_end(&scope, 0);
 }
 
-/* The mailbox is open as long as threads may post. */
+/* The mailbox is open as long as threads may post, and there are threads as long as fibers may
+ * call. */
 static int with_threads(void *arg)
 {
     int count = 0, result = coir_mailbox_open(&mailbox, 0);
     if (result < 0)
         return result;
+    is_over = false;
     while (count < THREADS && pthread_create(&threads[count], NULL, work, NULL) == 0)
         count++;
     result = count > 0 ? parent(arg) : -EAGAIN;

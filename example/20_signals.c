@@ -38,6 +38,7 @@ static int serve(void *arg)
     if (result < 0)
         return result;
     server = coir_self();
+    reloads = 0;
     sigaction(SIGHUP, &(struct sigaction){.sa_handler = handle}, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = handle}, NULL);
     while ((result = coir_sleep(COIR_MS(10))) == 0)

@@ -172,14 +172,14 @@ COIR_API int coir_sched_run(coir_sched *sched);
 
 /* What coir_sched_step says is left to do. */
 enum {
-    COIR_STEP_DONE,   /* nothing: all fibers have ended */
+    COIR_STEP_DONE,   /* nothing: all fibers have ended, and no mailbox is open but weak ones */
     COIR_STEP_READY,  /* something, now */
     COIR_STEP_WAITING /* something, later */
 };
 
 /* One turn without waiting: serves what is due, and as many ready descriptors as a quarter of
- * `budget` (<= 0: 256), then runs at most that many fibers. Returns COIR_STEP_DONE: all fibers have
- * ended, and no mailbox is open; COIR_STEP_READY: call again at once;
+ * `budget` (<= 0: 256), then runs at most that many fibers. Returns COIR_STEP_DONE,
+ * as above; COIR_STEP_READY: call again at once;
  * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness of a descriptor, or a
  * coir_wake of the caller's; or -ELOOP. A virtual clock is moved by steps: it never waits for a
  * deadline. */
@@ -234,10 +234,9 @@ struct coir_spawn_opts {
  * new one is a child of the caller's innermost scope or, if none is open, of the calling fiber, and
  * the parent does not end before it. Outside fibers the parent is the scheduler.
  *
- * Without a handle (NULL) a failure, a result < 0, is the parent's at once, unless a fiber waits
- * for it. With a handle it belongs to whoever takes the result (coir_join, a race); if nobody has
- * when the parent ends, it is the parent's after all. Results that nobody took are dropped when the
- * parent ends.
+ * Without a handle (NULL) a failure, a result < 0, is the parent's at once. With a handle it
+ * belongs to whoever takes the result (coir_join, a race); if nobody has when the parent ends, it
+ * is the parent's after all. Results that nobody took are dropped when the parent ends.
  *
  * Returns 0; -ENOMEM: memory, address space or mappings ran out; COIR_CANCELLED: the caller or the
  * scope that is named is cancelled, or the scheduler is being freed. Callable anywhere in the

@@ -53,8 +53,8 @@ COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);
 /* Consumes a message that ends with `delimiter`, `size` bytes that are not 0: hands it out in
  * *message and returns its length, delimiter included. 0: the end of file, and nothing before it;
  * -EBADMSG: an end of file in the middle of a message, which is in reader->data; -EMSGSIZE: no
- * delimiter within reader->limit bytes, which are all there, for coir_reader_take to pass over; or
- * an error as coir_read. Parks. */
+ * delimiter within (or at the end of) reader->limit bytes, which are all there, for
+ * coir_reader_take to pass over; or an error as coir_read. Parks. */
 COIR_API ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t size,
                                    char **message, coir_time until);
 
@@ -100,8 +100,9 @@ COIR_API ssize_t coir_writer_write(coir_writer *writer, const void *data, size_t
                                    coir_time until);
 
 /* Writes text as printf(3) does, all of it or nothing. Returns its length; -EMSGSIZE for one that
- * does not fit into an empty buffer with a NUL behind it; or an error as coir_writer_write; -EINVAL
- * for a format that printf refuses. Note the place of `until`. Parks only when it does not fit. */
+ * does not fit into an empty buffer with a NUL behind it, which is writer->error from then on; or
+ * an error as coir_writer_write; -EINVAL for a format that printf refuses. Note the place of
+ * `until`. Parks only when it does not fit. */
 COIR_API int coir_writer_print(coir_writer *writer, coir_time until, const char *format, ...)
     COIR_PRINTF(3, 4);
 

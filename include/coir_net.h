@@ -113,8 +113,9 @@ struct coir_serve_opts {
  * them before. (After a cancel, the caller's blocking clean-up
  * needs a shield.) So a handler that waits must end on COIR_CANCELLED.
  *
- * The handler and what it spawns own the connection until they have ended, with any result; then it
- * is closed (one that they have closed by coir_close is left alone). To keep it longer: coir_dup.
+ * The handler and what it spawns own the connection until they have ended; their results, failures
+ * among them, mean nothing to the server. Then it is closed (one that they have closed by
+ * coir_close is left alone). To keep it longer: coir_dup.
  *
  * When descriptors or memory run out, a connection waits until there is room again: the next try is
  * made after 1 ms, 2 ms … 100 ms, or as soon as a handler ends. What a single connection fails with
