@@ -47,11 +47,11 @@ static int serve(void *arg)
     signal(SIGHUP, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     coir_mailbox_close(mailbox);
-    return result;
+    return result == COIR_CANCELLED ? 0 : result;
 }
 
 int main(void)
 {
     int result = 1;
-    return coir_run(serve, NULL, NULL, &result) < 0 || result != COIR_CANCELLED;
+    return coir_run(serve, NULL, NULL, &result) < 0 || result != 0;
 }
