@@ -162,8 +162,7 @@ COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_o
 
 /* The same in pieces. Makes this thread's scheduler; opens no descriptor. SIGPIPE, and SIGSEGV and
  * SIGBUS for overflow reports (this thread unblocks them), get handlers of coir's where the default
- * stands (see keep_signals).
- * Returns 0, -EBUSY, -ENOMEM or -ENOSYS. */
+ * stands (see keep_signals). Returns 0, -EBUSY, -ENOMEM or -ENOSYS. */
 COIR_API int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts);
 
 /* Runs until all fibers have ended (0), or an error as coir_run says; the fibers are then still
@@ -178,11 +177,10 @@ enum {
 };
 
 /* One turn without waiting: serves what is due, and as many ready descriptors as a quarter of
- * `budget` (<= 0: 256), then runs at most that many fibers. Returns COIR_STEP_DONE,
- * as above; COIR_STEP_READY: call again at once;
- * COIR_STEP_WAITING: nothing to do before coir_sched_deadline, readiness of a descriptor, or a
- * coir_wake of the caller's; or -ELOOP. A virtual clock is moved by steps: it never waits for a
- * deadline. */
+ * `budget` (<= 0: 256), then runs at most that many fibers. Returns COIR_STEP_DONE;
+ * COIR_STEP_READY: call again at once; COIR_STEP_WAITING: nothing to do before coir_sched_deadline,
+ * readiness of a descriptor, or a coir_wake of the caller's; or -ELOOP. A virtual clock is moved by
+ * steps: it never waits for a deadline. */
 COIR_API int coir_sched_step(coir_sched *sched, int budget);
 
 /* When the next step is due at the latest: COIR_TRY: at once, because something was made ready or

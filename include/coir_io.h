@@ -65,9 +65,9 @@ COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, coir_time unti
 /* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
  * Returns 0, -EBADF or what close(2) says (the number is free all the same). With SO_LINGER and a
  * time set, close(2) holds up the whole thread for up to that time: let a fiber shut the socket
- * down and read to the end of file instead. After a plain
- * close(2), the waiting fibers get -EBADF from an audit, usually within about a second; on a
- * virtual clock there are no audits. Callable anywhere in the scheduler's thread. Never parks. */
+ * down and read to the end of file instead. After a plain close(2), the waiting fibers get -EBADF
+ * from an audit, usually within about a second; on a virtual clock there are no audits. Callable
+ * anywhere in the scheduler's thread. Never parks. */
 COIR_API int coir_close(int fd);
 
 /* ---- making descriptors; never park ---------------------------------------------------------- */

@@ -10,7 +10,7 @@
 enum { ROOM = sizeof((struct sockaddr_un *)0)->sun_path };
 
 /* A socket at a path of this length, in a directory of its own. */
-static void listen_at_length(size_t length, int type)
+static void listen_as(size_t length, int type)
 {
     char text[ROOM + 20], told[COIR_ADDR_TEXT];
     struct coir_net_opts opts = {.unlink = true};
@@ -34,15 +34,22 @@ static void listen_at_length(size_t length, int type)
     CHECK_EQ(unlink(strchr(text, ':') + 1), 0);
 }
 
-static int listen_at_each_length(void *arg)
+static void listen_at_length(size_t length)
+{
+    listen_as(length, SOCK_STREAM);
+    listen_as(length, SOCK_DGRAM);
+}
+
+static void (*at_length)(size_t length);
+
+static int at_each_length(void *arg)
 {
     char place[] = "/tmp/coir-test-XXXXXX";
     CHECK(mkdtemp(place));
     CHECK_EQ(chdir(place), 0);
-    for (size_t length = 1; length <= ROOM; length++) {
-        listen_at_length(length, SOCK_STREAM);
-        listen_at_length(length, SOCK_DGRAM);
-    }
+    fds_count();
+    for (size_t length = 1; length <= ROOM; length++)
+        at_length(length);
     CHECK_EQ(rmdir(place), 0);
     return arg ? 1 : 0;
 }
@@ -50,7 +57,8 @@ static int listen_at_each_length(void *arg)
 /* proves: N1, N2 */
 TEST(test_regress_a_path_that_fills_all_the_room_had_no_text)
 {
-    run_virtual(listen_at_each_length, NULL);
+    at_length = listen_at_length;
+    run_virtual(at_each_length, NULL);
 }
 
 /* The queue of a named socket that is full is tried again, whatever the length of the name. */
@@ -74,22 +82,11 @@ static void send_at_length(size_t length)
     CHECK_EQ(unlink(strchr(text, ':') + 1), 0);
 }
 
-static int send_at_each_length(void *arg)
-{
-    char place[] = "/tmp/coir-test-XXXXXX";
-    CHECK(mkdtemp(place));
-    CHECK_EQ(chdir(place), 0);
-    fds_count();
-    for (size_t length = 1; length <= ROOM; length++)
-        send_at_length(length);
-    CHECK_EQ(rmdir(place), 0);
-    return arg ? 1 : 0;
-}
-
 /* proves: D14, T7 */
 TEST(test_regress_a_send_to_a_short_name_whose_queue_is_full_was_tried_without_a_pause)
 {
-    run_virtual(send_at_each_length, NULL);
+    at_length = send_at_length;
+    run_virtual(at_each_length, NULL);
 }
 
 /* ---- a socket that meets itself ---- */

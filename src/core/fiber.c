@@ -221,13 +221,13 @@ static size_t fiber_name_character(const unsigned char *text)
 static void fiber_name(struct cr_fiber *fiber, const char *name)
 {
     size_t used = 0;
-    while (*name) {
-        size_t length = fiber_name_character((const unsigned char *)name);
-        if (used + (length ? length : 1) >= CR_FIBER_NAME_SIZE)
+    for (size_t length; *name; name += length, used += length) {
+        length = fiber_name_character((const unsigned char *)name);
+        const char *character = length ? name : "?";
+        length += length == 0;
+        if (used + length >= CR_FIBER_NAME_SIZE)
             break;
-        memcpy(fiber->name + used, length ? name : "?", length ? length : 1);
-        used += length ? length : 1;
-        name += length ? length : 1;
+        memcpy(fiber->name + used, character, length);
     }
     fiber->name[used] = '\0';
 }

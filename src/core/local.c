@@ -125,14 +125,20 @@ static bool local_copy(const struct cr_fiber *spawner, struct cr_locals *copy, s
     return cr_sched_self == spawner;
 }
 
+/* To destroy one may set another, and move all. */
+static void local_free(struct cr_locals **locals)
+{
+    while ((*locals)->count > 0)
+        local_remove(*locals, &(*locals)->at[(*locals)->count - 1]);
+    free(*locals);
+}
+
 /* One that a jump out of `inherit`, or an exception, has left unfinished. */
 static void local_drop_copy(struct cr_locals *locals)
 {
     struct cr_locals *copy = locals->copies;
     locals->copies = copy->copies;
-    while (copy->count > 0)
-        local_remove(copy, &copy->at[copy->count - 1]);
-    free(copy);
+    local_free(&copy);
 }
 
 int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
@@ -166,13 +172,10 @@ int cr_local_inherit(struct cr_fiber *spawner, const struct cr_scope *parent,
     return 0;
 }
 
-/* To destroy one may set another, and move all. */
 void cr_local_drop(struct cr_locals **locals)
 {
     while ((*locals)->copies)
         local_drop_copy(*locals);
-    while ((*locals)->count > 0)
-        local_remove(*locals, &(*locals)->at[(*locals)->count - 1]);
-    free(*locals);
+    local_free(locals);
     *locals = NULL;
 }

@@ -144,9 +144,9 @@ static bool post_call(struct cr_run *run)
 }
 
 /* 0, or -ECHILD in a child that one of them has forked. */
-static int post_call_all(struct cr_run *run)
+static int post_call_most(struct cr_run *run, size_t most)
 {
-    while (run->post.letters)
+    for (; run->post.letters && most > 0; most--)
         if (!post_call(run))
             return -ECHILD;
     return 0;
@@ -156,9 +156,7 @@ bool cr_post_deliver(struct cr_run *run)
 {
     post_take(&run->post, run->post.box);
     bool any = run->post.letters;
-    for (int left = LETTERS_MOST; run->post.letters && left > 0; left--)
-        if (!post_call(run))
-            break;
+    post_call_most(run, LETTERS_MOST);
     return any;
 }
 
@@ -300,7 +298,7 @@ static int post_close(struct cr_run *run)
     cr_bell_close(&box->bell);
     post_leave(box);
     pthread_setcancelstate(may_cancel, NULL);
-    return post_call_all(run);
+    return post_call_most(run, SIZE_MAX);
 }
 
 int coir_mailbox_close(coir_mailbox mailbox)
@@ -317,7 +315,7 @@ int coir_mailbox_close(coir_mailbox mailbox)
 
 int cr_post_fini(struct cr_run *run)
 {
-    int result = post_call_all(run);
+    int result = post_call_most(run, SIZE_MAX);
     while (result == 0 && run->post.box)
         result = post_close(run);
     return result;

@@ -17,12 +17,16 @@
 #define _SC_SIGSTKSZ (-1)
 #endif
 
+#ifndef _SC_MINSIGSTKSZ
+#define _SC_MINSIGSTKSZ (-1)
+#endif
+
 /* How Linux names the signal that it makes of one for which there was no room. */
 #ifndef SI_KERNEL
 #define SI_KERNEL INT_MAX
 #endif
 
-enum { TRAPS = 3, SIGNAL_STACK_LEAST = 64 * 1024, BELOW_GUARD = 64 * 1024 };
+enum { TRAPS = 3, SIGNAL_STACK_LEAST = 64 * 1024, FRAME_LEAST = 4096, BELOW_GUARD = 64 * 1024 };
 
 static const int TRAP_SIGNALS[TRAPS] = {SIGPIPE, SIGSEGV, SIGBUS};
 
@@ -38,8 +42,15 @@ static void trap_ignore(int signal)
 /* Wide registers make a signal's frame large on some CPUs; the C library knows, where it says. */
 static size_t trap_stack_size(void)
 {
-    long frame = sysconf(_SC_SIGSTKSZ);
-    return frame > SIGNAL_STACK_LEAST ? (size_t)frame : SIGNAL_STACK_LEAST;
+    long size = sysconf(_SC_SIGSTKSZ);
+    return size > SIGNAL_STACK_LEAST ? (size_t)size : SIGNAL_STACK_LEAST;
+}
+
+/* The room that a signal's frame takes at most. */
+static size_t trap_frame_size(void)
+{
+    long size = sysconf(_SC_MINSIGSTKSZ);
+    return size > FRAME_LEAST ? (size_t)size : FRAME_LEAST;
 }
 
 static bool trap_is_between(const char *address, const char *low, const char *end)
@@ -56,7 +67,7 @@ static bool trap_is_overflow(const struct cr_fiber *self, const siginfo_t *info,
     const char *guard = cr_stack_guard_low(self->class, top) - BELOW_GUARD;
     const char *pointer = cr_os_stack_pointer(context), *address = info->si_addr;
     if (info->si_code == SI_KERNEL && !address)
-        return trap_is_between(pointer, guard, low + trap_stack_size());
+        return trap_is_between(pointer, guard, low + trap_frame_size());
     return trap_is_between(pointer, guard, low) ||
            trap_is_between(address, cr_stack_guard_low(self->class, top), low);
 }

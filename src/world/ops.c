@@ -32,14 +32,15 @@ static int ops_may_block(int fd)
     return flags < 0 ? -1 : !(flags & O_NONBLOCK);
 }
 
-/* Before a call that might wait where nothing is ready: 0, or -1. */
+/* Before a call that would wait where nothing is ready: 0 where it does not block, 1 where it
+ * may but something is ready, or -1. */
 static int64_t ops_ask(const struct cr_op *op, int mask)
 {
     int may_block = op->foreign ? 1 : ops_may_block(op->fd);
     if (may_block <= 0)
         return may_block;
     int ready = cr_posix_ask(op->fd, mask);
-    return ready > 0 ? 0 : ops_fail(ready < 0 ? -ready : EAGAIN);
+    return ready > 0 ? 1 : ops_fail(ready < 0 ? -ready : EAGAIN);
 }
 
 static bool ops_is_settled(int64_t result)
@@ -70,9 +71,10 @@ static int64_t ops_write(const struct cr_op *op)
         if (ops_is_settled(sent))
             return sent;
     }
-    if (size > 0 && ops_ask(op, COIR_OUT) < 0)
+    int64_t may_block = size > 0 ? ops_ask(op, COIR_OUT) : 0;
+    if (may_block < 0)
         return -1;
-    if (size > PIPE_BUF && ops_may_block(op->fd))
+    if (may_block && size > PIPE_BUF && ops_may_block(op->fd))
         size = PIPE_BUF;
     return write(op->fd, op->write.buf, size);
 }
@@ -132,9 +134,10 @@ static int64_t ops_writev(const struct cr_op *op)
         if (ops_is_settled(sent))
             return sent;
     }
-    if (is_valid && !ops_is_empty(op) && ops_ask(op, COIR_OUT) < 0)
+    int64_t may_block = is_valid && !ops_is_empty(op) ? ops_ask(op, COIR_OUT) : 0;
+    if (may_block < 0)
         return -1;
-    if (is_valid && ops_may_block(op->fd))
+    if (may_block && ops_may_block(op->fd))
         return ops_write_part(op);
     return writev(op->fd, op->vector.parts, op->vector.count);
 }
