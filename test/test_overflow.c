@@ -302,12 +302,13 @@ static int fault_far_away(void *arg)
 TEST(test_regress_a_fault_without_an_address_passed_for_an_overflow)
 {
     int status;
+    struct coir_sched_opts opts = {.stack_size = 16 * KIB};
     coir_on_fatal(see_overflow);
     if (CR_SAN_ADDRESS)
         SKIP("the sanitizer reports faults itself");
     pid_t pid = fork();
     if (pid == 0)
-        _exit(coir_run(fault_far_away, NULL, NULL, NULL));
+        _exit(coir_run(fault_far_away, NULL, &opts, NULL));
     CHECK_EQ(waitpid(pid, &status, 0), pid);
     CHECK(WIFSIGNALED(status));
     CHECK_EQ(WTERMSIG(status), SIGSEGV);
