@@ -238,3 +238,18 @@ int coir_net_dial(const char *text, const struct coir_net_opts *opts, coir_time 
         result = net_dial(text, opts ? opts : &DEFAULTS, until);
     return result == NET_ITSELF ? -ECONNREFUSED : result;
 }
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+/* Of a peer that sends without end, each read would go well: the others have their turn between
+ * two, and the deadline is looked at here. What is not connected any more may still have bytes. */
+int coir_net_drain(int fd, coir_time until)
+{
+    char unwanted[4096];
+    ssize_t got = coir_shutdown(fd, SHUT_WR);
+    if (got < 0 && got != -ENOTCONN)
+        return (int)got;
+    while ((got = coir_read(fd, unwanted, sizeof unwanted, until)) > 0 && coir_left(until) > 0)
+        coir_yield();
+    return got > 0 ? COIR_TIMED_OUT : (int)got;
+}
