@@ -5,13 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-passed=0 failed=0 skipped=0
-source=$(mktemp --suffix=.c)
-trap 'rm -f "$source"' EXIT
+folder=$(mktemp -d)
+trap 'rm -r "$folder"' EXIT
 
 # compiles LANGUAGE COMPILER BODY
 compiles() {
-    local language=c standard=c99
+    local language=c standard=c99 source=$folder/$2.c
     if [ "$1" = c++ ]; then
         language=c++ standard=c++11
     fi
@@ -41,13 +40,10 @@ row() {
     local name="misuse_$3_as_$1_by_$2"
     if ! compiles "$1" "$2" "$5"; then
         echo "FAIL $name: the right one does not compile: $5"
-        failed=$((failed + 1))
     elif compiles "$1" "$2" "$4"; then
         echo "FAIL $name: the wrong one compiles: $4"
-        failed=$((failed + 1))
     else
         echo "ok $name: $4"
-        passed=$((passed + 1))
     fi
 }
 
@@ -96,19 +92,26 @@ coir_loop_wait(loop, NULL, until, 1); | coir_loop_wait(loop, NULL, 1, until);
 END
 }
 
-for compiler in gcc:c clang:c g++:c++ clang++:c++; do
-    language=${compiler#*:} compiler=${compiler%:*}
-    if ! command -v "$compiler" >/dev/null; then
-        echo "skip misuse_by_$compiler: $compiler is not installed"
-        skipped=$((skipped + 1))
-        continue
+# rows LANGUAGE COMPILER
+rows() {
+    local number=0 wrong right
+    if ! command -v "$2" >/dev/null; then
+        echo "skip misuse_by_$2: $2 is not installed"
+        return
     fi
-    number=0
     while IFS='|' read -r wrong right; do
         number=$((number + 1))
-        row "$language" "$compiler" $number "$wrong" "$right"
+        row "$1" "$2" $number "$wrong" "$right"
     done < <(table)
-done
+}
 
-echo "$passed passed, $failed failed, $skipped skipped"
-test "$failed" -eq 0
+for compiler in gcc:c clang:c g++:c++ clang++:c++; do
+    rows "${compiler#*:}" "${compiler%:*}" >"$folder/$compiler.log" &
+done
+wait
+cat "$folder"/*.log
+results() {
+    cat "$folder"/*.log | grep -c "^$1" || true
+}
+echo "$(results ok) passed, $(results FAIL) failed, $(results skip) skipped"
+test "$(results FAIL)" -eq 0
