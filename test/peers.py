@@ -114,7 +114,7 @@ class Place:
     def program(self, name):
         path = f"{self.build}/example/server/{name}"
         if not os.path.exists(path):
-            raise Skip(f"{name} was not built: http_parser.h is not installed")
+            raise Skip(f"{name} was not built: llhttp is not installed")
         return path
 
     @staticmethod
@@ -122,11 +122,12 @@ class Place:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-    def run(self, *command):
+    def run(self, *command, given=None):
         if not os.path.exists(command[0]) and not shutil.which(command[0]):
             raise Skip(f"{command[0]} is not installed")
         done = subprocess.run([str(word) for word in command], env=self.environment, text=True,
-                              capture_output=True, timeout=300, preexec_fn=self.limit, check=False)
+                              input=given, capture_output=True, timeout=300,
+                              preexec_fn=self.limit, check=False)
         check_equal((done.returncode, done.stderr), (0, ""))
         return done.stdout
 

@@ -9,17 +9,16 @@ A server must end with status 0, having printed the line that says where it list
 else: so a leak that a sanitizer reports is a failure too.
 """
 import concurrent.futures
-import re
 import resource
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 
-from peers import (GET, HELLO, PATIENCE_S, Late, Place, Server, Skip, among_the_bad, check,
-                   check_equal, check_get, check_time, fill, read_all, read_answer, read_exactly)
+import servers_http
+from peers import (PATIENCE_S, Late, Place, Server, Skip, among_the_bad, check, check_equal,
+                   check_time, fill, read_all, read_exactly)
 
 TRIES = 5 # of a test that finds something late: a fault makes it late each time
 ONCE = ("test_echo_serves_ten_thousand_at_once",)  # in the first place only: poll does not scale
@@ -112,6 +111,14 @@ def test_chat_lines_go_to_all_others_in_order(place):
         check_equal(read_all(peers[0]), b"")
 
 
+def test_regress_chat_cuts_lines_at_nul(place):
+    with Server(place, "chat") as server:
+        talker, listener = server.connect(), server.connect()
+        server.settle()
+        talker.sendall(b"a\0b\r\n\0\n\n")
+        check_equal(read_exactly(listener, 7), b"a\0b\n\0\n\n")
+
+
 def test_chat_sends_a_slow_reader_away(place):
     with Server(place, "chat") as server:
         deaf, talker, listener = server.connect(), server.connect(), server.connect()
@@ -165,6 +172,14 @@ def test_proxy_passes_on_the_end_of_one_direction(place):
             sender.join()
 
 
+def send_what_is_taken(peer, size):
+    try:
+        for _ in range(size // 1000):
+            peer.sendall(bytes(1000))
+    except OSError:
+        pass
+
+
 def test_proxy_closes_what_is_silent_in_both_directions(place):
     with socket.create_server(("127.0.0.1", 0)) as target:
         address = f"127.0.0.1:{target.getsockname()[1]}"
@@ -182,6 +197,30 @@ def test_proxy_closes_what_is_silent_in_both_directions(place):
             took = time.monotonic() - began
             check_time(0.8 < took < 2 * place.slow, f"closed after {took:.2f} s")
             up.close()
+
+
+def test_regress_proxy_loses_what_the_target_said_before_it_reset(place):
+    """The target answers and closes with most of the request unread, as one that refuses it."""
+    def answer(target):
+        while True:
+            try:
+                peer = target.accept()[0]
+            except OSError:
+                return
+            with peer:
+                peer.recv(10)
+                peer.sendall(b"early")
+
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        threading.Thread(target=answer, args=(target,), daemon=True).start()
+        with Server(place, "proxy", before=[f"127.0.0.1:{target.getsockname()[1]}"]) as server:
+            for size in 20 * (2000, 10000, 100000, 1000000):
+                with server.connect() as peer:
+                    sender = threading.Thread(target=send_what_is_taken, args=(peer, size))
+                    sender.start()
+                    check_equal(read_all(peer), b"early")
+                    sender.join()
+        target.shutdown(socket.SHUT_RDWR)
 
 
 def test_proxy_suffers_no_bad_peer(place):
@@ -211,186 +250,6 @@ def test_proxy_lets_go_on_until_the_grace(place):
                 check_equal(read_exactly(peer, 1), b"y")
                 check_equal(read_all(peer), b"")
                 server.end(most_s=1.5)
-
-
-# ---- http
-
-
-def curl(place, *arguments):
-    return place.run("curl", "-sS", "--max-time", PATIENCE_S, *arguments)
-
-
-def test_http_answers_curl(place):
-    with Server(place, "http") as http:
-        at = f"http://{http.address}"
-        show = ["-w", "%{http_code} %{num_connects}\n"]
-        check_equal(curl(place, *show, f"{at}/", f"{at}/"), "hello, world\n200 1\n"
-                                                            "hello, world\n200 0\n")
-        check_equal(curl(place, *show, f"{at}/none", f"{at}/"), "not found\n404 1\n"
-                                                                "hello, world\n200 0\n")
-        head = curl(place, "-I", f"{at}/")
-        check(re.search(r"^Content-Length: 13$", head, re.M), head)
-        check(head.startswith("HTTP/1.1 200 OK") and head.endswith("\n\n"), head)
-        check_equal(curl(place, "--http1.0", *show, f"{at}/"), "hello, world\n200 1\n")
-        check_equal(curl(place, "--http2", *show, f"{at}/"), "hello, world\n200 1\n")
-        body = "x" * 100000
-        check_equal(curl(place, *show, "-d", body, f"{at}/", f"{at}/"),
-                    "hello, world\n200 1\nhello, world\n200 0\n")
-        check_equal(curl(place, *show, "-H", "Transfer-Encoding: chunked", "-d", body, f"{at}/"),
-                    "hello, world\n200 1\n")
-
-
-def test_http_answers_curl_through_the_proxy(place):
-    with Server(place, "http") as http:
-        with Server(place, "proxy", before=[http.address]) as server:
-            for _ in range(5):
-                check_equal(curl(place, f"http://{server.address}/"), "hello, world\n")
-
-
-def test_http_answers_what_is_pipelined_in_order(place):
-    with Server(place, "http") as http, http.connect() as peer:
-        sender = threading.Thread(target=peer.sendall, args=(500 * (
-            GET + b"GET /none HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\n\r\n"
-            b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nGET "),))
-        sender.start()
-        for _ in range(500):
-            check_equal(read_answer(peer)[::2], (200, HELLO))
-            check_equal(read_answer(peer)[::2], (404, b"not found\n"))
-            check_equal(read_answer(peer, has_body=False)[1]["Content-Length"], "13")
-            check_equal(read_answer(peer)[::2], (200, HELLO))
-        sender.join()
-
-
-def test_http_closes_after_the_last(place):
-    lasts = (b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
-    with Server(place, "http") as http:
-        for last in lasts:
-            with http.connect() as peer:
-                peer.sendall(GET + last + GET)
-                check_equal(read_answer(peer)[1]["Connection"], "keep-alive")
-                check_equal(read_answer(peer)[1]["Connection"], "close")
-                try:
-                    check_equal(read_all(peer), b"")
-                except ConnectionResetError: # of the request that was not read
-                    pass
-        with http.connect() as peer:
-            peer.sendall(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-            check_equal(read_answer(peer)[1]["Connection"], "keep-alive")
-            check_get(peer)
-
-
-def test_http_refuses_what_is_no_request(place):
-    wrongs = (b"nonsense\r\n\r\n", GET + b"\x16\x03\x01", b"GET / HTTP/1.x\r\n\r\n",
-              b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-              b"GET / HTTP/1.1\r\nA: " + 90000 * b"b")
-    with Server(place, "http") as http:
-        for wrong in wrongs:
-            with http.connect() as peer:
-                peer.sendall(wrong)
-                if wrong.startswith(GET):
-                    check_equal(read_answer(peer)[0], 200)
-                status, headers, _ = read_answer(peer)
-                check_equal((status, headers["Connection"]), (400, "close"))
-
-
-def test_http_takes_a_request_byte_by_byte(place):
-    with Server(place, "http") as http, http.connect() as peer:
-        for byte in GET:
-            peer.sendall(bytes([byte]))
-            time.sleep(0.001)
-        check_equal(read_answer(peer)[::2], (200, HELLO))
-
-
-def test_http_suffers_no_bad_peer(place):
-    with Server(place, "http", 60, 1) as http:
-        slow = among_the_bad(http, GET, check_get)
-        check_equal([read_answer(slow)[0] for _ in range(2)], [200, 200])
-
-
-def test_http_closes_idle_connections(place):
-    with Server(place, "http", 1) as http, http.connect() as idle, http.connect() as half:
-        check_get(idle)
-        half.sendall(GET[:10])
-        began = time.monotonic()
-        check_equal((read_all(idle), read_all(half)), (b"", b""))
-        took = time.monotonic() - began
-        check_time(0.8 < took < 3 * place.slow, f"closed after {took:.2f} s")
-
-
-def test_http_stands_wrk(place):
-    with Server(place, "http") as http:
-        out = place.run("wrk", "-t1", "-c50", "-d2", "--timeout", "30", f"http://{http.address}/")
-        check("Socket errors" not in out and "Non-2xx" not in out, out)
-        return re.search(r"Requests/sec:\s*(\d+)", out).group(1) + " requests a second"
-
-
-def test_http_answers_what_is_in_flight_and_ends(place):
-    with Server(place, "http") as http:
-        idle, busy, sent = http.connect(), http.connect(), http.connect()
-        for peer in (idle, sent, busy):
-            check_get(peer)
-        busy.sendall(GET[:10])
-        http.settle()
-        http.process.send_signal(signal.SIGSTOP)
-        sent.sendall(GET) # arrives before the signal is handled
-        http.term()
-        http.process.send_signal(signal.SIGCONT)
-        check_equal(read_answer(sent)[::2], (200, HELLO))
-        check_equal((read_all(sent), read_all(idle)), (b"", b""))
-        http.check_refuses()
-        busy.sendall(GET[10:])
-        status, headers, body = read_answer(busy)
-        check_equal((status, headers["Connection"], body), (200, "close", HELLO))
-        check_equal(read_all(busy), b"")
-        http.end(most_s=1)
-
-
-def test_http_cuts_off_who_never_finishes(place):
-    with Server(place, "http", 60, 1) as http, http.connect() as peer:
-        peer.sendall(GET[:10])
-        http.settle()
-        http.term()
-        http.check_refuses()
-        http.end(least_s=0.5, most_s=2)
-        check_equal(read_all(peer), b"")
-
-
-def test_http_ends_well_under_load(place):
-    """Each answer that comes is whole; after one that says it is the last there is no other."""
-    answered, ended = [0] * 8, []
-
-    def ask(http, who):
-        try:
-            with http.connect() as peer:
-                while True:
-                    peer.sendall(GET)
-                    start = peer.recv(1)
-                    if not start: # closed between two requests
-                        break
-                    check_equal(read_exactly(peer, 4), b"TTP/")
-                    status, headers, body = read_answer(peer)
-                    check_equal((status, body), (200, HELLO))
-                    answered[who] += 1
-                    if headers["Connection"] == "close":
-                        check_equal(read_all(peer), b"")
-                        break
-        except (ConnectionResetError, BrokenPipeError):
-            pass
-        ended.append(who)
-
-    with Server(place, "http") as http:
-        threads = [threading.Thread(target=ask, args=(http, who)) for who in range(8)]
-        for thread in threads:
-            thread.start()
-        until = time.monotonic() + PATIENCE_S
-        while not all(answered) and time.monotonic() < until:
-            time.sleep(0.05)
-        time.sleep(0.3 * place.slow)
-        http.term()
-        http.end(most_s=2)
-        for thread in threads:
-            thread.join()
-        check(len(ended) == 8 and all(answered), f"answered: {answered}")
 
 
 # ---- Running them
@@ -424,7 +283,7 @@ def run(test, place):
 def main():
     places = [Place(text) for text in sys.argv[1:] if ":" in text]
     chosen = [text for text in sys.argv[1:] if ":" not in text] or [""]
-    tests = [value for name, value in globals().items()
+    tests = [value for name, value in [*globals().items(), *vars(servers_http).items()]
              if name.startswith("test_") and chosen[0] in name]
     totals = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

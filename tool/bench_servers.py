@@ -12,6 +12,7 @@ machine.
 
 import contextlib
 import datetime
+import glob
 import os
 import re
 import shutil
@@ -108,8 +109,10 @@ LIBRARY = library("release")
 COIR = Server("coir", "coir.c", C, LIBRARY, benches=ECHO)
 COIR_LTO = Server("coir with LTO", "coir.c", [*C, "-O3", "-flto"], library("lto"), benches=ECHO,
                   name="coir_lto")
-COIR_HTTP = Server("coir", "http.c", C, [*LIBRARY, "-lhttp_parser"], "http_parser.h",
-                   "libhttp-parser-dev", benches=HTTP)
+LLHTTP = ["-DLLHTTP_STRICT_MODE=1", "-I/usr/share/include/llhttp"]
+COIR_HTTP = Server("coir", "http.c", [*C, *LLHTTP],
+                   [*sorted(glob.glob("/usr/share/llhttp/*.c")), *LIBRARY], "llhttp.h",
+                   "node-llhttp", benches=HTTP)
 COIR_HTTP.source_path = os.path.join(ROOT, "example", "server", "http.c")
 for still in (COIR, COIR_LTO):
     still.counted = Server(still.label, "coir.c", still.compiler, [

@@ -25,13 +25,12 @@ static struct member *members;
 
 static void put(struct member *to, const char *line, size_t length)
 {
-    if (to->length + length + 1 > sizeof to->queue) {
+    if (to->length + length > sizeof to->queue) {
         coir_cancel(to->reader, COIR_CANCELLED);
         return;
     }
     memcpy(to->queue + to->length, line, length);
-    to->queue[to->length + length] = '\n';
-    to->length += length + 1;
+    to->length += length;
     coir_wake(to->writer);
 }
 
@@ -54,16 +53,21 @@ static int deliver(void *arg)
     return result;
 }
 
+/* Lines of any bytes: NUL is one like others. */
 static void read_lines(struct member *self)
 {
     char memory[LINE_MOST], *line;
+    ssize_t length;
     coir_reader in;
     coir_reader_init(&in, self->fd, memory, sizeof memory);
     while (coir_reader_await(&in, coir_after(server.idle_ns)) > 0 &&
-           coir_reader_line(&in, &line, coir_after(server.idle_ns)) > 0)
+           (length = coir_reader_until(&in, "\n", 1, &line, coir_after(server.idle_ns))) > 0) {
+        if (length > 1 && line[length - 2] == '\r')
+            line[--length - 1] = '\n';
         for (struct member *to = members; to; to = to->next)
             if (to != self)
-                put(to, line, strlen(line));
+                put(to, line, (size_t)length);
+    }
 }
 
 /* A writer that fails fails the scope, which ends the reader. */

@@ -3,7 +3,8 @@
  * usage: proxy TARGET [ADDRESS [IDLE_S [GRACE_S]]]
  *
  * A connection is closed after IDLE_S without a byte in either direction. The end of one direction
- * is passed on, and the other goes on until it ends too. */
+ * is passed on, and the other goes on until it ends too. What the target has said arrives, also
+ * when it resets the connection then. */
 #include "server.h"
 
 #include <errno.h>
@@ -27,6 +28,14 @@ static ssize_t move(struct link *link, bool out, int fd, void *buf, size_t size)
     }
 }
 
+/* An error as it counts: of the client's side it ends both directions. A failure of the target is
+ * no more than its end, so that what it has said arrives. */
+static int failed(const struct link *link, int fd, ssize_t error)
+{
+    bool ended = fd == link->fds[1] && error != COIR_TIMED_OUT && error != COIR_CANCELLED;
+    return ended ? 0 : (int)error;
+}
+
 /* Moves what comes from one side to the other until it ends: 0, or an error. */
 static int pump(struct link *link, int from, int to)
 {
@@ -35,8 +44,11 @@ static int pump(struct link *link, int from, int to)
     while ((got = move(link, false, from, buf, sizeof buf)) > 0)
         for (char *at = buf; got > 0; at += sent, got -= sent)
             if ((sent = move(link, true, to, at, (size_t)got)) < 0)
-                return (int)sent;
-    return got < 0 ? (int)got : coir_shutdown(to, SHUT_WR);
+                return failed(link, to, sent);
+    int result = got < 0 ? failed(link, from, got) : 0;
+    if (result == 0)
+        coir_shutdown(to, SHUT_WR);
+    return result;
 }
 
 static int pump_back(void *arg)
@@ -45,7 +57,6 @@ static int pump_back(void *arg)
     return pump(link, link->fds[1], link->fds[0]);
 }
 
-/* What ends one direction with an error ends the other: it is the failure of their scope. */
 static int forward(int fd, void *target)
 {
     int up = coir_net_dial(target, NULL, coir_after(server.idle_ns));
@@ -57,7 +68,7 @@ static int forward(int fd, void *target)
     int result = coir_spawn(NULL, pump_back, &link, NULL);
     result = coir_scope_end(&scope, result < 0 ? result : pump(&link, fd, up));
     coir_close(up);
-    return result;
+    return result == 0 ? coir_net_drain(fd, coir_after(COIR_SEC(1))) : result;
 }
 
 int main(int argc, char **argv)
