@@ -237,8 +237,8 @@ struct coir_spawn_opts {
  * is the parent's after all. Results that nobody took are dropped when the parent ends.
  *
  * Returns 0; -ENOMEM: memory, address space or mappings ran out; COIR_CANCELLED: the caller or the
- * scope that is named is cancelled, or the scheduler is being freed. Callable anywhere in the
- * scheduler's thread. Never parks. */
+ * scope that is named is cancelled, or the scheduler is being freed. A fiber that was made starts,
+ * also when it is cancelled before. Callable anywhere in the scheduler's thread. Never parks. */
 COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                         const struct coir_spawn_opts *opts);
 

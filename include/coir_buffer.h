@@ -54,9 +54,15 @@ COIR_API size_t coir_reader_take(coir_reader *reader, size_t count);
  * *message and returns its length, delimiter included. 0: the end of file, and nothing before it;
  * -EBADMSG: an end of file in the middle of a message, which is in reader->data; -EMSGSIZE: no
  * delimiter within (or at the end of) reader->limit bytes, which are all there, for
- * coir_reader_take to pass over; or an error as coir_read. Parks. */
+ * coir_reader_skip to pass over; or an error as coir_read. Parks. */
 COIR_API ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t size,
                                    char **message, coir_time until);
+
+/* Consumes all up to the next delimiter, however much that is, and the delimiter: the rest of a
+ * message that is above the limit. Returns 1; 0: the end of file came first; or an error as
+ * coir_read, after which the next call goes on (what was passed over is consumed). Parks. */
+COIR_API int coir_reader_skip(coir_reader *reader, const void *delimiter, size_t size,
+                              coir_time until);
 
 /* Consumes a line and ends it with NUL in place of its "\n" or "\r\n". Returns the bytes that it
  * took, its end included, or as coir_reader_until. A NUL within the line is left where it is.

@@ -223,6 +223,41 @@ TEST(test_a_message_above_the_limit_is_told_and_can_be_passed_over)
     run_monotonic(limits, NULL);
 }
 
+/* Past what is above the limit, with the delimiter whole or in two pieces, until there is none. */
+static int skips(void *arg)
+{
+    (void)arg;
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fds_pair pair = open_kind(kind);
+        char memory[8], *text;
+        coir_reader in;
+        coir_reader_init(&in, pair.in, memory, sizeof memory);
+        put(pair.out, "0123456789\r0\r\nok\r\n01234\r", 24);
+        CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, COIR_NEVER), -EMSGSIZE);
+        CHECK_EQ(coir_reader_skip(&in, "\r\n", 2, COIR_NEVER), 1);
+        CHECK_EQ(coir_reader_until(&in, "\r\n", 2, &text, COIR_NEVER), 4);
+        CHECK_EQ(coir_reader_skip(&in, "\r\n", 2, COIR_TRY), COIR_TIMED_OUT);
+        CHECK_EQ(in.length, 1);
+        put(pair.out, "\nx\n\n", 4);
+        CHECK_EQ(coir_reader_skip(&in, "\r\n", 2, COIR_NEVER), 1);
+        CHECK_EQ(coir_reader_skip(&in, "\n", 1, COIR_NEVER), 1);
+        CHECK_EQ(coir_reader_skip(&in, "\n", 1, COIR_NEVER), 1);
+        put(pair.out, "0123456789012", 13);
+        CHECK_EQ(coir_reader_skip(&in, "delimiter", 9, COIR_NEVER), -EMSGSIZE);
+        CHECK_EQ(coir_close(pair.out), 0);
+        CHECK_EQ(coir_reader_skip(&in, "\n", 1, COIR_NEVER), 0);
+        CHECK_EQ(in.length, 0);
+        CHECK_EQ(coir_close(pair.in), 0);
+    }
+    return 0;
+}
+
+/* proves: N9 */
+TEST(test_what_is_above_the_limit_is_skipped)
+{
+    run_monotonic(skips, NULL);
+}
+
 static int ends(void *arg)
 {
     char memory[16], *text;

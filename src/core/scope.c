@@ -23,7 +23,7 @@ static void scope_describe(const struct cr_wait *wait, char *text, size_t size)
         children = &scope->daemons;
     for (const struct cr_list *child = children->next; child != children; child = child->next)
         count++;
-    snprintf(text, size, "%zu fibers in %s to end", count,
+    snprintf(text, size, "%zu fiber%s in %s to end", count, count == 1 ? "" : "s",
              scope == &wait->fiber->own ? "it" : "its scope");
 }
 

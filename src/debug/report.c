@@ -138,8 +138,9 @@ static void report_headed(struct coir_sched *sched, const char *heading)
 void cr_report_deadlock(struct coir_sched *sched)
 {
     char line[LINE_SIZE];
-    snprintf(line, sizeof line, "coir: deadlock: %llu fibers are parked and nothing can wake them",
-             (unsigned long long)sched->live);
+    snprintf(line, sizeof line, "coir: deadlock: %llu %s parked and nothing can wake %s",
+             (unsigned long long)sched->live, sched->live == 1 ? "fiber is" : "fibers are",
+             sched->live == 1 ? "it" : "them");
     report_headed(sched, line);
 }
 

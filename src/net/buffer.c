@@ -119,6 +119,27 @@ ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t siz
     return reader_until(reader, delimiter, size, message, until);
 }
 
+/* What may be the beginning of a delimiter stays. */
+int coir_reader_skip(coir_reader *reader, const void *delimiter, size_t size, coir_time until)
+{
+    if (CR_UNLIKELY(size == 0))
+        cr_fatal_mistake("coir_reader_skip", CR_CALLER, "the delimiter is empty");
+    for (;;) {
+        const char *data = reader->data, *end = NULL;
+        if (reader->length >= size)
+            end = reader_find(data, data + reader->length, delimiter, size);
+        if (end)
+            coir_reader_take(reader, (size_t)(end - data));
+        else if (reader->length >= size)
+            coir_reader_take(reader, reader->length - (size - 1));
+        ssize_t got = end ? 1 : coir_reader_fill(reader, until);
+        if (got == 0)
+            coir_reader_take(reader, reader->length);
+        if (end || got <= 0)
+            return (int)got;
+    }
+}
+
 ssize_t coir_reader_line(coir_reader *reader, char **line, coir_time until)
 {
     ssize_t length = reader_until(reader, "\n", 1, line, until);

@@ -94,6 +94,15 @@ static void take_line(struct reading *reading, coir_reader *reader, coir_time un
         reading->taken += coir_reader_take(reader, reader->length);
 }
 
+static void skip(struct reading *reading, coir_reader *reader, const char *delimiter)
+{
+    size_t length = next_end(reading, delimiter);
+    if (strlen(delimiter) > reader->size)
+        return;
+    EXPECT(coir_reader_skip(reader, delimiter, strlen(delimiter), COIR_NEVER) == (length > 0));
+    reading->taken = length > 0 ? reading->taken + length : reading->size;
+}
+
 static void take_exactly(struct reading *reading, coir_reader *reader, size_t count,
                          coir_time until)
 {
@@ -127,7 +136,9 @@ static int read_all(void *arg)
     while (fuzz->left > 0) {
         unsigned int what = fuzz_byte(fuzz), count = 1 + fuzz_byte(fuzz) % 80;
         coir_time until = what & 64 ? COIR_NEVER : what & 128 ? COIR_TRY : coir_after(50);
-        if (what % 5 == 0)
+        if (what % 6 == 5)
+            skip(reading, &reader, count % 3 ? "\n" : "ab");
+        else if (what % 5 == 0)
             take_message(reading, &reader, count % 2 ? "ab" : "\r\n", until);
         else if (what % 5 == 1)
             take_line(reading, &reader, until);
