@@ -46,6 +46,10 @@ endif()
 cmake_path(APPEND pc_libdir "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
 cmake_path(APPEND pc_includedir "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
 set(pc_clash ${stack_clash})
+# Programs find the shared library where it is; a system's own folder needs nothing said.
+if(COIR_SHARED AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(pc_rpath "-Wl,-rpath,\${libdir} ")
+endif()
 list(TRANSFORM CMAKE_DL_LIBS PREPEND -l OUTPUT_VARIABLE pc_dl_libs)
 configure_file(cmake/coir.pc.in coir.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/coir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig

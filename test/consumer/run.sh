@@ -84,14 +84,19 @@ from_sources() {
 
 # ---- Of an installed tree
 
-# by_pkg_config LIBDIR [-static]: the shared library has to be what it says it is linked to
+# by_pkg_config LIBDIR [-static]: the shared library has to be what it says it is linked to; it is
+# found in a folder of its own, but not in one that takes the place of the system's
 by_pkg_config() {
     local program=$work/by-pkg-config$2
     export PKG_CONFIG_LIBDIR=$1/pkgconfig
     [ "$(pkg-config --modversion coir)" = "$version" ]
     # shellcheck disable=SC2046,SC2086 # words
     cc $2 "$here/consumer.c" -o "$program" $(pkg-config ${2:+-$2} --cflags --libs coir)
-    works env LD_LIBRARY_PATH="$1" "$program"
+    if [ "$1" = "$work/moved/lib/odd" ]; then
+        works env -u LD_LIBRARY_PATH "$program"
+    else
+        works env LD_LIBRARY_PATH="$1" "$program"
+    fi
     readelf -d "$program" >"$program.dynamic"
     [ -n "$2" ] || grep -q 'NEEDED.*\[libcoir\.so\.[0-9.]*\]' "$program.dynamic"
 }
