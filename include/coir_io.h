@@ -26,19 +26,23 @@ extern "C" {
 enum {
     COIR_IN = 1,  /* a read would not block: data, end of file, or an error to fetch */
     COIR_OUT = 2, /* a write would not block: room, or an error to fetch */
-    COIR_HUP = 4, /* reported only: the other side is gone, or will send no more */
+    COIR_HUP = 4, /* the other side is gone, or will send no more; always reported */
     COIR_ERR = 8  /* reported only: an error is pending on it */
 };
 
 /* Waits until a descriptor is ready for COIR_IN, COIR_OUT or either, and returns what it is ready
- * for, with COIR_HUP and COIR_ERR where they hold. It asks the kernel, so the answer is true at
- * that moment. End of file, hang-up and error count as ready; so does, always, what cannot be
- * polled (a regular file). Any number of fibers may wait for one descriptor. A descriptor that coir
- * does not own costs one registration for each wait that parks. Errors: -EBADF for a number that is
- * not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask without IN and OUT;
- * COIR_TIMED_OUT, -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the scheduler's
- * first wait -EMFILE, -ENFILE, or -EACCES in a sandbox that forbids epoll (COIR_WORLD=poll helps),
- * for a wait that must register. Parks. */
+ * for, with COIR_HUP and COIR_ERR where they hold. COIR_HUP alone waits until the other side is
+ * gone or will send no more, or an error is pending, whatever is there to read: so a server can
+ * stop working for a client that has left. (The poll world looks every 16 ms.)
+ *
+ * It asks the kernel, so the answer is true at that moment. End of file, hang-up and error count as
+ * ready; so does, always, what cannot be polled (a regular file, which does not hang up). Any
+ * number of fibers may wait for one descriptor. A descriptor that coir does not own costs one
+ * registration for each wait that parks. Errors: -EBADF for a number that is not open, or when it
+ * is closed by coir_close meanwhile; -EINVAL for a mask of none, or of others; COIR_TIMED_OUT,
+ * -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the scheduler's first wait -EMFILE,
+ * -ENFILE, or -EACCES in a sandbox that forbids epoll (COIR_WORLD=poll helps), for a wait that must
+ * register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
 /* Gives an open descriptor to coir: makes it non-blocking, registers it once, and remembers its
@@ -64,10 +68,10 @@ COIR_API ssize_t coir_write(int fd, const void *buf, size_t size, coir_time unti
 
 /* Closes a descriptor. Every fiber that waits for it returns -EBADF, before the number is free.
  * Returns 0, -EBADF or what close(2) says (the number is free all the same). With SO_LINGER and a
- * time set, close(2) holds up the whole thread for up to that time: let a fiber shut the socket
- * down and read to the end of file instead. After a plain close(2), the waiting fibers get -EBADF
- * from an audit, usually within about a second; on a virtual clock there are no audits. Callable
- * anywhere in the scheduler's thread. Never parks. */
+ * time set, close(2) holds up the whole thread for up to that time: let a fiber call coir_net_drain
+ * before. After a plain close(2), the waiting fibers get -EBADF from an audit, usually within about
+ * a second; on a virtual clock there are no audits. Callable anywhere in the scheduler's thread.
+ * Never parks. */
 COIR_API int coir_close(int fd);
 
 /* ---- making descriptors; never park ---------------------------------------------------------- */

@@ -271,7 +271,7 @@ TEST(test_fd_a_number_that_is_not_open_is_ebadf)
 static int bad_masks(void *arg)
 {
     (void)arg;
-    static const int masks[] = {0, COIR_HUP, COIR_ERR, 16, COIR_IN | COIR_HUP, COIR_OUT | 64, -1};
+    static const int masks[] = {0, COIR_ERR, 16, COIR_IN | COIR_ERR, COIR_HUP | 16, 64, -1};
     struct fds_pair pipe = fds_pipe(0);
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++)
         CHECK_EQ(coir_wait_fd(pipe.in, masks[i], COIR_NEVER), -EINVAL);
@@ -279,7 +279,7 @@ static int bad_masks(void *arg)
     return 0;
 }
 
-TEST(test_fd_a_mask_without_a_direction_or_with_more_is_einval)
+TEST(test_fd_a_mask_of_none_or_of_others_is_einval)
 {
     run_virtual(bad_masks, NULL);
 }

@@ -12,6 +12,14 @@
 
 #include "../debug/debug.h"
 
+#include <poll.h>
+
+#ifdef POLLRDHUP
+enum { CALL_CAN_ASK = true };
+#else
+enum { CALL_CAN_ASK = false };
+#endif
+
 /* The directions that a call waits for. */
 static uint8_t call_mask(const struct cr_op *op)
 {
@@ -28,7 +36,9 @@ static uint8_t call_mask(const struct cr_op *op)
         [CR_OP_CONNECT] = COIR_OUT,
         [CR_OP_CONNECTED] = COIR_OUT,
     };
-    return op->kind == CR_OP_READY ? (uint8_t)op->mask : MASKS[op->kind];
+    if (op->kind != CR_OP_READY)
+        return MASKS[op->kind];
+    return op->mask == COIR_HUP ? COIR_IN : (uint8_t)op->mask;
 }
 
 /* ---- begin ---- */
@@ -111,9 +121,11 @@ static CR_COLD int call_last_try(struct cr_call *call)
 
 /* Whether coir_wait_fd may return the event without asking the kernel: not if another fiber passed
  * it on, nor if a hang-up that was reported before may be over (a socket is hung up until it
- * connects or listens). */
+ * connects or listens). A kernel without POLLRDHUP cannot be asked for the end of one direction. */
 static bool call_may_answer(struct cr_call *call, int woken)
 {
+    if (cr_call_wants_hangup(call))
+        return !CALL_CAN_ASK && woken & COIR_HUP;
     return woken & call->mask && !call->wait.again && !(call->entry->ready & ~woken & COIR_HUP);
 }
 
@@ -138,7 +150,7 @@ static int64_t call_run(struct cr_call *call)
         if (woken < 0)
             return woken;
         if (call->op.kind == CR_OP_READY && call_may_answer(call, woken))
-            return woken & (call->mask | COIR_HUP | COIR_ERR);
+            return woken & (call->op.mask | COIR_HUP | COIR_ERR);
     }
 }
 

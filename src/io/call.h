@@ -29,6 +29,12 @@ CR_INLINE struct cr_io *cr_call_io(const struct cr_call *call)
     return cr_io_of(call->self->sched);
 }
 
+/* coir_wait_fd with COIR_HUP alone: it is woken by all that a reader is, and waits on. */
+CR_INLINE bool cr_call_wants_hangup(const struct cr_call *call)
+{
+    return call->op.kind == CR_OP_READY && call->op.mask == COIR_HUP;
+}
+
 /* Makes a call as soon as it can be made: its result, or an error. Parks. */
 CR_HIDDEN int64_t cr_call_make(struct cr_call *call, const char *function, void *caller);
 

@@ -276,10 +276,15 @@ ssize_t coir_writev(int fd, const struct iovec *parts, int count, coir_time unti
 
 int coir_wait_fd(int fd, int mask, coir_time until)
 {
-    struct cr_call call = {.op = {.kind = CR_OP_READY, .fd = fd, .mask = mask}, .until = until};
+    int directions = mask & (COIR_IN | COIR_OUT);
+    struct cr_call call = {
+        .op = {.kind = CR_OP_READY, .fd = fd, .mask = directions ? directions : COIR_HUP},
+        .until = until,
+    };
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_wait_fd", CR_CALLER);
-    if (CR_UNLIKELY(!(mask & (COIR_IN | COIR_OUT)) || mask & ~(COIR_IN | COIR_OUT)))
+    if (CR_UNLIKELY(!mask || mask & ~(COIR_IN | COIR_OUT | COIR_HUP)))
         return -EINVAL;
+    call.by_pauses = !directions && !cr_io_of(cr_sched_self->sched)->world->edges;
     return (int)cr_call_make(&call, "coir_wait_fd", CR_CALLER);
 }

@@ -11,7 +11,9 @@ enum { PAUSE_MAX_MS = 16, FOOLED_MAX = 2, FOOLED_MAX_BY_EDGES = 32 };
 static void wait_describe(const struct cr_wait *wait, char *text, size_t size)
 {
     const struct cr_fd_wait *fd_wait = CR_CONTAINER(wait, struct cr_fd_wait, wait);
-    const char *what = fd_wait->mask & COIR_IN ? "readable" : "writable";
+    const char *what = fd_wait->mask & COIR_HUP  ? "hung up"
+                       : fd_wait->mask & COIR_IN ? "readable"
+                                                 : "writable";
     snprintf(text, size, "%d to be %s", cr_fd_number(fd_wait->entry), what);
 }
 
@@ -39,6 +41,13 @@ static const struct cr_wait_kind BACK_OFF = {
     .describe = cr_io_describe,
 };
 
+static const struct cr_wait_kind WAIT_FD_BACK_OFF = {
+    .name = "its next look at descriptor ",
+    .woken = -EINTR,
+    .expired = COIR_TIMED_OUT,
+    .describe = cr_io_describe,
+};
+
 int cr_io_pause(struct cr_fiber *self, struct cr_fd *entry, struct cr_fd_wait *wait,
                   const struct cr_wait_kind *kind, coir_time until)
 {
@@ -61,7 +70,9 @@ static int wait_back_off(struct cr_call *call)
     call->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
     coir_time next = coir_after(COIR_MS(call->pause_ms));
     bool is_last = next.ns >= cr_deadline_ns(call->until);
-    int woken = cr_io_pause(call->self, call->entry, &call->wait, &BACK_OFF,
+    const struct cr_wait_kind *kind =
+        call->op.kind == CR_OP_READY ? &WAIT_FD_BACK_OFF : &BACK_OFF;
+    int woken = cr_io_pause(call->self, call->entry, &call->wait, kind,
                             is_last ? call->until : next);
     if (woken != COIR_TIMED_OUT || is_last || coir_left(next) > 0)
         return woken;
@@ -118,7 +129,7 @@ static int wait_park(struct cr_call *call)
         return wait_park_both(call);
     bool wants_urgent = call->op.kind == CR_OP_RECV && call->op.recv.flags & MSG_OOB;
     cr_fd_hang_armed(cr_call_io(call), call->entry, &call->wait, call->mask);
-    call->wait.mask |= wants_urgent ? CR_URGENT : 0;
+    call->wait.mask |= wants_urgent ? CR_URGENT : cr_call_wants_hangup(call) ? COIR_HUP : 0;
     return cr_call_park(call->self, call->entry, &call->wait, kind, call->until);
 }
 
@@ -157,7 +168,8 @@ static bool wait_is_fooled(struct cr_call *call)
     const struct cr_world *world = cr_call_io(call)->world;
     if (CR_LIKELY(call->fooled < (world->edges ? FOOLED_MAX_BY_EDGES : FOOLED_MAX)))
         return false;
-    if (world->ops->ready(cr_call_io(call)->world, call->op.fd, call->mask) != 0)
+    int mask = cr_call_wants_hangup(call) ? COIR_HUP : call->mask;
+    if (world->ops->ready(cr_call_io(call)->world, call->op.fd, mask) != 0)
         return true;
     call->fooled = call->pause_ms = 0;
     return false;
@@ -171,7 +183,8 @@ int cr_io_wait(struct cr_call *call)
         return wait_back_off(call);
     int attached = wait_attach(call);
     if (attached == -EPERM)
-        return call->fooled >= FOOLED_MAX ? wait_back_off(call) : wait_rest(call);
+        return call->fooled >= FOOLED_MAX || cr_call_wants_hangup(call) ? wait_back_off(call)
+                                                                        : wait_rest(call);
     if (attached < 0)
         return attached;
     return wait_park(call);

@@ -38,7 +38,7 @@ struct timespec *cr_posix_left(uint64_t until, struct timespec *left)
 
 short cr_posix_poll_mask(int mask)
 {
-    int in = mask & COIR_IN ? POLLIN | POLLRDHUP | POLLPRI : 0;
+    int in = mask & COIR_IN ? POLLIN | POLLRDHUP | POLLPRI : mask & COIR_HUP ? POLLRDHUP : 0;
     return (short)(in | (mask & COIR_OUT ? POLLOUT | POLLRDHUP : 0));
 }
 
@@ -86,6 +86,7 @@ int cr_posix_ask(int fd, int mask)
     if (ask.revents & POLLNVAL)
         return fcntl(fd, F_GETFD) < 0 ? -EBADF : mask;
     int ready = cr_posix_mask(ask.revents);
+    mask |= mask == COIR_HUP ? COIR_ERR : 0;
     return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
 
