@@ -82,8 +82,10 @@ static void fd_begin_generation(struct cr_fd *entry)
 
 static void fd_detach(struct cr_io *io, struct cr_fd *entry)
 {
-    if (!io->world->ops->detach(io->world, cr_fd_number(entry), entry->index))
+    if (!io->world->ops->detach(io->world, cr_fd_number(entry), entry->index)) {
         fd_begin_generation(entry);
+        io->has_ghosts = true;
+    }
     entry->attached = false;
 }
 
@@ -179,6 +181,19 @@ int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
     entry->attached = true;
     entry->ready &= CR_SHORT;
     return 0;
+}
+
+bool cr_fd_attach_again(struct cr_io *io)
+{
+    size_t end = cr_table_end(&io->fds.table);
+    for (size_t number = 0; number < end; number++) {
+        struct cr_fd *entry = cr_fd_find(&io->fds, (int)number);
+        if (!entry || !entry->attached || !cr_identity_check(io, entry))
+            continue;
+        if (io->world->ops->attach(io->world, (int)number, entry->token) < 0)
+            return false;
+    }
+    return true;
 }
 
 /* The number may have been closed since the others began to wait. */

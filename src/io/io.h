@@ -13,7 +13,12 @@ struct cr_io {
     struct cr_world *world;
     struct cr_fds fds;
     struct cr_identity identity;
+    bool has_ghosts;     /* a file that was closed by number may live on, and be reported */
+    unsigned int strays; /* events that were no entry's, since then */
 };
+
+/* So many of them, and the registrations are made again. */
+enum { CR_STRAYS_MAX = 16 };
 
 CR_INLINE struct cr_io *cr_io_of(struct coir_sched *sched)
 {
@@ -50,6 +55,9 @@ CR_HIDDEN int cr_fd_attach(struct cr_io *io, struct cr_fd *entry);
 /* Holds a foreign descriptor's registration, as attach; and lets it go. */
 CR_HIDDEN int cr_fd_hold(struct cr_io *io, struct cr_fd *entry);
 CR_HIDDEN void cr_fd_release(struct cr_io *io, struct cr_fd *entry);
+
+/* Registers all that is registered again: whether all went well. */
+CR_HIDDEN CR_COLD bool cr_fd_attach_again(struct cr_io *io);
 
 /* Links a wait into the ring of an attached descriptor that has edges. */
 CR_INLINE void cr_fd_hang(struct cr_fd *entry, struct cr_fd_wait *wait, int mask)
@@ -127,8 +135,10 @@ CR_HIDDEN CR_COLD bool cr_fd_note_end(struct cr_io *io, struct cr_fd *entry, int
 CR_INLINE void cr_fd_event(struct cr_io *io, uint64_t token, int mask)
 {
     struct cr_fd *entry = cr_fd_at(&io->fds, (unsigned int)cr_token_fd(token));
-    if (CR_UNLIKELY(!entry->attached || entry->token != token))
+    if (CR_UNLIKELY(!entry->attached || entry->token != token)) {
+        io->strays += io->has_ghosts;
         return;
+    }
     if (CR_UNLIKELY(mask & ~(COIR_IN | COIR_OUT)) && !cr_fd_note_end(io, entry, mask))
         return;
     int news = mask & ~entry->ready;

@@ -38,6 +38,20 @@ static void loop_dispatch(struct cr_run *run, const struct cr_event *events, int
     }
 }
 
+/* Where files of ours that others have open wake the loop again and again. */
+static CR_COLD void loop_renew(struct cr_run *run)
+{
+    struct cr_io *io = &run->io;
+    struct cr_world *world = io->world;
+    io->strays = 0;
+    if (world->ops->renew(world, CR_RENEWAL_BEGIN) < 0)
+        return;
+    bool done = cr_fd_attach_again(io) && cr_post_attach_again(run);
+    world->ops->renew(world, done ? CR_RENEWAL_KEEP : CR_RENEWAL_DROP);
+    cr_fd_forget_own(io);
+    io->has_ghosts = !done;
+}
+
 /* ---- until when to wait ---- */
 
 /* While another thread works for a fiber, a virtual clock stands still. What is due already does
@@ -197,6 +211,8 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     if (cr_timer_any(&sched->timers))
         run->fired = cr_sched_fire(sched);
     loop_dispatch(run, events, count);
+    if (CR_UNLIKELY(run->io.strays >= CR_STRAYS_MAX))
+        loop_renew(run);
     if (run->post.box && cr_post_deliver(run)) {
         if (cr_sched_here != sched)
             return -ECHILD;

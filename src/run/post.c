@@ -220,6 +220,13 @@ static int post_attach(struct cr_run *run, const struct cr_bell *bell)
     return 0;
 }
 
+bool cr_post_attach_again(struct cr_run *run)
+{
+    struct cr_mailbox *box = run->post.box;
+    struct cr_world *world = run->io.world;
+    return !box || world->ops->attach(world, box->bell.heard, CR_TOKEN_BELL) >= 0;
+}
+
 static void post_detach(struct cr_run *run, const struct cr_bell *bell)
 {
     struct cr_world *world = run->io.world;

@@ -29,6 +29,9 @@ CR_HIDDEN bool cr_post_doze(struct cr_post *post);
  * forked. */
 CR_HIDDEN bool cr_post_deliver(struct cr_run *run);
 
+/* Registers the bell again, if there is one: whether that went well. */
+CR_HIDDEN CR_COLD bool cr_post_attach_again(struct cr_run *run);
+
 /* The world has reported that the bell was rung. */
 CR_HIDDEN void cr_post_hush(struct cr_run *run);
 

@@ -45,6 +45,11 @@ static bool below_lost(struct cr_world *world, int fd, uint64_t token)
     return cr_below(world)->ops->lost(cr_below(world), fd, token);
 }
 
+static int below_renew(struct cr_world *world, enum cr_renewal step)
+{
+    return cr_below(world)->ops->renew(cr_below(world), step);
+}
+
 static int below_ready(struct cr_world *world, int fd, int mask)
 {
     return cr_below(world)->ops->ready(cr_below(world), fd, mask);
@@ -80,6 +85,7 @@ const struct cr_world_ops cr_below_ops = {
     .detach = below_detach,
     .arm = below_arm,
     .lost = below_lost,
+    .renew = below_renew,
     .ready = below_ready,
     .adopt = below_adopt,
     .start = below_start,

@@ -33,7 +33,9 @@ enum { NEAR_NS = 2 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
 struct cr_epoll {
     struct cr_world world;
     int queue; /* -1: not opened yet */
+    int next;  /* what takes its place; -1: none is being filled */
     int timer; /* -1: none */
+    bool hosted;
     uint64_t alarm_ns;
 };
 
@@ -119,6 +121,7 @@ static int epoll_open_for_host(struct cr_world *world)
 {
     struct cr_epoll *epoll = epoll_of(world);
     int queue = epoll_open(world);
+    epoll->hosted = queue >= 0;
     if (epoll->timer >= 0) {
         epoll_remove(epoll->queue, epoll->timer);
         close(epoll->timer);
@@ -130,8 +133,34 @@ static int epoll_open_for_host(struct cr_world *world)
 
 static int epoll_attach(struct cr_world *world, int fd, uint64_t token)
 {
-    int queue = epoll_open(world);
+    int next = epoll_of(world)->next, queue = next >= 0 ? next : epoll_open(world);
     return queue < 0 ? queue : epoll_add(queue, fd, (uint32_t)INTEREST, token);
+}
+
+/* The registration of a file that was closed by number, and lives on, can be named by nobody: only
+ * another epoll is without it. A host watches this one. */
+static int epoll_renew(struct cr_world *world, enum cr_renewal step)
+{
+    struct cr_epoll *epoll = epoll_of(world);
+    if (step == CR_RENEWAL_BEGIN) {
+        if (epoll->queue < 0 || epoll->hosted)
+            return -EBUSY;
+        int next = epoll_open_queue(&epoll->next);
+        return next < 0 ? next : 0;
+    }
+    int over = step == CR_RENEWAL_KEEP ? epoll->queue : epoll->next;
+    if (step == CR_RENEWAL_KEEP) {
+        epoll->queue = epoll->next;
+        if (epoll->timer >= 0)
+            close(epoll->timer);
+        epoll->timer = -1;
+        epoll->alarm_ns = CR_NEVER;
+    }
+    epoll->next = -1;
+    close(over);
+    if (epoll->timer < 0)
+        epoll_open_timer(epoll);
+    return 0;
 }
 
 static bool epoll_detach(struct cr_world *world, int fd, int index)
@@ -247,6 +276,7 @@ int cr_epoll_make(struct cr_world **world)
         .attach = epoll_attach,
         .detach = epoll_detach,
         .lost = epoll_lost,
+        .renew = epoll_renew,
         .ready = cr_posix_ready,
         .adopt = cr_posix_adopt,
         .start = cr_ops_start,
@@ -259,6 +289,7 @@ int cr_epoll_make(struct cr_world **world)
     *epoll = (struct cr_epoll){
         .world = {.ops = &OPS, .name = "epoll", .edges = true, .plain = true},
         .queue = -1,
+        .next = -1,
         .timer = -1,
         .alarm_ns = CR_NEVER,
     };

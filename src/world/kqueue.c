@@ -280,6 +280,7 @@ int cr_kqueue_make(struct cr_world **world)
         .adopt = kqueue_adopt,
         .start = cr_ops_start,
         .cancel = cr_posix_cancel,
+        .renew = cr_posix_renew,
         .close = kqueue_close,
     };
     struct cr_kqueue *made = malloc(sizeof *made);

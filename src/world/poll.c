@@ -194,6 +194,7 @@ int cr_poll_make(struct cr_world **world)
         .adopt = cr_posix_adopt,
         .start = cr_ops_start,
         .cancel = cr_posix_cancel,
+        .renew = cr_posix_renew,
         .close = poll_close,
     };
     struct cr_poll *poll = calloc(1, sizeof *poll);

@@ -126,6 +126,13 @@ void cr_posix_cancel(struct cr_world *world, struct cr_op *op)
     (void)op;
 }
 
+int cr_posix_renew(struct cr_world *world, enum cr_renewal step)
+{
+    (void)world;
+    (void)step;
+    return -ENOSYS;
+}
+
 #ifdef CR_RAW_BY_LIBC
 
 static int64_t posix_result(ssize_t result)

@@ -17,6 +17,9 @@ CR_HIDDEN int64_t cr_ops_start(struct cr_world *world, struct cr_op *op);
 /* Where no operation is ever pending there is nothing to cancel. */
 CR_HIDDEN void cr_posix_cancel(struct cr_world *world, struct cr_op *op);
 
+/* Where closing a number ends its registration. */
+CR_HIDDEN int cr_posix_renew(struct cr_world *world, enum cr_renewal step);
+
 /* The time left until `until`, NULL forever. */
 CR_HIDDEN struct timespec *cr_posix_left(uint64_t until, struct timespec *left);
 

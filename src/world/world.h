@@ -71,6 +71,10 @@ enum cr_fd_kind {
     CR_FD_FIFO = 4           /* a read says 0 also while no writer has come yet */
 };
 
+/* How registrations are made again: those that are made after BEGIN take the place of all others at
+ * KEEP, or are gone again after DROP. */
+enum cr_renewal { CR_RENEWAL_BEGIN, CR_RENEWAL_KEEP, CR_RENEWAL_DROP };
+
 struct cr_world {
     const struct cr_world_ops *ops;
     const char *name;
@@ -100,6 +104,10 @@ struct cr_world_ops {
     void (*arm)(struct cr_world *world, int fd, int index, int mask); /* where it has no edges */
     /* Whether the kernel has dropped a registration, because its file is gone. */
     bool (*lost)(struct cr_world *world, int fd, uint64_t token);
+
+    /* To be rid of registrations whose files live on elsewhere: 0; or BEGIN says why it cannot be
+     * done, -ENOSYS where there are none of this kind. */
+    int (*renew)(struct cr_world *world, enum cr_renewal step);
 
     /* Asks the kernel what of `mask` a descriptor is ready for, with HUP and ERR; or an error. */
     int (*ready)(struct cr_world *world, int fd, int mask);
