@@ -1,5 +1,6 @@
 /* What the program's functions may do when coir calls them: {each of them} x {what they do}. Each
  * is right, and the program goes on, or it is misuse, which one line names. */
+#include "inside.h"
 #include "run.h"
 
 #include <coir_local.h>
@@ -29,8 +30,7 @@ static const struct {
     const char *name;
     const char *what[RACER + 1]; /* NULL: it is right */
 } DEEDS[] = {
-    /*               letter, closed, freed, destroy, replaced, inherit, report, abandon, handler,
-                     racer */
+    /* LETTER, CLOSED … RACER; ThreadSanitizer forbids EXIT in a fiber */
     {SPAWN, "spawns", {0}},
     {END, "ends the scope", {OUT, OUT, OUT, NOT, 0, 0, OUT, OUT, NOT, NOT}},
     {CANCEL, "cancels the scope", {0, 0, GONE, 0, 0, 0, GONE, GONE, 0, 0}},
@@ -355,7 +355,7 @@ TEST(test_what_the_program_does_when_it_is_called_is_right_or_misuse)
             deed = DEEDS[i].deed;
             place = (enum place)at;
             expected = DEEDS[i].what[at];
-            if (expected && strcmp(expected, HOLE) == 0)
+            if ((CR_SAN_THREAD && deed == EXIT) || (expected && strcmp(expected, HOLE) == 0))
                 continue;
             fflush(NULL);
             pid_t pid = fork();

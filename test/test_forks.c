@@ -79,8 +79,9 @@ static void ignore(void *arg)
 static void *post_to_all(void *arg)
 {
     static coir_letter letters[SCHEDULERS];
-    for (int i = 0;; i = (i + 1) % SCHEDULERS) {
+    for (int i = 0; i < SCHEDULERS; i++)
         letters[i].fn = ignore;
+    for (int i = 0;; i = (i + 1) % SCHEDULERS) {
         CHECK_EQ(coir_post(boxes[i], &letters[i]), 0);
         if (i == 0)
             ++*(atomic_int *)arg;

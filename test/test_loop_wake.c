@@ -51,9 +51,11 @@ static coir_loop *to_wake;
 
 static void on_alarm(int number)
 {
+    int before = errno;
     errno = number;
     coir_loop_wake(to_wake);
     CHECK_EQ(errno, number);
+    errno = before;
 }
 
 /* proves: P7, P2 */

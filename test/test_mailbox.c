@@ -76,12 +76,15 @@ TEST(test_posts_to_schedulers_that_are_freed_are_called_or_refused)
     CHECK_EQ(fds_open(), open_before);
 }
 
+static atomic_int kept; /* mailboxes that are open */
+
 static void *keep_thread(void *arg)
 {
     coir_sched *sched;
     coir_mailbox *mine = arg;
     CHECK_EQ(coir_sched_new(&sched, NULL), 0);
     CHECK_EQ(coir_mailbox_open(mine, 0), 0);
+    kept++;
     CHECK_EQ(coir_sched_run(sched), 0);
     coir_sched_free(sched);
     return NULL;
@@ -102,9 +105,9 @@ TEST(test_mailboxes_of_a_hundred_threads_are_all_different)
     pthread_t threads[MANY];
     for (int i = 0; i < MANY; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, keep_thread, &boxes[i]), 0);
+    while (kept < MANY)
+        sched_yield();
     for (int i = 0; i < MANY; i++) {
-        while (__atomic_load_n(&boxes[i].generation, __ATOMIC_ACQUIRE) == 0)
-            sched_yield();
         letters[i] = (coir_letter){.fn = close_arg, .arg = &boxes[i]};
         for (int j = 0; j < i; j++)
             CHECK(boxes[i].slot != boxes[j].slot);

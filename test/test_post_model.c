@@ -147,7 +147,8 @@ static void lose_none(void (*drive)(coir_sched *sched))
         }
         CHECK_EQ(taken, posts[i]);
     }
-    CHECK(signals > 10 && posts[1] > 10);
+    CHECK(posts[1] > 10);
+    CHECK(signals > 10 || CR_SAN_THREAD); /* which hands them on only in calls that wait */
     coir_sched_free(sched);
 }
 

@@ -353,7 +353,7 @@ static int try_calls(enum coir_world world)
 TEST(test_a_system_call_that_is_refused_is_done_without_or_told)
 {
     test_skip_under_valgrind();
-    if (CR_SAN_ADDRESS || IS_BESIDE_OTHERS)
+    if (CR_SAN_ADDRESS || CR_SAN_THREAD || IS_BESIDE_OTHERS)
         SKIP("a sanitizer, ucontext, the tests' kqueue and musl have system calls of their own");
     CHECK_EQ(try_calls(COIR_WORLD_DEFAULT), 0);
     CHECK_EQ(try_calls(COIR_WORLD_POLL), 0);

@@ -1,6 +1,6 @@
-/* What the sanitizers must know: AddressSanitizer of every switch of stacks, LeakSanitizer where
- * fibers keep their pointers, valgrind where stacks are (six instructions that do nothing outside
- * of it). Without a sanitizer all else is empty.
+/* What the sanitizers must know: AddressSanitizer and ThreadSanitizer of every switch of stacks,
+ * LeakSanitizer where fibers keep their pointers, valgrind where stacks are (six instructions that
+ * do nothing outside of it). Without a sanitizer all else is empty.
  *
  * Use: leave, then the switch, then arrive on the side that was switched to. */
 #ifndef CR_SAN_H
@@ -16,8 +16,19 @@
 #endif
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define CR_SAN_THREAD 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CR_SAN_THREAD 1
+#endif
+#endif
+
 #ifndef CR_SAN_ADDRESS
 #define CR_SAN_ADDRESS 0
+#endif
+#ifndef CR_SAN_THREAD
+#define CR_SAN_THREAD 0
 #endif
 
 #if defined(__has_include)
@@ -95,6 +106,53 @@ CR_INLINE void cr_san_forget(const char *low, size_t size)
 {
     __asan_unpoison_memory_region(low, size);
 }
+
+#elif CR_SAN_THREAD
+
+#include <sanitizer/tsan_interface.h>
+
+struct cr_san {
+    void *context;
+};
+
+/* Of the fiber that this thread has just left for good: it cannot end in itself. */
+extern __thread void *cr_san_left;
+
+CR_INLINE void cr_san_init(struct cr_san *san, const char *low, size_t size)
+{
+    (void)low;
+    (void)size;
+    san->context = __tsan_create_fiber(0);
+}
+
+CR_INLINE void cr_san_init_thread(struct cr_san *san)
+{
+    san->context = __tsan_get_current_fiber();
+}
+
+CR_INLINE void cr_san_leave(struct cr_san *from, const struct cr_san *to)
+{
+    (void)from;
+    __tsan_switch_to_fiber(to->context, 0);
+}
+
+CR_INLINE void cr_san_leave_for_good(const struct cr_san *to)
+{
+    cr_san_left = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(to->context, 0);
+}
+
+CR_INLINE void cr_san_arrive(struct cr_san *here)
+{
+    (void)here;
+    if (cr_san_left)
+        __tsan_destroy_fiber(cr_san_left);
+    cr_san_left = NULL;
+}
+
+#define cr_san_root(low, size) ((void)(low), (void)(size))
+#define cr_san_unroot(low, size) ((void)(low), (void)(size))
+#define cr_san_forget(low, size) ((void)0)
 
 #else
 

@@ -187,7 +187,7 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
     fiber->slot = slot;
     fiber->key = number;
     fiber->name[0] = '\0';
-    if (CR_SAN_ADDRESS) {
+    if (CR_SAN_ADDRESS || CR_SAN_THREAD) {
         char *low = cr_stack_low(class, top);
         cr_san_init(&fiber->san, low, (size_t)((char *)fiber - low));
     }
@@ -334,10 +334,10 @@ CR_INLINE int fiber_spawn(struct cr_fiber *self, struct cr_scope *parent, coir_f
 /* In an innermost scope that the fiber has opened; it may be that of a function which has returned
  * without ending it. */
 static CR_NOINLINE int fiber_spawn_in_scope(coir_fiber *handle, int (*fn)(void *arg), void *arg,
-                                            const struct coir_spawn_opts *opts, void *caller)
+                                            const struct coir_spawn_opts *opts,
+                                            uintptr_t pointer, void *caller)
 {
     struct cr_fiber *self = cr_sched_self;
-    uintptr_t pointer = cr_stack_pointer();
     if (self && (uintptr_t)self->scope < pointer)
         cr_scope_check_left(self, pointer, "coir_spawn", caller);
     if (CR_LIKELY(self && fiber_may_spawn(self, self->scope, fn, opts)))
@@ -351,7 +351,7 @@ int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
     struct cr_fiber *self = cr_sched_self;
     if (CR_LIKELY(self && fiber_may_spawn(self, &self->own, fn, opts)))
         return fiber_spawn(self, &self->own, handle, fn, arg);
-    return fiber_spawn_in_scope(handle, fn, arg, opts, CR_CALLER);
+    return fiber_spawn_in_scope(handle, fn, arg, opts, cr_stack_pointer(), CR_CALLER);
 }
 
 coir_fiber coir_self(void)

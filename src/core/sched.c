@@ -102,6 +102,10 @@ static struct cr_fiber *sched_pick(struct coir_sched *sched)
     return fiber;
 }
 
+#if CR_SAN_THREAD
+__thread void *cr_san_left;
+#endif
+
 int cr_sched_serve(struct coir_sched *sched, int budget)
 {
     int left = sched->pick ? 0 : budget - 1;

@@ -220,7 +220,7 @@ bool cr_stack_trim(struct cr_stacks *stacks)
     return false;
 }
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if !defined(cr_stack_pointer) && !defined(__x86_64__) && !defined(__aarch64__)
 uintptr_t cr_stack_pointer(void)
 {
     return (uintptr_t)__builtin_frame_address(0);

@@ -15,6 +15,7 @@
 
 #include "../base/base.h"
 #include "../base/list.h"
+#include "../base/san.h"
 
 enum { CR_STACK_SIZES = 17, CR_STACK_CLASSES = 2 * CR_STACK_SIZES };
 
@@ -84,8 +85,10 @@ CR_HIDDEN bool cr_stack_overflowed(const struct cr_stack_class *class, char *top
 CR_HIDDEN bool cr_stack_trim(struct cr_stacks *stacks);
 
 /* Below it there is no variable of a function that has not returned, wherever the compiler has
- * inlined the caller. */
-#if defined(__x86_64__)
+ * inlined the caller. Where it inlines nothing, and frames are large, it is the frame's end. */
+#if !defined(__OPTIMIZE__) || CR_SAN_THREAD
+#define cr_stack_pointer() ((uintptr_t)__builtin_frame_address(0))
+#elif defined(__x86_64__)
 CR_INLINE uintptr_t cr_stack_pointer(void)
 {
     uintptr_t pointer;

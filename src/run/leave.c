@@ -17,7 +17,6 @@ static pthread_mutex_t leave_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t leave_key;
 static bool leave_has_key;
 static atomic_bool leave_ready;
-static void (*leave_end)(struct coir_sched *sched);
 
 unsigned int cr_leave_forks;
 
@@ -58,7 +57,7 @@ static void leave_thread(void *sched)
         cr_fatal_mistake("pthread_exit", NULL, "a thread ended in a fiber");
     if (cr_sched_here->freeing)
         cr_fatal_mistake("pthread_exit", NULL, "a thread ended while it freed its scheduler");
-    leave_end(sched);
+    cr_run_free(sched);
 }
 
 /* Once; but a failure, for lack of memory, is not the last word. */
@@ -88,10 +87,9 @@ int cr_leave_count(void)
     return leave_init() ? 0 : -ENOMEM;
 }
 
-int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched))
+int cr_leave_watch(struct coir_sched *sched)
 {
     if (!leave_init())
         return -ENOMEM;
-    leave_end = end;
     return pthread_setspecific(leave_key, sched) == 0 ? 0 : -ENOMEM;
 }

@@ -7,9 +7,9 @@
 
 struct coir_sched;
 
-/* Begins to watch over this thread's scheduler, or (NULL) ends it. `end` frees it when the thread
- * ends first. 0, or -ENOMEM. */
-CR_HIDDEN int cr_leave_watch(struct coir_sched *sched, void (*end)(struct coir_sched *sched));
+/* Begins to watch over this thread's scheduler, or (NULL) ends it: frees it when the thread ends
+ * first. 0, or -ENOMEM. */
+CR_HIDDEN int cr_leave_watch(struct coir_sched *sched);
 
 /* The lock of what the whole process has once: keys, and handlers of signals. A fork waits for
  * it. */

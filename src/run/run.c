@@ -64,7 +64,7 @@ static bool run_cancel_all(struct cr_run *run)
     return cr_sched_here == sched;
 }
 
-static void run_free(struct coir_sched *sched)
+void cr_run_free(struct coir_sched *sched)
 {
     struct cr_run *run = cr_run_of(sched);
     sched->freeing = true;
@@ -76,7 +76,7 @@ static void run_free(struct coir_sched *sched)
     if (!sched->opts.keep_signals)
         cr_trap_reset();
     cr_sched_here = NULL;
-    cr_leave_watch(NULL, run_free);
+    cr_leave_watch(NULL);
     free(run);
 }
 
@@ -91,11 +91,11 @@ static int run_new(coir_sched **out, const struct coir_sched_opts *opts, const c
     if (!run)
         return -ENOMEM;
     struct coir_sched *sched = &run->io.core;
-    int result = cr_leave_watch(sched, run_free);
+    int result = cr_leave_watch(sched);
     if (result == 0)
         result = run_init(run, opts);
     if (result < 0) {
-        cr_leave_watch(NULL, run_free);
+        cr_leave_watch(NULL);
         free(run);
         return result;
     }
@@ -115,7 +115,7 @@ int coir_sched_new(coir_sched **sched, const struct coir_sched_opts *opts)
 void coir_sched_free(coir_sched *sched)
 {
     if (sched && cr_loop_own(sched, "coir_sched_free", CR_CALLER) == 0)
-        run_free(sched);
+        cr_run_free(sched);
 }
 
 static int run_first(void *arg)
@@ -146,6 +146,6 @@ int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts
         return -ECHILD;
     if (outcome == 0 && result)
         *result = run->first.result;
-    run_free(sched);
+    cr_run_free(sched);
     return outcome;
 }

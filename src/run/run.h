@@ -26,4 +26,7 @@ CR_INLINE struct cr_run *cr_run_of(struct coir_sched *sched)
     return CR_CONTAINER(sched, struct cr_run, io.core);
 }
 
+/* Ends what is left of this thread's scheduler, and frees it. */
+CR_HIDDEN void cr_run_free(struct coir_sched *sched);
+
 #endif
