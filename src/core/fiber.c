@@ -345,8 +345,8 @@ static CR_NOINLINE int fiber_spawn_in_scope(coir_fiber *handle, int (*fn)(void *
     return fiber_spawn_slowly(handle, fn, arg, opts, caller);
 }
 
-int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
-               const struct coir_spawn_opts *opts)
+CR_OUTLINED int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
+                           const struct coir_spawn_opts *opts)
 {
     struct cr_fiber *self = cr_sched_self;
     if (CR_LIKELY(self && fiber_may_spawn(self, &self->own, fn, opts)))

@@ -347,7 +347,7 @@ static CR_COLD void scope_open_nowhere(struct cr_scope *scope, void *caller)
     cr_sched_no_fiber("coir_scope_open", caller);
 }
 
-void coir_scope_open(coir_scope *memory, coir_time until, int kind)
+CR_OUTLINED void coir_scope_open(coir_scope *memory, coir_time until, int kind)
 {
     struct cr_fiber *self = cr_sched_self;
     struct cr_scope *scope = scope_of(memory);

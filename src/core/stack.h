@@ -85,9 +85,16 @@ CR_HIDDEN bool cr_stack_overflowed(const struct cr_stack_class *class, char *top
 CR_HIDDEN bool cr_stack_trim(struct cr_stacks *stacks);
 
 /* Below it there is no variable of a function that has not returned, wherever the compiler has
- * inlined the caller. Where it inlines nothing, and frames are large, it is the frame's end. */
+ * inlined the caller. Without optimization, where frames are large, it is the end of the frame of a
+ * function that is CR_OUTLINED. */
 #if !defined(__OPTIMIZE__) || CR_SAN_THREAD
+#define CR_OUTLINED CR_NOINLINE
 #define cr_stack_pointer() ((uintptr_t)__builtin_frame_address(0))
+#else
+#define CR_OUTLINED
+#endif
+
+#if defined(cr_stack_pointer)
 #elif defined(__x86_64__)
 CR_INLINE uintptr_t cr_stack_pointer(void)
 {
