@@ -139,8 +139,9 @@ COIR_API ssize_t coir_net_await(int fd, void *buf, size_t size, coir_time until)
 /* Ends a connection such that the peer gets all that was written to it: says that no more comes
  * (SHUT_WR) and reads away what the peer still sends, until its end. A coir_close alone, with bytes
  * unread or on their way, resets a TCP connection, and what the peer has not read yet is lost (RFC
- * 9112, 9.6). The descriptor stays open, for coir_close. Returns 0 at the peer's end;
- * COIR_TIMED_OUT for a peer that does not end; or an error as coir_shutdown or coir_read. Parks. */
+ * 9112, 9.6). The descriptor stays open, for coir_close. Returns 0: the peer has ended too, and a
+ * close loses nothing; COIR_TIMED_OUT for a peer that does not end; -ENOTCONN where both had ended
+ * before, or a reset was returned before; or an error as coir_shutdown or coir_read. Parks. */
 COIR_API int coir_net_drain(int fd, coir_time until);
 
 #ifdef __cplusplus

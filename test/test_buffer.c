@@ -258,6 +258,35 @@ TEST(test_what_is_above_the_limit_is_skipped)
     run_monotonic(skips, NULL);
 }
 
+static int send_no_delimiter(void *arg)
+{
+    static char much[65536];
+    while (coir_write(*(int *)arg, much, sizeof much, COIR_NEVER) > 0)
+        ;
+    return 0;
+}
+
+static int skips_in_time(void *arg)
+{
+    struct fds_pair pair = open_kind(1);
+    char memory[512];
+    coir_reader in;
+    (void)arg;
+    coir_reader_init(&in, pair.in, memory, sizeof memory);
+    coir_fiber sender = run_spawn(send_no_delimiter, &pair.out);
+    CHECK_EQ(coir_reader_skip(&in, "\n", 1, coir_after(COIR_MS(20))), COIR_TIMED_OUT);
+    CHECK_EQ(coir_close(pair.in), 0);
+    CHECK_EQ(run_join(sender), 0);
+    CHECK_EQ(coir_close(pair.out), 0);
+    return 0;
+}
+
+/* proves: N9 */
+TEST(test_a_peer_that_sends_no_delimiter_is_given_up)
+{
+    run_monotonic(skips_in_time, NULL);
+}
+
 static int ends(void *arg)
 {
     char memory[16], *text;

@@ -158,7 +158,7 @@ TEST(test_regress_file_that_lives_on_elsewhere_wakes_the_scheduler_again_and_aga
 TEST(test_fault_while_the_scheduler_gets_rid_of_ghosts)
 {
     int before = fds_open();
-    counted.refuse = 3;
+    counted.refuse = 1;
     run_monotonic(lives_on, NULL);
     for (int n = 1; counted.fail_at == 0; n++) {
         counted.fail_at = n;

@@ -103,6 +103,38 @@ TEST(test_a_hang_up_is_waited_for_whatever_there_is_to_read)
     }
 }
 
+static int read_one(void *arg)
+{
+    char byte;
+    (void)arg;
+    CHECK_EQ(coir_read(pair.in, &byte, 1, COIR_NEVER), 1);
+    return 0;
+}
+
+/* The only event is the reader's, though it began to wait later. */
+static int one_byte(void *arg)
+{
+    struct trial *trial = arg;
+    open_kind(trial->kind, trial->own);
+    coir_fiber waiter = run_spawn(wait_hangup, NULL), next = run_spawn(read_one, NULL);
+    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(write(pair.out, "x", 1), 1);
+    CHECK_EQ(run_join(next), 0);
+    hang_up(trial->kind);
+    CHECK_EQ(run_join(waiter), 0);
+    CHECK_EQ(coir_close(pair.in), 0);
+    if (trial->kind == 3)
+        close(pair.out);
+    return 0;
+}
+
+/* proves: D4 */
+TEST(test_regress_wait_for_a_hang_up_takes_the_event_of_a_reader)
+{
+    for (int i = 0; i < 2 * KINDS; i++)
+        run_monotonic(one_byte, &(struct trial){i / 2, i % 2});
+}
+
 static int woken(void *arg)
 {
     (void)arg;

@@ -28,11 +28,12 @@ int main(void)
     return coir_run(spawns, NULL, NULL, NULL);
 }
 END
-passed=1 failed=0
+passed=1 failed=0 skipped=0
 for compiler in gcc clang; do
     name="test_regress_scope_left_by_a_return_is_not_found_at_O0 ($compiler)"
     if ! command -v $compiler >/dev/null; then
         echo "skip $name: $compiler is not installed"
+        skipped=$((skipped + 1))
         continue
     fi
     $compiler -O0 -g -Iinclude -o build/vendor/left build/vendor/left.c src/coir.c src/ctx/*.S \
@@ -45,5 +46,5 @@ for compiler in gcc clang; do
         failed=$((failed + 1))
     fi
 done
-echo "$passed passed, $failed failed, 0 skipped"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

@@ -177,10 +177,18 @@ static bool is_host(const struct text *text)
                                "-._~%!$&'()*+,;=:[]") == text->length;
 }
 
+static void text_trim(struct text *text)
+{
+    while (text->length > 0 && text->length < sizeof text->start &&
+           strchr(" \t", text->start[text->length - 1]))
+        text->start[--text->length] = '\0';
+}
+
 /* A field is whole. Those of a trailer mean nothing here. */
 static int on_value_complete(llhttp_t *parser)
 {
     struct http *http = parser->data;
+    text_trim(&http->value);
     const char *field = http->field.start, *value = http->value.start;
     int result = 0;
     if (http->field.length == 0) {
@@ -210,6 +218,8 @@ static enum status route(const struct http *http)
         return NOT_ALLOWED;
     if (*path == '*')
         return BAD_REQUEST;
+    if (*path != '/' && http->target.length >= sizeof http->target.start)
+        return NOT_FOUND; /* its host is that long */
     if (*path != '/' && host)
         path = host + 3 + strcspn(host + 3, "/?");
     size_t length = strcspn(path, "?");
@@ -273,11 +283,12 @@ static bool next_request(struct http *http)
     llhttp_errno_t error;
     do {
         ssize_t got = http->in.length > 0 ? 1 : receive(http, head_until);
-        if (got == COIR_TIMED_OUT && http->at != BETWEEN) {
+        bool late = http->at == HEAD && coir_left(head_until) == 0;
+        if (late || (got == COIR_TIMED_OUT && http->at != BETWEEN)) {
             http->answer = TOO_LATE;
             http->last = true;
         }
-        if (got <= 0)
+        if (got <= 0 || late)
             return http->last;
         if (http->at == BETWEEN)
             head_until = idle_until;
@@ -315,8 +326,8 @@ static int serve(int fd, void *arg)
     coir_writer_init(&http.out, fd, out, sizeof out);
     while (!http.last && next_request(&http))
         send_answer(&http);
-    if (coir_writer_flush(&http.out, idle_until) == 0 && (http.at != BETWEEN || http.in.length > 0))
-        coir_net_drain(fd, coir_after(COIR_SEC(1))); /* so that the answer arrives */
+    if (coir_writer_flush(&http.out, idle_until) == 0 && http.last)
+        coir_net_drain(fd, coir_after(COIR_MS(500))); /* so that the answer arrives */
     return 0;
 }
 

@@ -89,7 +89,7 @@ CR_HIDDEN bool cr_stack_trim(struct cr_stacks *stacks);
  * function that is CR_OUTLINED. */
 #if !defined(__OPTIMIZE__) || CR_SAN_THREAD
 #define CR_OUTLINED CR_NOINLINE
-#define cr_stack_pointer() ((uintptr_t)__builtin_frame_address(0))
+#define cr_stack_pointer() ((uintptr_t)__builtin_dwarf_cfa())
 #else
 #define CR_OUTLINED
 #endif

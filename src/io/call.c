@@ -12,14 +12,6 @@
 
 #include "../debug/debug.h"
 
-#include <poll.h>
-
-#ifdef POLLRDHUP
-enum { CALL_CAN_ASK = true };
-#else
-enum { CALL_CAN_ASK = false };
-#endif
-
 /* The directions that a call waits for. */
 static uint8_t call_mask(const struct cr_op *op)
 {
@@ -125,7 +117,7 @@ static CR_COLD int call_last_try(struct cr_call *call)
 static bool call_may_answer(struct cr_call *call, int woken)
 {
     if (cr_call_wants_hangup(call))
-        return !CALL_CAN_ASK && woken & COIR_HUP;
+        return !CR_CALL_CAN_ASK && woken & COIR_HUP;
     return woken & call->mask && !call->wait.again && !(call->entry->ready & ~woken & COIR_HUP);
 }
 

@@ -6,6 +6,15 @@
 
 #include "io.h"
 
+#include <poll.h>
+
+/* Whether poll(2) knows that the other side will send no more. */
+#if defined(POLLRDHUP) && POLLRDHUP
+enum { CR_CALL_CAN_ASK = true };
+#else
+enum { CR_CALL_CAN_ASK = false };
+#endif
+
 struct cr_call {
     struct cr_op op; /* what the world is asked; its address is a pending operation's token */
     coir_time until;

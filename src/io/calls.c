@@ -280,6 +280,7 @@ int coir_wait_fd(int fd, int mask, coir_time until)
     struct cr_call call = {
         .op = {.kind = CR_OP_READY, .fd = fd, .mask = directions ? directions : COIR_HUP},
         .until = until,
+        .aside = !directions,
     };
     if (CR_UNLIKELY(!cr_sched_self))
         return cr_sched_no_fiber("coir_wait_fd", CR_CALLER);

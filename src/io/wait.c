@@ -127,6 +127,9 @@ static int wait_park(struct cr_call *call)
     const struct cr_wait_kind *kind = call->op.kind == CR_OP_READY ? &WAIT_FD : &cr_io_readiness;
     if (call->mask == (COIR_IN | COIR_OUT))
         return wait_park_both(call);
+    if (!CR_CALL_CAN_ASK && cr_call_wants_hangup(call) && call->entry->owned &&
+        call->entry->ready & COIR_HUP)
+        return COIR_HUP;
     bool wants_urgent = call->op.kind == CR_OP_RECV && call->op.recv.flags & MSG_OOB;
     cr_fd_hang_armed(cr_call_io(call), call->entry, &call->wait, call->mask);
     call->wait.mask |= wants_urgent ? CR_URGENT : cr_call_wants_hangup(call) ? COIR_HUP : 0;

@@ -119,23 +119,26 @@ ssize_t coir_reader_until(coir_reader *reader, const void *delimiter, size_t siz
     return reader_until(reader, delimiter, size, message, until);
 }
 
-/* What may be the beginning of a delimiter stays. */
+/* What may be the beginning of a delimiter stays. Of a peer that sends without end each read would
+ * go well, so the deadline is looked at here. */
 int coir_reader_skip(coir_reader *reader, const void *delimiter, size_t size, coir_time until)
 {
     if (CR_UNLIKELY(size == 0))
         cr_fatal_mistake("coir_reader_skip", CR_CALLER, "the delimiter is empty");
-    for (;;) {
+    for (bool late = false;; late = coir_left(until) == 0) {
         const char *data = reader->data, *end = NULL;
         if (reader->length >= size)
             end = reader_find(data, data + reader->length, delimiter, size);
-        if (end)
+        if (end) {
             coir_reader_take(reader, (size_t)(end - data));
-        else if (reader->length >= size)
+            return 1;
+        }
+        if (reader->length >= size)
             coir_reader_take(reader, reader->length - (size - 1));
-        ssize_t got = end ? 1 : coir_reader_fill(reader, until);
+        ssize_t got = late ? COIR_TIMED_OUT : coir_reader_fill(reader, until);
         if (got == 0)
             coir_reader_take(reader, reader->length);
-        if (end || got <= 0)
+        if (got <= 0)
             return (int)got;
     }
 }

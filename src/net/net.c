@@ -247,9 +247,10 @@ int coir_net_drain(int fd, coir_time until)
 {
     char unwanted[4096];
     ssize_t got = coir_shutdown(fd, SHUT_WR);
-    if (got < 0 && got != -ENOTCONN)
+    bool connected = got != -ENOTCONN;
+    if (got < 0 && connected)
         return (int)got;
     while ((got = coir_read(fd, unwanted, sizeof unwanted, until)) > 0 && coir_left(until) > 0)
         coir_yield();
-    return got > 0 ? COIR_TIMED_OUT : (int)got;
+    return got > 0 ? COIR_TIMED_OUT : got == 0 && !connected ? -ENOTCONN : (int)got;
 }

@@ -74,7 +74,7 @@ struct cr_op {
         struct { int level, name; void *value; socklen_t *size; } option_out;
         struct { int level, name; const void *value; socklen_t size; } option;
         struct { int domain, type, protocol; int *fds; } make; /* fds: two; of pairs and pipes */
-        int mask;    /* ready: COIR_IN, COIR_OUT */
+        int mask;    /* ready: COIR_IN, COIR_OUT; or COIR_HUP alone */
         int backlog; /* listen */
         int how;     /* shutdown */
     };

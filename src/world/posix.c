@@ -84,9 +84,10 @@ int cr_posix_ask(int fd, int mask)
     if (count < 0)
         return -errno;
     if (ask.revents & POLLNVAL)
-        return fcntl(fd, F_GETFD) < 0 ? -EBADF : mask;
+        return fcntl(fd, F_GETFD) < 0 ? -EBADF : mask & (COIR_IN | COIR_OUT);
     int ready = cr_posix_mask(ask.revents);
-    mask |= mask == COIR_HUP ? COIR_ERR : 0;
+    if (mask == COIR_HUP)
+        mask |= COIR_ERR;
     return ready & mask ? ready & (mask | COIR_HUP | COIR_ERR) : 0;
 }
 
