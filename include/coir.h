@@ -364,7 +364,8 @@ COIR_API void coir_scope_open(coir_scope *scope, coir_time until, int kind);
  *  - a failure, of the code or of a child;
  *  - if a cancel has cut something short: its reason, COIR_CANCELLED if it came from outside;
  *  - `result` (0 for one that was cut short because of reason 0).
- * Parks while a child lives. */
+ * To know which child it was, spawn with handles and use coir_join_any. Parks while a child
+ * lives. */
 COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
 
 /* Cancels a scope, which must be open, as coir_cancel does a fiber. Reason 0: its result is that of
