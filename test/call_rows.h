@@ -8,8 +8,9 @@
 #include <coir_io.h>
 #include <sys/un.h>
 
-/* What it waits for: a byte to read, room to write, a connection, room in a listener's queue. */
-enum what { A_BYTE, ROOM, A_CONNECTION, A_PLACE };
+/* What it waits for: a byte to read, room to write, the other side's end behind a byte that nobody
+ * reads, a connection, room in a listener's queue. */
+enum what { A_BYTE, ROOM, AN_END, A_CONNECTION, A_PLACE };
 
 struct place {
     enum what what;
@@ -135,6 +136,12 @@ static int64_t call_wait_both(const struct place *place, size_t size, coir_time 
     return coir_wait_fd(place->fd, COIR_IN | COIR_OUT, until);
 }
 
+static int64_t call_wait_hangup(const struct place *place, size_t size, coir_time until)
+{
+    (void)size;
+    return coir_wait_fd(place->fd, COIR_HUP, until);
+}
+
 static const struct row ROWS[] = {
     {"read", A_BYTE, CR_OP_READ, true, 1, call_read},
     {"read_all", A_BYTE, CR_OP_READ, true, 1, call_read_all},
@@ -153,6 +160,7 @@ static const struct row ROWS[] = {
     {"wait_fd in", A_BYTE, CR_OP_READY, false, COIR_IN, call_wait_in},
     {"wait_fd out", ROOM, CR_OP_READY, false, COIR_OUT, call_wait_out},
     {"wait_fd both", ROOM, CR_OP_READY, false, COIR_OUT, call_wait_both},
+    {"wait_fd hangup", AN_END, CR_OP_READY, false, COIR_HUP, call_wait_hangup},
 };
 
 enum { ROWS_COUNT = sizeof ROWS / sizeof *ROWS };
@@ -174,6 +182,7 @@ static void make_listener(struct place *place)
     snprintf(place->name.sun_path, sizeof place->name.sun_path, "/tmp/coir_table_%d_%d",
              (int)getpid(), number++);
     place->peer = unix_socket();
+    unlink(place->name.sun_path); /* of a process that had this number, and was killed */
     CHECK_EQ(bind(place->peer, (struct sockaddr *)&place->name, sizeof place->name), 0);
     CHECK_EQ(listen(place->peer, 0), 0);
 }
@@ -181,7 +190,7 @@ static void make_listener(struct place *place)
 static struct place make_place(enum what what)
 {
     struct place place = {.what = what, .filler = -1};
-    if (what == A_BYTE || what == ROOM) {
+    if (what == A_BYTE || what == ROOM || what == AN_END) {
         struct fds_pair pair = fds_unix(SOCK_STREAM);
         place.fd = pair.in;
         place.peer = pair.out;
@@ -191,6 +200,8 @@ static struct place make_place(enum what what)
     }
     if (what == ROOM)
         fds_fill(place.fd);
+    else if (what == AN_END)
+        fds_put(place.peer, "x");
     if (what == A_CONNECTION) {
         place.fd = place.peer;
         place.peer = place.filler;
@@ -208,6 +219,8 @@ static void make_possible(const struct place *place)
         fds_put(place->peer, "x");
     else if (place->what == ROOM)
         fds_drain(place->peer);
+    else if (place->what == AN_END)
+        CHECK_EQ(shutdown(place->peer, SHUT_WR), 0);
     else if (place->what == A_CONNECTION)
         CHECK_EQ(connect(place->peer, (struct sockaddr *)&place->name, sizeof place->name), 0);
     else

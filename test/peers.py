@@ -137,6 +137,15 @@ class Place:
                          "0 did not\n")
 
 
+def send_in_pieces(peer, data, size):
+    """As much as the peer takes."""
+    try:
+        for at in range(0, len(data), size):
+            peer.sendall(data[at:at + size])
+    except OSError:
+        pass
+
+
 def read_all(peer):
     data = b""
     while got := peer.recv(65536):

@@ -18,7 +18,7 @@ import time
 
 import servers_http
 from peers import (PATIENCE_S, Late, Place, Server, Skip, among_the_bad, check, check_equal,
-                   check_time, fill, read_all, read_exactly)
+                   check_time, fill, read_all, read_exactly, send_in_pieces)
 
 TRIES = 5 # of a test that finds something late: a fault makes it late each time
 ONCE = ("test_echo_serves_ten_thousand_at_once",)  # in the first place only: poll does not scale
@@ -172,14 +172,6 @@ def test_proxy_passes_on_the_end_of_one_direction(place):
             sender.join()
 
 
-def send_what_is_taken(peer, size):
-    try:
-        for _ in range(size // 1000):
-            peer.sendall(bytes(1000))
-    except OSError:
-        pass
-
-
 def test_proxy_closes_what_is_silent_in_both_directions(place):
     with socket.create_server(("127.0.0.1", 0)) as target:
         address = f"127.0.0.1:{target.getsockname()[1]}"
@@ -216,7 +208,8 @@ def test_regress_proxy_loses_what_the_target_said_before_it_reset(place):
         with Server(place, "proxy", before=[f"127.0.0.1:{target.getsockname()[1]}"]) as server:
             for size in 20 * (2000, 10000, 100000, 1000000):
                 with server.connect() as peer:
-                    sender = threading.Thread(target=send_what_is_taken, args=(peer, size))
+                    sender = threading.Thread(target=send_in_pieces,
+                                              args=(peer, bytes(size), 1000))
                     sender.start()
                     check_equal(read_all(peer), b"early")
                     sender.join()

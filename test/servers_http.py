@@ -8,7 +8,7 @@ import time
 
 import http_list
 from peers import (GET, HELLO, PATIENCE_S, Server, among_the_bad, check, check_equal, check_get,
-                   check_time, read_all, read_answer, read_exactly)
+                   check_time, read_all, read_answer, read_exactly, send_in_pieces)
 
 
 def curl(place, *arguments, given=None):
@@ -72,15 +72,6 @@ def test_http_closes_after_the_last(place):
             peer.sendall(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             check_equal(read_answer(peer)[1]["Connection"], "keep-alive")
             check_get(peer)
-
-
-def send_in_pieces(peer, data, size):
-    """As much as the peer takes."""
-    try:
-        for at in range(0, len(data), size):
-            peer.sendall(data[at:at + size])
-    except OSError:
-        pass
 
 
 def answers_to(http, request, wanted, size):

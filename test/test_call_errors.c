@@ -68,10 +68,10 @@ static bool goes_on(void)
            (kind == CR_OP_CONNECT && (error == EINPROGRESS || error == EALREADY));
 }
 
-/* A wait for readiness returns what woke it, and asks no more. */
+/* A wait for readiness returns what woke it, and asks no more; but one for a hang-up asks. */
 static int64_t expected(const struct row *row)
 {
-    if (kind == CR_OP_READY && when == AFTER_A_WAIT)
+    if (kind == CR_OP_READY && when == AFTER_A_WAIT && row->what != AN_END)
         return row->expected;
     if (error == ECANCELED && when == CANCELLED)
         return COIR_CANCELLED;

@@ -21,6 +21,14 @@ static void hang_up(int kind)
         close(pair.out);
 }
 
+/* After it has hung up. */
+static void close_kind(int kind)
+{
+    CHECK_EQ(coir_close(pair.in), 0);
+    if (kind == 3)
+        close(pair.out);
+}
+
 struct trial {
     int kind;
     bool own;
@@ -71,9 +79,7 @@ static int wait_among_data(void *arg)
         CHECK_EQ(run_join(waiters[i]), 0);
     CHECK_EQ(run_join(run_spawn(reader, NULL)), 100); /* the data are still there */
     wait_hangup(NULL);
-    CHECK_EQ(coir_close(pair.in), 0);
-    if (trial->kind == 3)
-        close(pair.out);
+    close_kind(trial->kind);
     return 0;
 }
 
@@ -87,9 +93,7 @@ static int wait_beside_a_reader(void *arg)
     CHECK_EQ(run_join(last), 100);
     CHECK_EQ(run_join(waiter), 0);
     CHECK_EQ(run_join(writer), 0);
-    CHECK_EQ(coir_close(pair.in), 0);
-    if (trial->kind == 3)
-        close(pair.out);
+    close_kind(trial->kind);
     return 0;
 }
 
@@ -122,9 +126,7 @@ static int one_byte(void *arg)
     CHECK_EQ(run_join(next), 0);
     hang_up(trial->kind);
     CHECK_EQ(run_join(waiter), 0);
-    CHECK_EQ(coir_close(pair.in), 0);
-    if (trial->kind == 3)
-        close(pair.out);
+    close_kind(trial->kind);
     return 0;
 }
 

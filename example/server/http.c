@@ -200,7 +200,10 @@ static int on_value_complete(llhttp_t *parser)
         if (++http->codings > 1 || strcasecmp(value, "chunked") != 0)
             result = refuse(http, UNKNOWN_CODING);
     } else if (http->at == HEAD && strcasecmp(field, "Expect") == 0) {
-        *(strcasecmp(value, "100-continue") == 0 ? &http->expects : &http->expects_more) = true;
+        if (strcasecmp(value, "100-continue") == 0)
+            http->expects = true;
+        else
+            http->expects_more = true;
     }
     text_clear(&http->field);
     text_clear(&http->value);

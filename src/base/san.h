@@ -116,7 +116,7 @@ struct cr_san {
 };
 
 /* Of the fiber that this thread has just left for good: it cannot end in itself. */
-extern __thread void *cr_san_left;
+extern CR_HIDDEN __thread void *cr_san_left;
 
 CR_INLINE void cr_san_init(struct cr_san *san, const char *low, size_t size)
 {

@@ -15,10 +15,10 @@ struct cr_io {
     struct cr_identity identity;
     bool has_ghosts;     /* a file that was closed by number may live on, and be reported */
     unsigned int strays; /* events that were no entry's, since then */
-    unsigned int strays_most; /* registrations are made again after these; it doubles each time */
+    unsigned int renewals; /* of all registrations, after 16 strays, 32, 64 … */
 };
 
-enum { CR_STRAYS_MOST = 16 };
+enum { CR_STRAYS_MOST = 16, CR_RENEWALS_MOST = 16 };
 
 CR_INLINE struct cr_io *cr_io_of(struct coir_sched *sched)
 {

@@ -14,7 +14,6 @@
 #include "../io/call.h"
 #include "run.h"
 
-#include <limits.h>
 #include <stdio.h>
 
 /* A fiber that serves an event mostly spends three or four of the budget: its switch, one read or
@@ -45,8 +44,7 @@ static CR_COLD void loop_renew(struct cr_run *run)
     struct cr_io *io = &run->io;
     struct cr_world *world = io->world;
     io->strays = 0;
-    if (io->strays_most < UINT_MAX / 2)
-        io->strays_most *= 2;
+    io->renewals += io->renewals < CR_RENEWALS_MOST;
     if (world->ops->renew(world, CR_RENEWAL_BEGIN) < 0)
         return;
     bool done = cr_fd_attach_again(io) && cr_post_attach_again(run);
@@ -214,7 +212,7 @@ int cr_loop_turn(struct cr_run *run, bool may_wait, int budget)
     if (cr_timer_any(&sched->timers))
         run->fired = cr_sched_fire(sched);
     loop_dispatch(run, events, count);
-    if (CR_UNLIKELY(run->io.strays >= run->io.strays_most))
+    if (CR_UNLIKELY(run->io.strays >> run->io.renewals >= CR_STRAYS_MOST))
         loop_renew(run);
     if (run->post.box && cr_post_deliver(run)) {
         if (cr_sched_here != sched)

@@ -35,7 +35,6 @@ static int run_init(struct cr_run *run, const struct coir_sched_opts *opts)
     }
     cr_post_init(&run->post);
     cr_fd_init(&run->io.fds, run->io.world);
-    run->io.strays_most = CR_STRAYS_MOST;
     return 0;
 }
 

@@ -115,6 +115,16 @@ static int epoll_open(struct cr_world *world)
     return result;
 }
 
+static void epoll_close_timer(struct cr_epoll *epoll)
+{
+    if (epoll->timer < 0)
+        return;
+    epoll_remove(epoll->queue, epoll->timer);
+    close(epoll->timer);
+    epoll->timer = -1;
+    epoll->alarm_ns = CR_NEVER;
+}
+
 /* For a host loop that watches it: an alarm that was set by a wait would make it readable later, so
  * there is none any more. */
 static int epoll_open_for_host(struct cr_world *world)
@@ -122,12 +132,7 @@ static int epoll_open_for_host(struct cr_world *world)
     struct cr_epoll *epoll = epoll_of(world);
     int queue = epoll_open(world);
     epoll->hosted = queue >= 0;
-    if (epoll->timer >= 0) {
-        epoll_remove(epoll->queue, epoll->timer);
-        close(epoll->timer);
-        epoll->timer = -1;
-        epoll->alarm_ns = CR_NEVER;
-    }
+    epoll_close_timer(epoll);
     return queue;
 }
 
@@ -148,18 +153,15 @@ static int epoll_renew(struct cr_world *world, enum cr_renewal step)
         int next = epoll_open_queue(&epoll->next);
         return next < 0 ? next : 0;
     }
-    int over = step == CR_RENEWAL_KEEP ? epoll->queue : epoll->next;
+    int over = epoll->next;
     if (step == CR_RENEWAL_KEEP) {
+        epoll_close_timer(epoll);
+        over = epoll->queue;
         epoll->queue = epoll->next;
-        if (epoll->timer >= 0)
-            close(epoll->timer);
-        epoll->timer = -1;
-        epoll->alarm_ns = CR_NEVER;
+        epoll_open_timer(epoll);
     }
     epoll->next = -1;
     close(over);
-    if (epoll->timer < 0)
-        epoll_open_timer(epoll);
     return 0;
 }
 
