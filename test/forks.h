@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-static atomic_bool forks_end;
+static atomic_bool forks_end, forks_close; /* close: nobody posts any more */
 static coir_mailbox forks_box; /* of a scheduler that lives all the time */
 static atomic_int forks_began;
 
@@ -63,7 +63,7 @@ static int forks_open_and_wait(void *arg)
     (void)arg;
     CHECK_EQ(coir_mailbox_open(&forks_box, 0), 0);
     forks_began++;
-    while (!forks_end)
+    while (!forks_close)
         coir_sleep(COIR_MS(1));
     return coir_mailbox_close(forks_box);
 }
@@ -150,8 +150,10 @@ static inline void forks_run(int count)
     CHECK_EQ(pthread_create(&threads[3], NULL, forks_post, &posted), 0);
     run_monotonic(forks_fork, &count);
     forks_end = true;
-    for (int i = 3; i >= 0; i--)
+    for (int i = 3; i > 0; i--)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    forks_close = true;
+    CHECK_EQ(pthread_join(threads[0], NULL), 0);
     CHECK(posted.posts > 0);
     CHECK_EQ(posted.posts, posted.calls);
 }
