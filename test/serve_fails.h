@@ -48,26 +48,36 @@ static int fails_by_its_child(void *arg)
 
 static int fails_by_cancel(void *arg)
 {
+    coir_fiber *handler = arg;
     coir_yield();
-    coir_cancel(*(coir_fiber *)arg, -EACCES);
+    coir_cancel(*handler, -EACCES);
+    free(handler);
     return 0;
 }
 
-/* In the handler's fiber. The record of who is to be cancelled is the handler's. */
-static void fails_spawn(enum fails_way way, coir_fiber *self)
+/* A child that may end after its handler's function. */
+static void fails_spawn_canceller(void)
+{
+    coir_fiber *handler = malloc(sizeof *handler);
+    *handler = coir_self();
+    if (coir_spawn(NULL, fails_by_cancel, handler, NULL) < 0)
+        free(handler);
+}
+
+/* In the handler's fiber. */
+static void fails_spawn(enum fails_way way)
 {
     static const struct coir_spawn_opts DAEMON = {.daemon = true}, FREE = {.detached = true};
     coir_fiber unjoined;
     coir_scope scope;
     int failed = 0;
-    *self = coir_self();
     if (way == IN_A_SCOPE) {
         coir_scope_open(&scope, COIR_NEVER, 0);
         coir_spawn(NULL, fails_later, NULL, NULL);
         failed = coir_scope_end(&scope, 0);
         CHECK(failed == -EPIPE || failed == COIR_CANCELLED);
     } else if (way == BY_CANCEL) {
-        coir_spawn(NULL, fails_by_cancel, self, NULL);
+        fails_spawn_canceller();
     } else {
         coir_spawn(way == UNJOINED ? &unjoined : NULL,
                    way == BY_ITS_CHILD ? fails_by_its_child
@@ -79,7 +89,6 @@ static void fails_spawn(enum fails_way way, coir_fiber *self)
 
 static int fails_handle(int fd, void *arg)
 {
-    coir_fiber self;
     char byte, reader[2];
     enum fails_step step = fails_begun ? (enum fails_step)fails_below(STEPS) : STEPS;
     enum fails_way way = (enum fails_way)fails_below(WAYS);
@@ -89,7 +98,7 @@ static int fails_handle(int fd, void *arg)
     for (int at = AT_FIRST; at < STEPS; at++) {
         int64_t result = 0;
         if (at == (int)step)
-            fails_spawn(way, &self);
+            fails_spawn(way);
         if (at == AT_FIRST || at == IN_REQUEST)
             result = coir_read(fd, &reader[at], 1, COIR_NEVER);
         else if (at == AFTER_REQUEST || at == IN_ANSWER)

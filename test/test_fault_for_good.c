@@ -9,7 +9,7 @@ static int sleep_some(void *arg)
 
 static int spawn_to_the_end(void *arg)
 {
-    int64_t length = 1000;
+    static int64_t length = 1000;
     coir_fiber fiber, early = run_spawn(sleep_some, &length);
     fault.no_memory = !arg;
     fault.no_mappings = arg;
