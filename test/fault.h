@@ -102,6 +102,7 @@ static struct {
     bool no_markers;  /* MADV_GUARD_INSTALL is unknown */
     bool no_memory;   /* malloc, calloc, realloc and mmap fail, all of them */
     bool no_mappings; /* mmap fails */
+    bool no_guards;   /* mprotect and madvise fail */
     bool inside; /* a function of the C library whose memory is its own affair: linked statically,
                   * musl's heap and pthread_atfork come here for theirs */
     enum fault_point failed;
@@ -126,7 +127,8 @@ static inline bool fault_here(enum fault_point point)
         return false;
     fault.calls[point] += !fault.paused;
     bool asks = fault.no_memory && point >= FAULT_MALLOC && point <= FAULT_MMAP;
-    if (asks || (fault.no_mappings && point == FAULT_MMAP)) {
+    bool guards = fault.no_guards && (point == FAULT_MPROTECT || point == FAULT_MADVISE);
+    if (asks || guards || (fault.no_mappings && point == FAULT_MMAP)) {
         errno = ENOMEM;
         return true;
     }

@@ -38,6 +38,39 @@ TEST(test_fault_for_good_of_all_memory_leaves_the_fibers_that_are_there)
     CHECK_EQ(fault.mapped, 0);
 }
 
+/* So many that they are released with their guards, where the system can. */
+static int spawn_crowds(void *arg)
+{
+    enum { CROWD = 4000 };
+    static int64_t length = 1000;
+    struct coir_spawn_opts opts = {.stack_size = 16 * 1024};
+    coir_fiber fiber;
+    for (int round = 0; round < 2; round++) {
+        int spawned = 0, result = 0;
+        for (int i = 0; i < CROWD; i++)
+            CHECK_EQ(coir_spawn(&fiber, sleep_some, &length, &opts), 0);
+        CHECK_EQ(coir_sleep(2 * length), 0);
+        CHECK_EQ(coir_sleep(length), 0);
+        bool is_bare = cr_stack_class(&cr_sched_here->stacks, 16 * 1024, false)->bare > 0;
+        fault.no_guards = true;
+        while (spawned < CROWD && result == 0) {
+            result = coir_spawn(&fiber, sleep_some, &length, &opts);
+            spawned += result == 0;
+        }
+        fault.no_guards = false;
+        CHECK(is_bare ? result == -ENOMEM && spawned < CROWD / 2 : result == 0);
+        CHECK_EQ(coir_sleep(2 * length), 0);
+    }
+    return arg ? 1 : 0;
+}
+
+/* proves: F1, S3, S5 */
+TEST(test_fault_for_good_of_all_guards_is_an_error_of_a_spawn_that_has_to_make_one)
+{
+    run_virtual(spawn_crowds, NULL);
+    CHECK_EQ(fault.mapped, 0);
+}
+
 static int spawn_twenty(void *arg)
 {
     static int64_t length = 1;

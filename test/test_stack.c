@@ -262,6 +262,44 @@ TEST(test_stacks_that_were_given_back_keep_their_guards)
     run_virtual(give_back_guarded, NULL);
 }
 
+static int kernel_guards(const coir_fiber *fibers, int count)
+{
+    int guards = 0;
+    for (int i = 0; i < count; i++) {
+        struct cr_fiber *fiber = inside_fiber(fibers[i]);
+        guards += !kernel_can_read(cr_stack_low(fiber->class, (char *)(fiber + 1)) - 1);
+    }
+    return guards;
+}
+
+/* A crowd is released with its page tables, and comes back with its guards. */
+static int crowd_comes_back(void *arg)
+{
+    enum { LARGE = 2 * CROWD };
+    static coir_fiber large[LARGE];
+    (void)arg;
+    for (int round = 0; round < 3; round++) {
+        spawn_crowd(large, LARGE, 16 * KIB);
+        CHECK_EQ(kernel_guards(large, LARGE), LARGE);
+        struct cr_stack_class *class = inside_fiber(large[0])->class;
+        CHECK_EQ(class->bare, 0);
+        end_crowd(large, LARGE);
+        coir_sleep(1);
+        CHECK(class->bare == 0 || class->bare == class->clean);
+        CHECK(class->bare > CROWD || !kernel_can_read(cr_stack_low(class, class->spare[0]) - 1));
+        spawn_crowd(large, CROWD / 2, 16 * KIB);
+        CHECK_EQ(kernel_guards(large, CROWD / 2), CROWD / 2);
+        end_crowd(large, CROWD / 2);
+    }
+    return 0;
+}
+
+/* proves: S2, S5 */
+TEST(test_a_crowd_that_was_released_gets_its_guards_again)
+{
+    run_virtual(crowd_comes_back, NULL);
+}
+
 static int dirty_twice(void *arg)
 {
     (void)arg;

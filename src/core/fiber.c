@@ -147,14 +147,15 @@ static CR_COLD void fiber_init(struct cr_fiber *fiber, struct coir_sched *sched,
 /* Whether a fiber can be made without asking for memory. */
 CR_INLINE bool fiber_is_reserved(struct coir_sched *sched, const struct cr_stack_class *class)
 {
-    return sched->slots.free != 0 && sched->live < sched->timers.room && class->spares > 0;
+    return sched->slots.free != 0 && sched->live < sched->timers.room &&
+           cr_stack_has_spare(class);
 }
 
 static bool fiber_reserve(struct coir_sched *sched, struct cr_stack_class *class)
 {
     return (sched->slots.free != 0 || cr_slot_grow(&sched->slots)) &&
            (sched->live < sched->timers.room || cr_timer_grow(&sched->timers)) &&
-           (class->spares > 0 || cr_stack_carve(&sched->stacks, class));
+           (cr_stack_has_spare(class) || cr_stack_carve(&sched->stacks, class));
 }
 
 /* Puts a fiber at the tail of the ready queue. What it needs is reserved. */

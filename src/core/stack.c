@@ -22,6 +22,9 @@ enum {
 
 static const size_t SLAB_BYTES_MOST = (size_t)1 << 32;
 
+/* Of stacks that are released: from this many on their page tables are worth it. */
+static const size_t BARE_BYTES_LEAST = (size_t)1 << 28;
+
 static const uint64_t CANARY = 0xC01DC0FFEEC0FFEEu;
 
 static size_t stack_page(void)
@@ -156,8 +159,19 @@ static void stack_set_canary(char *low)
         canary[i] = CANARY;
 }
 
+static bool stack_guard_again(struct cr_stack_class *class)
+{
+    char *top = class->spare[class->spares - 1];
+    if (!cr_os_guard(cr_stack_guard_low(class, top), class->stride - class->usable))
+        return false;
+    class->bare = class->spares - 1;
+    return true;
+}
+
 bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
 {
+    if (class->spares > 0)
+        return stack_guard_again(class);
     if (!stack_spare_reserve(class) ||
         (class->fresh == class->fresh_end && !stack_slab_make(stacks, class)))
         return false;
@@ -170,7 +184,6 @@ bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class)
     class->fresh += class->stride;
     cr_san_root(low, class->usable);
     CR_SAN_STACK(low, low + class->usable);
-    CR_ASSERT(class->spares == 0);
     cr_stack_give(class, low + class->usable - class->carved++ % COLOURS * COLOUR_BYTES);
     class->clean = class->spares;
     return true;
@@ -199,8 +212,14 @@ static size_t stack_release_run(struct cr_stack_class *class, size_t first, size
         next++;
     char *lowest = class->spare[step > 0 ? first : next - 1];
     char *highest = class->spare[step > 0 ? next - 1 : first];
-    char *low = cr_stack_low(class, lowest);
-    cr_os_clear(low, (size_t)(stack_end(highest) - low));
+    char *low = cr_stack_guard_low(class, lowest), *end = stack_end(highest);
+    bool crowd = !class->is_canary && last * class->stride >= BARE_BYTES_LEAST;
+    if (crowd && class->bare == first && cr_os_clear_guarded(low, (size_t)(end - low))) {
+        class->bare = next;
+        return next;
+    }
+    low = cr_stack_low(class, lowest);
+    cr_os_clear(low, (size_t)(end - low));
     return next;
 }
 

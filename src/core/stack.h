@@ -6,7 +6,8 @@
  * The stride (usable + guard) is an odd number of pages, and the tops are shifted by 192 bytes more
  * from one stack to the next, so that a thousand fibers do not meet in the same cache sets. A class
  * is one size and one kind of guard. Its spare stacks form a LIFO array: the entries below `clean`
- * hold no memory, those above were used since.
+ * hold no memory, those above were used since; those below `bare`, which were released in a crowd,
+ * have no guard either, and no page tables.
  *
  * Invariant: a stack is either taken or in `spare`, and the array has room for every stack carved,
  * so that releasing cannot fail. */
@@ -21,7 +22,7 @@ enum { CR_STACK_SIZES = 17, CR_STACK_CLASSES = 2 * CR_STACK_SIZES };
 
 struct cr_stack_class {
     char **spare; /* tops */
-    size_t spares, clean, capacity;
+    size_t spares, clean, bare, capacity;
     size_t usable, stride; /* bytes, whole pages */
     bool is_canary;        /* its guard can be written, and holds a pattern in its highest page */
     size_t carved;
@@ -49,11 +50,17 @@ CR_HIDDEN void cr_stack_fini(struct cr_stacks *stacks);
 CR_HIDDEN struct cr_stack_class *cr_stack_class(struct cr_stacks *stacks, size_t size,
                                                 bool canary);
 
-/* Adds a stack, where there is no spare one; false when memory or mappings ran out. */
+/* Whether there is a spare stack with its guard. */
+CR_INLINE bool cr_stack_has_spare(const struct cr_stack_class *class)
+{
+    return class->spares > class->bare;
+}
+
+/* Makes one, where there is none; false when memory or mappings ran out. */
 CR_HIDDEN bool cr_stack_carve(struct cr_stacks *stacks, struct cr_stack_class *class);
 
-/* A stack's coloured top, 64-byte aligned; there must be a spare one. What its last user left there
- * is still there; or all is zero, as cr_stack_was_clean must be asked next. */
+/* A stack's coloured top, 64-byte aligned; there must be a spare one with its guard. What its last
+ * user left there is still there; or all is zero, as cr_stack_was_clean must be asked next. */
 CR_INLINE char *cr_stack_take(struct cr_stack_class *class)
 {
     return class->spare[--class->spares];

@@ -25,6 +25,7 @@
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
 #endif
 
 const bool cr_os_clears_across_guards = true;
@@ -87,6 +88,14 @@ bool cr_os_guard(char *low, size_t size)
 void cr_os_clear(char *low, size_t size)
 {
     madvise(low, size, MADV_DONTNEED);
+}
+
+bool cr_os_clear_guarded(char *low, size_t size)
+{
+    if (!linux_has_markers() || madvise(low, size, MADV_GUARD_REMOVE) != 0)
+        return false;
+    madvise(low, size, MADV_DONTNEED);
+    return true;
 }
 
 int cr_os_poll(struct pollfd *asks, size_t count, const struct timespec *left)
