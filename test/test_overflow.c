@@ -221,7 +221,8 @@ static void do_near_the_end(void (*what)(void), size_t size)
     deed = what;
     deed(); /* so that the dynamic linker needs no room later */
     coir_on_fatal(see_overflow);
-    for (eaten = size / 32; eaten < size + 3 * KIB; eaten += 192) {
+    size_t most = size + (size_t)sysconf(_SC_PAGESIZE) - KIB; /* of what a stack has at most */
+    for (eaten = size / 32; eaten < most; eaten += 192) {
         int status;
         pid_t pid = fork();
         if (pid == 0)

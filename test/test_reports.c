@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 
-enum { MANY = 3000 };
+enum { MANY = 3000, PIPE_BYTES = 64 * 1024 };
 
 static int ends[2];
 
@@ -96,6 +96,9 @@ static void make_pipe_without_blocking(void)
 {
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+#ifdef F_SETPIPE_SZ
+    CHECK(fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES) > 0); /* as a pipe of many pages it holds all */
+#endif
 }
 
 static int park_many(void *arg)
