@@ -394,6 +394,7 @@ static int lower_the_limit(void *arg)
 /* proves: F7, E5, E6 */
 TEST(test_regress_an_error_of_the_world_starved_fibers_that_were_ready)
 {
+    test_skip_under_valgrind();
     struct coir_sched_opts opts = {.world = COIR_WORLD_POLL, .report = run_report_line};
     int result = coir_run(lower_the_limit, NULL, &opts, NULL);
     if (result == 0)
