@@ -162,6 +162,7 @@ static void stack_set_canary(char *low)
 static bool stack_guard_again(struct cr_stack_class *class)
 {
     char *top = class->spare[class->spares - 1];
+    CR_ASSERT(class->bare == class->spares);
     if (!cr_os_guard(cr_stack_guard_low(class, top), class->stride - class->usable))
         return false;
     class->bare = class->spares - 1;
@@ -212,14 +213,13 @@ static size_t stack_release_run(struct cr_stack_class *class, size_t first, size
         next++;
     char *lowest = class->spare[step > 0 ? first : next - 1];
     char *highest = class->spare[step > 0 ? next - 1 : first];
-    char *low = cr_stack_guard_low(class, lowest), *end = stack_end(highest);
+    char *guard = cr_stack_guard_low(class, lowest), *low = cr_stack_low(class, lowest);
+    char *end = stack_end(highest);
     bool crowd = !class->is_canary && last * class->stride >= BARE_BYTES_LEAST;
-    if (crowd && class->bare == first && cr_os_clear_guarded(low, (size_t)(end - low))) {
+    if (crowd && class->bare == first && cr_os_clear_guarded(guard, (size_t)(end - guard)))
         class->bare = next;
-        return next;
-    }
-    low = cr_stack_low(class, lowest);
-    cr_os_clear(low, (size_t)(end - low));
+    else
+        cr_os_clear(low, (size_t)(end - low));
     return next;
 }
 
@@ -230,6 +230,7 @@ bool cr_stack_trim(struct cr_stacks *stacks)
         struct cr_stack_class *class = &stacks->classes[i];
         size_t taken = class->carved - class->spares, keep = taken > TRIM_KEEP ? taken : TRIM_KEEP;
         size_t last = class->spares > keep ? class->spares - keep : 0;
+        CR_ASSERT(class->bare <= class->clean && class->clean <= class->spares);
         while (class->clean < last) {
             if (calls++ == TRIM_CALLS_MOST)
                 return true;

@@ -92,8 +92,9 @@ void cr_os_clear(char *low, size_t size)
 
 bool cr_os_clear_guarded(char *low, size_t size)
 {
-    if (!linux_has_markers() || madvise(low, size, MADV_GUARD_REMOVE) != 0)
+    if (!linux_has_markers())
         return false;
+    madvise(low, size, MADV_GUARD_REMOVE);
     madvise(low, size, MADV_DONTNEED);
     return true;
 }

@@ -40,8 +40,8 @@ CR_HIDDEN bool cr_os_guard(char *low, size_t size);
  * before. */
 CR_HIDDEN void cr_os_clear(char *low, size_t size);
 
-/* The same for guards too, which are gone then, and with page tables where the kernel can; false,
- * and nothing is done, where guards cannot be taken off so. */
+/* The same for guards too, which must be made again whatever came of it, and for page tables where
+ * the kernel can; false, and nothing is done, where guards are not markers. */
 CR_HIDDEN bool cr_os_clear_guarded(char *low, size_t size);
 
 /* Whether one call may clear what lies on both sides of a guard, which stays. */

@@ -134,7 +134,7 @@ static void box_open(struct cr_run *run, coir_mailbox *box)
     assert(coir_mailbox_open(box, 0) == 0);
 }
 
-/* GenMC wants each word read as it was written: no handle is handed on as a whole. */
+/* By its members, for the same reason as the bell. */
 static void box_close(const coir_mailbox *box)
 {
     coir_mailbox copy = {.slot = box->slot, .generation = box->generation, .kind = box->kind};
