@@ -236,9 +236,10 @@ struct coir_spawn_opts {
  * belongs to whoever takes the result (coir_join, a race); if nobody has when the parent ends, it
  * is the parent's after all. Results that nobody took are dropped when the parent ends.
  *
- * Returns 0; -ENOMEM: memory, address space or mappings ran out; COIR_CANCELLED: the caller or the
- * scope that is named is cancelled, or the scheduler is being freed. A fiber that was made starts,
- * also when it is cancelled before. Callable anywhere in the scheduler's thread. Never parks. */
+ * Returns 0, and only then sets *handle; -ENOMEM: memory, address space or mappings ran out;
+ * COIR_CANCELLED: the caller or the scope that is named is cancelled, or the scheduler is being
+ * freed. A fiber that was made starts, also when it is cancelled before. Callable anywhere in the
+ * scheduler's thread. Never parks. */
 COIR_API int coir_spawn(coir_fiber *handle, int (*fn)(void *arg), void *arg,
                         const struct coir_spawn_opts *opts);
 
@@ -286,10 +287,10 @@ COIR_API int coir_race_run(const struct coir_racer *racers, size_t count, int *r
 
 /* Cancels a fiber and all its descendants, up to shields. Its current blocking call and every later
  * one return COIR_CANCELLED; a fiber that has not started still starts. The first reason stays:
- * what coir_cancelled tells, an error < 0, or 0: enough, the fiber is not needed any more. Code
- * under a shield is cancelled when the shield ends. A fiber may cancel itself. Returns 0, even
- * if it was cancelled before; -ESRCH: it has ended. Callable anywhere in the thread. Never
- * parks. */
+ * what coir_cancelled tells, an error < 0, or 0: enough, the fiber is not needed any more; one > 0
+ * is misuse. Code under a shield is cancelled when the shield ends. A fiber may cancel itself.
+ * Returns 0, even if it was cancelled before; -ESRCH: it has ended. Callable anywhere in the
+ * thread. Never parks. */
 COIR_API int coir_cancel(coir_fiber fiber, int reason);
 
 /* Whether the running fiber is cancelled where it is, and why: *reason (may be NULL) is that of
@@ -372,11 +373,12 @@ COIR_API COIR_MUST_CHECK int coir_scope_end(coir_scope *scope, int result);
  * its code. Returns 0. Callable anywhere in the thread. Never parks. */
 COIR_API int coir_scope_cancel(coir_scope *scope, int reason);
 
-/* Lets what is under way in an open scope end, and nothing new begin. Soft scopes in its tree, up
- * to shields, are cancelled at once, as are those that are opened there later. All the rest goes on
- * until the grace is over, and is then cancelled with reason 0: when the loop next runs if the
- * grace is <= 0, never if it is INT64_MAX. A deadline or an earlier call that cancels sooner stays.
- * Returns 0. Callable anywhere in the thread. Never parks.
+/* Lets what is under way in an open scope end, and no wait for new work go on (a spawn is no such
+ * wait). Soft scopes in its tree, up to shields, are cancelled at once, as are those that are
+ * opened there later. All the rest goes on until the grace is over, and is then cancelled with
+ * reason 0: when the loop next runs if the grace is <= 0, never if it is INT64_MAX. A deadline or
+ * an earlier call that cancels sooner stays. Returns 0. Callable anywhere in the thread. Never
+ * parks.
  *
  *     coir_scope_open(&next, COIR_NEVER, COIR_SOFT);
  *     ssize_t got = coir_read(fd, buf, sizeof buf, COIR_NEVER);

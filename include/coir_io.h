@@ -36,13 +36,14 @@ enum {
  * stop working for a client that has left. (The poll world looks every 16 ms.)
  *
  * It asks the kernel, so the answer is true at that moment. End of file, hang-up and error count as
- * ready; so does, always, what cannot be polled (a regular file, which does not hang up). Any
- * number of fibers may wait for one descriptor. A descriptor that coir does not own costs one
- * registration for each wait that parks. Errors: -EBADF for a number that is not open, or when it
- * is closed by coir_close meanwhile; -EINVAL for a mask of none, or of others; COIR_TIMED_OUT,
- * -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the scheduler's first wait -EMFILE,
- * -ENFILE, or -EACCES in a sandbox that forbids epoll (COIR_WORLD=poll helps), for a wait that must
- * register. Parks. */
+ * ready; so does, always, what cannot be polled (a regular file, which does not hang up). A FIFO is
+ * at its end whenever all writers have left, but not before the first has come: to outlive them,
+ * open it for both directions. Any number of fibers may wait for one descriptor. A descriptor that
+ * coir does not own costs one registration for each wait that parks. Errors: -EBADF for a number
+ * that is not open, or when it is closed by coir_close meanwhile; -EINVAL for a mask of none, or
+ * of others; COIR_TIMED_OUT, -EINTR (coir_wake), COIR_CANCELLED; -ENOMEM, -ENOSPC, and at the
+ * scheduler's first wait -EMFILE, -ENFILE, or -EACCES in a sandbox that forbids epoll
+ * (COIR_WORLD=poll helps), for a wait that must register. Parks. */
 COIR_API int coir_wait_fd(int fd, int mask, coir_time until);
 
 /* Gives an open descriptor to coir: makes it non-blocking, registers it once, and remembers its

@@ -23,7 +23,8 @@ enum {
 /* A call to be made in the scheduler's thread. The caller owns the memory: begin with
  * `coir_letter letter = {.fn = f, .arg = a};`, so that the rest is 0, and let it stay where it is
  * from the post to the call. If the letter is on a fiber's stack, that fiber must wait for the call
- * under a shield: a cancel could otherwise end the wait, and the stack frame, before the call. */
+ * under a shield, and the mailbox must not be weak: a cancel or the end of the run could otherwise
+ * end the wait, and the stack frame, before the call. */
 typedef struct coir_letter {
     void (*fn)(void *arg);    /* called by the loop, outside any fiber; must not park, call
                                  coir_sched_run, _step, _deadline, _fd or _free, nor be left by a
