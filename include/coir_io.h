@@ -120,7 +120,9 @@ COIR_API int coir_accept(int fd, struct sockaddr *addr, socklen_t *size, coir_ti
  * COIR_CANCELLED, the attempt goes on in the kernel: call again to wait on, or coir_close.
  * -ETIMEDOUT comes from the kernel: the attempt is over. If several fibers connect one
  * socket and it fails, one of them gets the reason, the others -ECONNABORTED. A Unix socket
- * whose peer's queue is full is tried again after 1 ms, 2 ms … 16 ms. Parks. */
+ * whose peer's queue is full is tried again after 1 ms, 2 ms … 16 ms; elsewhere than on Linux it is
+ * -ECONNREFUSED, as where nobody listens. Of a socket that is connected already, or has failed to
+ * connect, each system has an opinion of its own: close it and make another. Parks. */
 COIR_API int coir_connect(int fd, const struct sockaddr *addr, socklen_t size, coir_time until);
 
 /* ---- data; all park -------------------------------------------------------------------------- */

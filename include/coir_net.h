@@ -76,13 +76,13 @@ struct coir_net_opts {
     bool delay;       /* TCP: gather small writes, as Nagle does; default TCP_NODELAY */
     bool reuse_port;  /* others may listen on the same port, and share what comes (SO_REUSEPORT) */
     bool v6_only;     /* [::] and :80 leave IPv4 alone; default both, where the system can */
-    bool unlink;      /* a Unix socket's file where nobody listens is removed before */
+    bool unlink;      /* a Unix socket's file whose owner has gone is removed before */
 };
 
 /* A socket that listens at an address or, for datagrams, is bound to it. TCP: with SO_REUSEADDR;
  * accepted connections have its options. Without IPv6, any address is that of IPv4. A path is
  * created, and stays after coir_close; one that is there already is -EADDRINUSE but with
- * opts.unlink. That asks by a connect, so of two programs that begin at once one may take the
+ * opts.unlink. That asks by connects, so of two programs that begin at once one may take the
  * other's path. Returns the descriptor; an error as coir_addr_parse, or what socket(2),
  * setsockopt(2), bind(2) or listen(2) says, or -ENOMEM: then nothing stays open. Callable anywhere
  * in the scheduler's thread. Never parks. */

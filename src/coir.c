@@ -33,6 +33,7 @@
 #include "world/ops.c"
 #include "world/epoll.c"
 #include "world/kqueue.c"
+#include "world/kqueue_levels.c"
 #include "world/poll.c"
 #include "world/choose.c"
 #include "world/below.c"

@@ -165,6 +165,15 @@ static const struct row ROWS[] = {
 
 enum { ROWS_COUNT = sizeof ROWS / sizeof *ROWS };
 
+/* Whether this kernel, by this world, can wait for it. */
+__attribute__((unused)) static bool row_is_here(const struct row *row)
+{
+    bool polls = strcmp(cr_io_of(cr_sched_here)->world->name, "poll") == 0;
+    if (row->what == AN_END && polls)
+        return kernel->hup == HUP_LINUX;
+    return row->what != A_PLACE || !kernel->full_path_refuses;
+}
+
 /* ---- places ---- */
 
 static int unix_socket(void)
@@ -240,13 +249,12 @@ static void end_place(const struct place *place)
 /* ---- worlds ---- */
 
 static const enum coir_world WORLDS[] = {
-#if defined(__linux__)
+#if defined(COIR_KQUEUE) || !defined(__linux__)
+    COIR_WORLD_KQUEUE,
+#else
     COIR_WORLD_EPOLL,
 #endif
     COIR_WORLD_POLL,
-#if defined(COIR_KQUEUE) || !defined(__linux__)
-    COIR_WORLD_KQUEUE,
-#endif
 };
 
 static inline void in_each_world(int (*fn)(void *arg), enum coir_clock clock)

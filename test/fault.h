@@ -75,7 +75,7 @@ static const struct {
     [FAULT_MMAP] = {"mmap", {ENOMEM, 0}, true},
     [FAULT_MPROTECT] = {"mprotect", {ENOMEM, 0}, false},
     [FAULT_MADVISE] = {"madvise", {ENOMEM, EINVAL}, true},
-    [FAULT_EPOLL_CREATE1] = {"epoll_create1", {EMFILE, ENFILE}, false},
+    [FAULT_EPOLL_CREATE1] = {"epoll_create1", {EMFILE, ENFILE}, FAULT_ABSORBED_BY_KQUEUE},
     [FAULT_EPOLL_CTL] = {"epoll_ctl", {ENOSPC, ENOMEM}, FAULT_ABSORBED_BY_KQUEUE},
     [FAULT_TIMERFD] = {"timerfd", {EMFILE, ENOMEM}, true},
     [FAULT_SYSCALL] = {"epoll_pwait2", {EINTR, ENOSYS}, true},

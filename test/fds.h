@@ -6,6 +6,7 @@
 #include "inside.h"
 
 #include "clock.h"
+#include "kqueue/kernel.h"
 #include "run.h"
 
 #include <arpa/inet.h>

@@ -42,6 +42,13 @@ static inline bool loops_next(coir_loop **loop)
     return false;
 }
 
+/* Whether this loop tells the ends of sockets as the interface says: what a poll does not say, the
+ * world of poll cannot tell. */
+static inline bool loops_tells_ends(void)
+{
+    return loops_world != COIR_WORLD_POLL || kernel->hup == HUP_LINUX;
+}
+
 /* What is ready now, or within 10 seconds. */
 static inline int loops_now(coir_loop *loop)
 {

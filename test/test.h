@@ -132,11 +132,17 @@ __attribute__((noreturn)) static inline void test_skip(const char *reason)
     _exit(TEST_EXIT_SKIPPED);
 }
 
+#ifdef COIR_KQUEUE
+#define TEST_WORLD "kqueue"
+#else
+#define TEST_WORLD "epoll"
+#endif
+
 /* The world the test program shall use: ./check repeats the suite in each. */
 static inline const char *test_world_name(void)
 {
     const char *name = getenv("COIR_WORLD");
-    return name && *name ? name : "epoll";
+    return name && *name ? name : TEST_WORLD;
 }
 
 /* Valgrind has memory, mappings and limits of its own, so what measures them cannot run there. */

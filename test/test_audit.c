@@ -97,8 +97,10 @@ static int connect_for_a_while(void *arg)
 
 static int connect_beside_audits(void *arg)
 {
-    int fd = fill_queue();
     (void)arg;
+    if (kernel->full_path_refuses)
+        SKIP("this kernel refuses a connection for which there is no room");
+    int fd = fill_queue();
     pair = fds_pipe(O_NONBLOCK);
     waiter = (struct fds_waiter){.fd = pair.in, .mask = COIR_IN};
     fds_start(&waiter, 1);
@@ -116,8 +118,10 @@ TEST(test_audit_leaves_a_connect_alone_that_waits_for_room_in_a_queue)
 
 static int connect_on_reused(void *arg)
 {
-    int fd = fill_queue();
     (void)arg;
+    if (kernel->full_path_refuses)
+        SKIP("this kernel refuses a connection for which there is no room");
+    int fd = fill_queue();
     coir_fiber fiber = run_spawn(connect_for_a_while, &fd);
     fds_until_parked(fiber);
     close(fd);

@@ -93,7 +93,7 @@ static int each_situation(void *arg)
 {
     (void)arg;
     for (int i = 0; i < ROWS_COUNT; i++)
-        for (int owned = 0; owned < 2; owned++)
+        for (int owned = 0; owned < 2 && row_is_here(&ROWS[i]); owned++)
             for (size_t s = 0; s < sizeof SITUATIONS / sizeof *SITUATIONS; s++)
                 try_situation(&ROWS[i], owned, &SITUATIONS[s]);
     return 0;

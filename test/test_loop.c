@@ -150,6 +150,8 @@ TEST(test_loop_tells_the_end_of_a_socket_beside_what_is_left_to_read)
 {
     coir_loop *loop;
     while (loops_next(&loop)) {
+        if (!loops_tells_ends())
+            continue;
         struct fds_pair tcp = fds_tcp();
         CHECK_EQ(coir_loop_add_read(loop, tcp.in, NULL), 0);
         fds_put(tcp.out, "rest");
@@ -178,7 +180,7 @@ TEST(test_loop_writer_without_room_is_not_told_that_its_peer_sends_no_more)
         loops_check_asleep(loop);
         close(pair.out);
         CHECK_EQ(loops_soon(loop), 1);
-        CHECK(loops_flags(pair.in, COIR_OUT) & (COIR_HUP | COIR_ERR));
+        CHECK(!loops_tells_ends() || loops_flags(pair.in, COIR_OUT) & (COIR_HUP | COIR_ERR));
         close(pair.in);
     }
 }
@@ -220,7 +222,7 @@ TEST(test_loop_tells_a_connect_that_was_refused_as_writable_with_an_error)
         if (errno == EINPROGRESS) {
             CHECK_EQ(coir_loop_add_write(loop, client, NULL), 0);
             CHECK_EQ(loops_soon(loop), 1);
-            CHECK(loops_flags(client, COIR_OUT) & COIR_ERR);
+            CHECK(!loops_tells_ends() || loops_flags(client, COIR_OUT) & COIR_ERR);
             CHECK_EQ(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error}),
                      0);
             CHECK_EQ(error, ECONNREFUSED);

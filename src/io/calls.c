@@ -89,7 +89,8 @@ int coir_bind(int fd, const struct sockaddr *addr, socklen_t size)
 int coir_listen(int fd, int backlog)
 {
     struct cr_op op = {.kind = CR_OP_LISTEN, .fd = fd, .backlog = backlog};
-    return (int)cr_call_now(&op, "coir_listen", CR_CALLER);
+    int result = (int)cr_call_now(&op, "coir_listen", CR_CALLER);
+    return result < 0 ? result : cr_fd_listen(calls_io(), fd);
 }
 
 int coir_shutdown(int fd, int how)

@@ -89,10 +89,10 @@ static void fd_detach(struct cr_io *io, struct cr_fd *entry)
     entry->attached = false;
 }
 
-static void fd_end_all(struct cr_list *ring)
+static void fd_end_all(struct cr_list *ring, int result)
 {
     while (!cr_list_empty(ring))
-        cr_sched_end(CR_CONTAINER(ring->next, struct cr_wait, link), -EBADF);
+        cr_sched_end(CR_CONTAINER(ring->next, struct cr_wait, link), result);
 }
 
 void cr_fd_forget(struct cr_io *io, struct cr_fd *entry)
@@ -104,9 +104,9 @@ void cr_fd_forget(struct cr_io *io, struct cr_fd *entry)
     entry->holds = entry->asides = 0;
     entry->kind = entry->ready = 0;
     cr_identity_reset(entry);
-    fd_end_all(&entry->waiters[CR_FD_IN]);
-    fd_end_all(&entry->waiters[CR_FD_OUT]);
-    fd_end_all(&entry->others);
+    fd_end_all(&entry->waiters[CR_FD_IN], -EBADF);
+    fd_end_all(&entry->waiters[CR_FD_OUT], -EBADF);
+    fd_end_all(&entry->others, -EBADF);
 }
 
 void cr_fd_forget_own(struct cr_io *io)
@@ -180,6 +180,22 @@ int cr_fd_attach(struct cr_io *io, struct cr_fd *entry)
     entry->index = index;
     entry->attached = true;
     entry->ready &= CR_SHORT;
+    return 0;
+}
+
+int cr_fd_listen(struct cr_io *io, int fd)
+{
+    struct cr_fd *entry = cr_fd_find(&io->fds, fd);
+    if (!entry || !entry->attached)
+        return 0;
+    fd_detach(io, entry);
+    int attached = cr_fd_attach(io, entry);
+    if (attached < 0) {
+        fd_end_all(&entry->waiters[CR_FD_IN], attached);
+        fd_end_all(&entry->waiters[CR_FD_OUT], attached);
+        return attached;
+    }
+    cr_fd_arm_again(io, entry, COIR_IN | COIR_OUT);
     return 0;
 }
 

@@ -36,6 +36,10 @@ CR_HIDDEN void cr_fd_own(struct cr_fd *entry, int kind);
 /* A socket begins to connect: what was reported of it before is over. */
 CR_HIDDEN void cr_fd_connect(struct cr_fd *entry);
 
+/* A socket has begun to listen: some systems never tell a registration that was made before of
+ * connections, so it is made again. 0, or an error, with which all waits for it end too. */
+CR_HIDDEN int cr_fd_listen(struct cr_io *io, int fd);
+
 /* From now on the number stands for another file, or none: ends every wait for it by -EBADF. */
 CR_HIDDEN void cr_fd_forget(struct cr_io *io, struct cr_fd *entry);
 

@@ -232,9 +232,30 @@ static void try_note_unready(struct cr_call *call)
         cr_fd_unready(cr_call_io(call), entry, mask);
 }
 
+/* Elsewhere than on Linux a Unix datagram whose receiver has no room is refused at once, and no
+ * readiness says when there is some. */
+static bool try_is_refused(const struct cr_call *call)
+{
+    struct cr_world *world = cr_call_io(call)->world;
+    struct sockaddr_storage name;
+    int type = 0;
+    socklen_t size = sizeof type, name_size = sizeof name;
+    struct cr_op ask_type = {.kind = CR_OP_GETSOCKOPT, .fd = call->op.fd,
+                             .option_out = {SOL_SOCKET, SO_TYPE, &type, &size}};
+    struct cr_op ask_name = {.kind = CR_OP_GETSOCKNAME, .fd = call->op.fd,
+                             .name_out = {(struct sockaddr *)&name, &name_size}};
+    return call->mask == COIR_OUT && world->ops->start(world, &ask_type) == 0 &&
+           world->ops->start(world, &ask_name) == 0 && type == SOCK_DGRAM &&
+           name.ss_family == AF_UNIX;
+}
+
 int64_t cr_io_try(struct cr_call *call)
 {
     int64_t result = try_is_in_vain(call) ? -EAGAIN : try_ask(call);
+    if (result == -ENOBUFS && call->entry->token == call->token && try_is_refused(call)) {
+        call->by_pauses = true;
+        return -EAGAIN;
+    }
     if (result != -EAGAIN)
         return result;
     if (call->entry->token == call->token)

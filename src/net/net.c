@@ -112,21 +112,29 @@ static int net_open(const char *text, coir_addr *addr, const struct coir_net_opt
     return result;
 }
 
-/* Removes a path that is a socket where nobody listens; else -EADDRINUSE. */
-static int net_unlink(coir_addr *addr)
+/* What a socket of this type gets that asks for a connection to a path. */
+static int net_ask(coir_addr *addr, int type)
 {
-    int fd = coir_socket(AF_UNIX, addr->type, 0);
+    int fd = coir_socket(AF_UNIX, type, 0);
     if (fd < 0)
         return fd;
     struct cr_op ask = {
         .kind = CR_OP_CONNECT, .fd = fd, .name = {net_sockaddr(addr), addr->size}};
     int result = (int)cr_call_now(&ask, "coir_net_listen", CR_CALLER);
     coir_close(fd);
-    if (result != -ECONNREFUSED)
+    return result;
+}
+
+/* Removes a path that is a socket whose owner has gone; else -EADDRINUSE. A queue that is full, or
+ * is not there yet, may refuse a connection as well; but to a socket of the other type whoever
+ * lives says EPROTOTYPE, full or not. */
+static int net_unlink(coir_addr *addr)
+{
+    if (net_ask(addr, SOCK_STREAM) != -ECONNREFUSED || net_ask(addr, SOCK_DGRAM) != -ECONNREFUSED)
         return -EADDRINUSE;
     struct cr_op remove = {
         .kind = CR_OP_UNLINK, .fd = -1, .name = {net_sockaddr(addr), addr->size}};
-    result = (int)cr_call_now(&remove, "coir_net_listen", CR_CALLER);
+    int result = (int)cr_call_now(&remove, "coir_net_listen", CR_CALLER);
     return result == -ENOTSOCK ? -EADDRINUSE : result == -ENOENT ? 0 : result;
 }
 

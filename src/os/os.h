@@ -27,6 +27,19 @@
 #define MSG_NOSIGNAL 0
 #endif
 
+/* What keeps a send from waiting, where MSG_DONTWAIT means only receiving: NetBSD, and macOS, whose
+ * kernel heeds it (sosendcheck), but whose headers hide it. */
+#ifndef MSG_NBIO
+#if defined(__APPLE__) || defined(COIR_KQUEUE)
+#define MSG_NBIO 0x20000
+#else
+#define MSG_NBIO 0
+#endif
+#endif
+
+/* The flags of each send: it never waits, whatever the flags of the file, and raises no signal. */
+enum { CR_OS_SEND = MSG_DONTWAIT | MSG_NBIO | MSG_NOSIGNAL };
+
 /* ---- memory, all sizes in whole pages ---- */
 
 /* Memory for stacks, which reads as zero and costs nothing until it is touched; NULL. */

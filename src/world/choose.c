@@ -12,7 +12,7 @@ static const struct {
 } WORLDS[] = {
     [COIR_WORLD_DEFAULT] = {"", NULL, NULL},
     [COIR_WORLD_EPOLL] = {"epoll", cr_epoll_make, cr_epoll_make_levels},
-    [COIR_WORLD_KQUEUE] = {"kqueue", cr_kqueue_make, cr_kqueue_make_levels},
+    [COIR_WORLD_KQUEUE] = {"kqueue", cr_kqueue_make, cr_kqueue_levels_make},
     [COIR_WORLD_POLL] = {"poll", cr_poll_make, cr_poll_make_levels},
 };
 

@@ -9,7 +9,7 @@
  * Invariant: `alarm_ns` is when the timer descriptor fires, or CR_NEVER. */
 #include "levels.h"
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(COIR_OS_BSD)
 
 #include "../os/os.h"
 #include "posix.h"

@@ -4,43 +4,21 @@
  *
  * Each filter tells of its own direction. What holds for both (hang-up, error) comes as EV_EOF of
  * one of them, which does not say how far the end has gone: the reader of a pipe hears the same
- * as a socket whose peer may still read. There, and only there, poll is asked too, which also keeps
- * what is reported the same as what coir_wait_fd is answered when it asks. */
-#include "levels.h"
+ * as a socket whose peer may still read. There, and only there, more is asked, by the function that
+ * also answers coir_wait_fd, so that what is reported is what is answered. It is kqueue that says
+ * whether a socket has come to an end: each system's poll has an opinion of its own. */
+#include "kqueue.h"
 
-#if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__) ||                       \
-     defined(__NetBSD__) || defined(__OpenBSD__) || defined(COIR_KQUEUE)) &&                       \
-    UINTPTR_MAX > 0xffffffff
+#ifdef CR_HAS_KQUEUE
 
 #include "../os/os.h"
 #include "posix.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/event.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Some kernels refuse a longer wait, as EINVAL: about three years. */
-enum { KQUEUE_BATCH = 128, WAIT_SECONDS_MAX = 100000000 };
-
-enum { FILTER_READ, FILTER_WRITE, FILTER_URGENT, FILTERS_MOST };
-
-static const struct kqueue_filter {
-    int filter;
-    unsigned int fflags;
-    int mask; /* what it tells */
-} FILTERS[] = {
-    [FILTER_READ] = {(int)EVFILT_READ, 0, COIR_IN},
-    [FILTER_WRITE] = {(int)EVFILT_WRITE, 0, COIR_OUT},
-#ifdef NOTE_OOB
-    [FILTER_URGENT] = {(int)EVFILT_EXCEPT, NOTE_OOB, CR_URGENT},
-#endif
-};
-
-enum { FILTERS_COUNT = sizeof FILTERS / sizeof *FILTERS };
 
 struct cr_kqueue {
     struct cr_world world;
@@ -53,20 +31,7 @@ static struct cr_kqueue *kqueue_of(struct cr_world *world)
     return CR_CONTAINER(world, struct cr_kqueue, world);
 }
 
-/* udata is a pointer, and in some versions of NetBSD a number. */
-typedef __typeof__(((struct kevent *)0)->udata) kqueue_udata;
-
-static kqueue_udata kqueue_from_token(uint64_t token)
-{
-    return (kqueue_udata)(uintptr_t)token;
-}
-
-static uint64_t kqueue_token(const struct kevent *event)
-{
-    return (uint64_t)(uintptr_t)event->udata;
-}
-
-static int kqueue_open_queue(int *out)
+int cr_kqueue_open(int *out)
 {
     if (*out >= 0)
         return *out;
@@ -84,12 +49,19 @@ static int kqueue_open_queue(int *out)
 
 static int kqueue_open(struct cr_world *world)
 {
-    return kqueue_open_queue(&kqueue_of(world)->queue);
+    return cr_kqueue_open(&kqueue_of(world)->queue);
 }
 
 static int kqueue_own(struct cr_world *world, int i)
 {
     return i == 0 ? kqueue_of(world)->queue : -1;
+}
+
+static bool kqueue_is_socket(int fd)
+{
+    int type;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
 /* Makes one change to every filter of a descriptor, and stores what became of each: 0 or an error
@@ -108,7 +80,7 @@ static void kqueue_change(int queue, const struct kevent *base, int errors[FILTE
         errors[i] = i < count ? (int)receipts[i].data : failed;
 }
 
-static void kqueue_remove(int queue, int fd)
+void cr_kqueue_remove(int queue, int fd)
 {
     int errors[FILTERS_MOST];
     struct kevent delete = {.ident = (uintptr_t)fd, .flags = EV_DELETE | EV_RECEIPT};
@@ -119,12 +91,12 @@ static void kqueue_remove(int queue, int fd)
 static bool kqueue_detach(struct cr_world *world, int fd, int index)
 {
     (void)index;
-    kqueue_remove(kqueue_of(world)->queue, fd);
+    cr_kqueue_remove(kqueue_of(world)->queue, fd);
     return true;
 }
 
 /* A filter is missing where a descriptor has no such direction, or its file nothing to tell. */
-static bool kqueue_is_missing(int error)
+bool cr_kqueue_is_missing(int error)
 {
     return error == EINVAL || error == ENODEV || error == EPERM || error == EOPNOTSUPP ||
            error == EBADF;
@@ -136,38 +108,45 @@ static int kqueue_judge(int read_error, int write_error)
 {
     if (read_error == EPIPE || write_error == EPIPE)
         return -EPERM;
-    if (read_error && !kqueue_is_missing(read_error))
+    if (read_error && !cr_kqueue_is_missing(read_error))
         return -read_error;
-    if (write_error && !kqueue_is_missing(write_error))
+    if (write_error && !cr_kqueue_is_missing(write_error))
         return -write_error;
     return read_error && write_error ? -EPERM : 0;
 }
 
 /* Regular files would be accepted, and never tell of their end. A device may be accepted only by
  * whoever does not ask how many bytes it has: one that asks for a byte at least. */
-static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
+int cr_kqueue_prepare(int fd, struct kevent *base)
 {
     struct stat about;
-    int errors[FILTERS_MOST], result = kqueue_open(world);
-    if (result < 0)
-        return result;
     if (fstat(fd, &about) != 0)
         return -errno;
     if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))
         return -EPERM;
     bool device = S_ISCHR(about.st_mode);
+    base->ident = (uintptr_t)fd;
+    base->fflags = device ? NOTE_LOWAT : 0;
+    base->data = device ? 1 : 0;
+    return 0;
+}
+
+static int kqueue_attach(struct cr_world *world, int fd, uint64_t token)
+{
     struct kevent add = {
-        .ident = (uintptr_t)fd,
         .flags = EV_ADD | EV_CLEAR | EV_RECEIPT,
-        .fflags = device ? NOTE_LOWAT : 0,
-        .data = device ? 1 : 0,
         .udata = kqueue_from_token(token),
     };
+    int errors[FILTERS_MOST], result = kqueue_open(world);
+    if (result >= 0)
+        result = cr_kqueue_prepare(fd, &add);
+    if (result < 0)
+        return result;
     kqueue_change(kqueue_of(world)->queue, &add, errors);
     result = kqueue_judge(errors[FILTER_READ], errors[FILTER_WRITE]);
     if (result < 0)
-        kqueue_remove(kqueue_of(world)->queue, fd);
-    else if (errors[FILTER_URGENT] && S_ISSOCK(about.st_mode))
+        cr_kqueue_remove(kqueue_of(world)->queue, fd);
+    else if (errors[FILTER_URGENT] && kqueue_is_socket(fd))
         kqueue_of(world)->no_urgent = true;
     return result;
 }
@@ -196,6 +175,58 @@ static int kqueue_adopt(struct cr_world *world, int fd)
     return kind > 0 && kqueue_of(world)->no_urgent ? kind & ~CR_FD_SHORT_EMPTIES : kind;
 }
 
+/* ---- what is asked ---- */
+
+/* What both filters of a descriptor would tell now: how many events, or -1. A queue of its own
+ * leaves nothing behind. Errors of changes come first, and keep events back. */
+static int kqueue_peek(int fd, struct kevent got[2])
+{
+    static const struct timespec AT_ONCE;
+    struct kevent changes[2];
+    int queue = kqueue();
+    if (queue < 0)
+        return -1;
+    for (int i = FILTER_READ; i <= FILTER_WRITE; i++)
+        EV_SET(&changes[i], fd, FILTERS[i].filter, EV_ADD, 0, 0, 0);
+    int count = kevent(queue, changes, 2, got, 2, &AT_ONCE);
+    if (count > 0 && got[0].flags & EV_ERROR)
+        count = kevent(queue, NULL, 0, got, 2, &AT_ONCE);
+    close(queue);
+    return count;
+}
+
+/* A socket has hung up when its peer will send no more; an error is ready for both directions. What
+ * is not ready has nothing to say. */
+int cr_kqueue_ask(int fd, int mask)
+{
+    int ready = cr_posix_ask(fd, mask == COIR_HUP ? COIR_IN : mask), told = ready;
+    struct kevent got[2];
+    int count = ready > 0 && kqueue_is_socket(fd) ? kqueue_peek(fd, got) : -1;
+    if (ready < 0)
+        return ready;
+    if (count >= 0)
+        told = 0;
+    for (int i = 0; i < count; i++) {
+        bool reads = (int)got[i].filter == (int)EVFILT_READ;
+        told |= reads ? COIR_IN : COIR_OUT;
+        if (reads && got[i].flags & EV_EOF)
+            told |= COIR_HUP;
+        if (got[i].flags & EV_EOF && got[i].fflags)
+            told |= COIR_ERR;
+    }
+    if (mask == COIR_HUP)
+        mask |= COIR_ERR;
+    return told & mask ? told & (mask | COIR_HUP | COIR_ERR) : 0;
+}
+
+static int kqueue_ready(struct cr_world *world, int fd, int mask)
+{
+    (void)world;
+    return cr_kqueue_ask(fd, mask);
+}
+
+/* ---- what is reported ---- */
+
 static int kqueue_mask(struct cr_world *world, const struct kevent *event)
 {
     if (event->flags & EV_ERROR)
@@ -208,8 +239,8 @@ static int kqueue_mask(struct cr_world *world, const struct kevent *event)
         return mask;
     int asked = world->ops->ready(world, (int)event->ident, COIR_IN | COIR_OUT);
     if (asked < 0)
-        asked = COIR_IN | COIR_OUT | COIR_ERR;
-    if (mask & COIR_IN)
+        asked = COIR_IN | COIR_OUT | COIR_HUP | COIR_ERR;
+    if (mask & COIR_IN && !(asked & COIR_ERR))
         mask |= COIR_HUP;
     else if (asked == 0)
         mask |= COIR_HUP | COIR_ERR;
@@ -233,8 +264,7 @@ static int kqueue_report(struct cr_world *world, const struct kevent *got, int c
     return told;
 }
 
-/* How many events there are, at most `room` (0: nobody waits for any); or an error. */
-static int kqueue_collect(int queue, struct kevent got[KQUEUE_BATCH], int room, uint64_t until)
+int cr_kqueue_collect(int queue, struct kevent got[KQUEUE_BATCH], int room, uint64_t until)
 {
     struct timespec left_buf, *left = cr_posix_left(until, &left_buf);
     if (left && left->tv_sec > WAIT_SECONDS_MAX)
@@ -252,7 +282,7 @@ static int kqueue_wait(struct cr_world *world, struct cr_event *events, int max,
 {
     struct kevent got[KQUEUE_BATCH];
     int room = max < KQUEUE_BATCH ? max : KQUEUE_BATCH;
-    int count = kqueue_collect(kqueue_of(world)->queue, got, room, until);
+    int count = cr_kqueue_collect(kqueue_of(world)->queue, got, room, until);
     if (count < 0)
         return count;
     *more = count == room && room > 0;
@@ -276,7 +306,7 @@ int cr_kqueue_make(struct cr_world **world)
         .attach = kqueue_attach,
         .detach = kqueue_detach,
         .lost = kqueue_lost,
-        .ready = cr_posix_ready,
+        .ready = kqueue_ready,
         .adopt = kqueue_adopt,
         .start = cr_ops_start,
         .cancel = cr_posix_cancel,
@@ -294,138 +324,11 @@ int cr_kqueue_make(struct cr_world **world)
     return 0;
 }
 
-/* ---- levels ---- */
-
-/* The changes that lead from `old` to `mask`, in the order of FILTERS. What was watched before and
- * still is gets enabled, which finds out whether it is there. */
-static int kqueue_changes(const struct kevent *base, int old, int mask, struct kevent changes[2])
-{
-    int count = 0;
-    for (int i = FILTER_READ; i <= FILTER_WRITE; i++) {
-        int bit = FILTERS[i].mask, flags = old & bit ? EV_ENABLE : EV_ADD;
-        if (!((old | mask) & bit))
-            continue;
-        changes[count] = *base;
-        changes[count].filter = (__typeof__(base->filter))FILTERS[i].filter;
-        changes[count++].flags = (__typeof__(base->flags))(EV_RECEIPT |
-                                                           (mask & bit ? flags : EV_DELETE));
-    }
-    return count;
-}
-
-/* What became of the changes. What was watched is gone when nothing of it could be enabled. A
- * direction that is missing beside one that is not has nothing to tell. */
-static int kqueue_verdict(const struct kevent *changes, const struct kevent *receipts, int count,
-                          int old)
-{
-    int kept = 0, lost = 0;
-    for (int i = 0; i < count; i++) {
-        int error = (int)receipts[i].data;
-        bool enables = changes[i].flags & EV_ENABLE, gone = error == ENOENT || error == EBADF;
-        bool missing = error == EPIPE || kqueue_is_missing(error);
-        kept += enables && !error;
-        lost += enables && gone;
-        if (changes[i].flags & EV_DELETE || !error)
-            continue;
-        if (!(enables ? gone : missing))
-            return -error;
-        if (!old)
-            return -EPERM;
-    }
-    return lost > 0 && kept == 0 ? -ENOENT : 0;
-}
-
-static int kqueue_watch(struct cr_levels *levels, int fd, int index, uint64_t token, int old,
-                        int mask)
-{
-    (void)index;
-    struct stat about;
-    int queue = kqueue_open_queue(&levels->queue);
-    if (queue < 0)
-        return queue;
-    if (mask == 0) {
-        kqueue_remove(queue, fd);
-        return 0;
-    }
-    if (fstat(fd, &about) != 0)
-        return -errno;
-    if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))
-        return -EPERM;
-    bool device = S_ISCHR(about.st_mode);
-    struct kevent changes[2], receipts[2], base = {
-        .ident = (uintptr_t)fd,
-        .fflags = device ? NOTE_LOWAT : 0,
-        .data = device ? 1 : 0,
-        .udata = kqueue_from_token(token),
-    };
-    int count = kqueue_changes(&base, old, mask, changes);
-    int told = kevent(queue, changes, count, receipts, count, NULL);
-    if (told != count)
-        return told < 0 ? -errno : -EINVAL;
-    int result = kqueue_verdict(changes, receipts, count, old);
-    if (result == -ENOENT || (result < 0 && !old)) {
-        kqueue_remove(queue, fd);
-    } else if (result < 0) {
-        count = kqueue_changes(&base, mask, old, changes);
-        kevent(queue, changes, count, receipts, count, NULL);
-    }
-    return result;
-}
-
-static int kqueue_wait_levels(struct cr_levels *levels, struct cr_level *got, int max,
-                              uint64_t until)
-{
-    struct kevent events[KQUEUE_BATCH];
-    int room = max < KQUEUE_BATCH ? max : KQUEUE_BATCH;
-    int count = kqueue_collect(levels->queue, events, room, until);
-    for (int i = 0; i < count; i++) {
-        bool ends = events[i].flags & EV_EOF;
-        int beside = (ends ? COIR_HUP : 0) | (ends && events[i].fflags ? COIR_ERR : 0);
-        got[i] = (struct cr_level){.token = kqueue_token(&events[i])};
-        if ((int)events[i].filter == (int)EVFILT_READ)
-            got[i].in = COIR_IN | beside;
-        else
-            got[i].out = COIR_OUT | beside;
-    }
-    return count;
-}
-
-static void kqueue_close_levels(struct cr_levels *levels)
-{
-    if (levels->queue >= 0)
-        close(levels->queue);
-    free(levels);
-}
-
-int cr_kqueue_make_levels(struct cr_levels **levels)
-{
-    static const struct cr_levels_ops OPS = {
-        .make = cr_kqueue_make_levels,
-        .watch = kqueue_watch,
-        .wait = kqueue_wait_levels,
-        .ready = cr_posix_ask,
-        .close = kqueue_close_levels,
-        .queue_is_private = true,
-    };
-    struct cr_levels *made = malloc(sizeof *made);
-    if (!made)
-        return -ENOMEM;
-    *made = (struct cr_levels){.ops = &OPS, .queue = -1};
-    *levels = made;
-    return 0;
-}
-
 #else
 
 int cr_kqueue_make(struct cr_world **world)
 {
     (void)world;
-    return -ENOSYS;
-}
-
-int cr_kqueue_make_levels(struct cr_levels **levels)
-{
-    (void)levels;
     return -ENOSYS;
 }
 

@@ -34,7 +34,7 @@ struct cr_levels_ops {
 };
 
 CR_HIDDEN int cr_epoll_make_levels(struct cr_levels **levels);
-CR_HIDDEN int cr_kqueue_make_levels(struct cr_levels **levels);
+CR_HIDDEN int cr_kqueue_levels_make(struct cr_levels **levels);
 CR_HIDDEN int cr_poll_make_levels(struct cr_levels **levels);
 
 /* The kind that a program asks for, as cr_world_make. */

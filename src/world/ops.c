@@ -1,6 +1,6 @@
 /* All operations, for every world over a POSIX kernel: one function for each kind, made again when
  * a signal interrupts it. None waits, whatever the flags of the file, which other processes may
- * share, but connect: what moves data of a socket is kept from waiting by a flag of the call; about
+ * share, but connect: what moves data of a socket is kept from waiting by flags of the call; about
  * anything else that may block the kernel is asked first. */
 #include "../os/os.h"
 #include "posix.h"
@@ -15,7 +15,7 @@
 #define MSG_CMSG_CLOEXEC 0
 #endif
 
-enum { FIRST_FREE_NUMBER = 3, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+enum { FIRST_FREE_NUMBER = 3 };
 
 static int64_t ops_fail(int error)
 {
@@ -67,7 +67,7 @@ static int64_t ops_write(const struct cr_op *op)
 {
     size_t size = op->write.size;
     if (op->is_socket || op->foreign) {
-        int64_t sent = send(op->fd, op->write.buf, size, SEND_FLAGS);
+        int64_t sent = send(op->fd, op->write.buf, size, CR_OS_SEND);
         if (ops_is_settled(sent))
             return sent;
     }
@@ -92,6 +92,13 @@ static bool ops_is_empty(const struct cr_op *op)
     return true;
 }
 
+/* Of no parts, which some systems refuse: only whether the file is open in that direction. */
+static int64_t ops_of_nothing(int fd, int other_direction)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : (flags & O_ACCMODE) == other_direction ? ops_fail(EBADF) : 0;
+}
+
 static struct msghdr ops_message(const struct cr_op *op)
 {
     return (struct msghdr){
@@ -102,6 +109,8 @@ static struct msghdr ops_message(const struct cr_op *op)
 
 static int64_t ops_readv(const struct cr_op *op)
 {
+    if (op->vector.count == 0)
+        return ops_of_nothing(op->fd, O_WRONLY);
     bool moves = ops_is_valid(op) && !ops_is_empty(op);
     if (moves && (op->is_socket || op->foreign)) {
         struct msghdr message = ops_message(op);
@@ -127,10 +136,12 @@ static int64_t ops_write_part(const struct cr_op *op)
 
 static int64_t ops_writev(const struct cr_op *op)
 {
+    if (op->vector.count == 0)
+        return ops_of_nothing(op->fd, O_RDONLY);
     bool is_valid = ops_is_valid(op);
     if (is_valid && (op->is_socket || op->foreign)) {
         struct msghdr message = ops_message(op);
-        int64_t sent = sendmsg(op->fd, &message, SEND_FLAGS);
+        int64_t sent = sendmsg(op->fd, &message, CR_OS_SEND);
         if (ops_is_settled(sent))
             return sent;
     }
@@ -152,7 +163,7 @@ static int64_t ops_recv(const struct cr_op *op)
 
 static int64_t ops_send(const struct cr_op *op)
 {
-    int flags = op->send.flags | SEND_FLAGS;
+    int flags = op->send.flags | CR_OS_SEND;
     if (!op->send.addr)
         return send(op->fd, op->send.buf, op->send.size, flags);
     return sendto(op->fd, op->send.buf, op->send.size, flags, op->send.addr, op->send.addr_size);
@@ -180,7 +191,7 @@ static int64_t ops_sendmsg(const struct cr_op *op)
 {
     if (CR_UNLIKELY(!op->sendmsg.message))
         return ops_no_message(op->fd);
-    return sendmsg(op->fd, op->sendmsg.message, op->sendmsg.flags | SEND_FLAGS);
+    return sendmsg(op->fd, op->sendmsg.message, op->sendmsg.flags | CR_OS_SEND);
 }
 
 /* ---- connections ---- */
@@ -225,12 +236,6 @@ static int64_t ops_connected(const struct cr_op *op)
         return errno == ENOTCONN ? ops_fail(ECONNABORTED) : -1;
     connect(op->fd, op->name.addr, op->name.size);
     return 0;
-}
-
-static int64_t ops_ready(const struct cr_op *op)
-{
-    int ready = cr_posix_ask(op->fd, op->mask);
-    return ready > 0 ? ready : ops_fail(ready < 0 ? -ready : EAGAIN);
 }
 
 /* ---- what never waits ---- */
@@ -324,7 +329,6 @@ int64_t cr_ops_start(struct cr_world *world, struct cr_op *op)
         [CR_OP_ACCEPT] = ops_accept,
         [CR_OP_CONNECT] = ops_connect,
         [CR_OP_CONNECTED] = ops_connected,
-        [CR_OP_READY] = ops_ready,
         [CR_OP_SOCKET] = ops_socket,
         [CR_OP_SOCKETPAIR] = ops_socketpair,
         [CR_OP_PIPE] = ops_pipe,
@@ -339,8 +343,11 @@ int64_t cr_ops_start(struct cr_world *world, struct cr_op *op)
         [CR_OP_UNLINK] = ops_unlink,
         [CR_OP_CLOSE] = ops_close,
     };
-    (void)world;
     int64_t result;
+    if (op->kind == CR_OP_READY) {
+        result = world->ops->ready(world, op->fd, op->mask);
+        return result == 0 ? -EAGAIN : result;
+    }
     do
         result = OPS[op->kind](op);
     while (result < 0 && errno == EINTR);

@@ -150,7 +150,7 @@ int64_t cr_world_recv(int fd, void *buf, size_t size)
 
 int64_t cr_world_send(int fd, const void *buf, size_t size)
 {
-    return posix_result(send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return posix_result(send(fd, buf, size, CR_OS_SEND));
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* The filters of the tests' kqueue: when each fires, and what it tells. The rules are those of
- * kqueue(2), of FreeBSD and of macOS; where the two differ it says so.
+ * kqueue(2); what kernels differ in is in kernel.h.
  *
  * Only functions that the fault tests do not make fail are used, or the answer does without. */
 #define _GNU_SOURCE
@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -22,9 +21,6 @@
 
 enum { PIPE_FILES = 0x50495045 };
 
-bool kqueue_without_except;
-int kqueue_wrong_direction;
-
 bool filter_is_of_fd(int16_t filter)
 {
     return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_EXCEPT;
@@ -36,42 +32,57 @@ static mode_t mode_of(int fd)
     return fstatat(fd, "", &about, AT_EMPTY_PATH) == 0 ? about.st_mode : 0;
 }
 
-/* What poll says now of hang-ups and errors, and of `events`; 0 where it cannot be asked. */
-static short level(int fd, short events)
+bool filter_is_fifo(const struct knote *note)
 {
-    struct pollfd ask = {.fd = fd, .events = events};
-    return poll(&ask, 1, 0) > 0 ? ask.revents : 0;
+    return filter_is_of_fd(note->filter) && S_ISFIFO(mode_of((int)note->ident));
 }
 
 /* "If a filter is requested that is not supported by this descriptor, no error, and never an event"
- * (FreeBSD, pipes); EPIPE for the writer of a pipe without reader (FreeBSD, macOS). */
+ * (FreeBSD, pipes). */
 static int attach_pipe(struct knote *note)
 {
-    int flags = fcntl(note->ident, F_GETFL);
+    int flags = fcntl((int)note->ident, F_GETFL);
     if (flags < 0)
         return errno;
-    int lacks = note->filter == EVFILT_READ ? O_WRONLY : O_RDONLY;
+    bool reads = note->filter == EVFILT_READ;
     struct statfs files;
-    note->inert = (flags & O_ACCMODE) == lacks;
-    if (note->inert && kqueue_wrong_direction)
-        return kqueue_wrong_direction;
-    if (note->filter == EVFILT_WRITE && !note->inert && fstatfs(note->ident, &files) == 0 &&
-        files.f_type == PIPE_FILES && level(note->ident, 0) & POLLERR)
-        return EPIPE;
+    note->wrong_end = (flags & O_ACCMODE) == (reads ? O_WRONLY : O_RDONLY);
+    if (note->wrong_end && kernel->wrong_end)
+        return kernel->wrong_end;
+    note->inert = note->wrong_end &&
+                  !(reads ? kernel->writer_reads_end : kernel->reader_writes_end);
+    if (!reads && !note->wrong_end && fstatfs((int)note->ident, &files) == 0 &&
+        files.f_type == PIPE_FILES && kernel_poll((int)note->ident, 0) & POLLERR)
+        return kernel->gone_reader;
     return 0;
 }
 
 /* EVFILT_WRITE "is not supported for vnodes". One that reads is taken to be at its end. */
 static int attach_fd(struct knote *note)
 {
-    mode_t mode = mode_of(note->ident);
+    mode_t mode = mode_of((int)note->ident);
     if (note->filter == EVFILT_EXCEPT)
-        return S_ISSOCK(mode) && note->fflags & NOTE_OOB && !kqueue_without_except ? 0 : EINVAL;
+        return S_ISSOCK(mode) && note->fflags & NOTE_OOB && kernel->has_except ? 0 : EINVAL;
     if (S_ISREG(mode) || S_ISDIR(mode)) {
         note->inert = true;
         return note->filter == EVFILT_READ ? 0 : EINVAL;
     }
     return S_ISFIFO(mode) ? attach_pipe(note) : 0;
+}
+
+int filter_always(void)
+{
+    return eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* A device without readiness, such as /dev/null: always ready, or refused. */
+int filter_replace(struct knote *note)
+{
+    bool marked = note->fflags & NOTE_LOWAT && note->data == 1;
+    if (kernel->null_device && !(kernel->null_device == EINVAL && marked))
+        return kernel->null_device;
+    note->own = filter_always();
+    return note->own >= 0 ? 0 : errno;
 }
 
 static int set_timer(struct knote *note)
@@ -95,7 +106,8 @@ int filter_attach(struct knote *note)
     if (filter_is_of_fd(note->filter))
         return attach_fd(note);
     if (note->filter == EVFILT_USER) {
-        note->own = eventfd(note->fflags & NOTE_TRIGGER ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
+        bool triggered = note->fflags & NOTE_TRIGGER && kernel->born_triggered;
+        note->own = eventfd(triggered, EFD_CLOEXEC | EFD_NONBLOCK);
         note->fflags &= NOTE_FFLAGSMASK;
     } else {
         note->flags |= EV_CLEAR;
@@ -130,28 +142,36 @@ static int touch_user(struct knote *note, const struct kevent *change)
         break;
     }
     note->data = change->data;
-    return change->fflags & NOTE_TRIGGER && eventfd_write(note->own, 1) != 0 ? errno : 0;
+    eventfd_t count;
+    if (change->flags & EV_CLEAR && kernel->clear_takes_back)
+        eventfd_read(note->own, &count);
+    else if (change->fflags & NOTE_TRIGGER && eventfd_write(note->own, 1) != 0)
+        return errno;
+    return 0;
 }
 
 int filter_touch(struct knote *note, const struct kevent *change)
 {
     if (note->filter == EVFILT_USER)
         return touch_user(note, change);
-    if (!(change->flags & EV_ADD))
+    if (!(change->flags & EV_ADD) && !(change->flags & EV_ENABLE && kernel->enable_modifies))
         return 0;
     note->fflags = change->fflags;
     note->data = change->data;
+    note->udata = change->udata;
     return note->filter == EVFILT_TIMER ? set_timer(note) : 0;
 }
 
 int filter_fd(const struct knote *note)
 {
-    return note->own >= 0 ? note->own : note->ident;
+    return note->own >= 0 ? note->own : (int)note->ident;
 }
 
 uint32_t filter_events(const struct knote *note)
 {
     uint32_t edge = note->flags & EV_CLEAR ? EPOLLET : 0;
+    if (note->wrong_end)
+        return edge; /* which leaves EPOLLHUP and EPOLLERR */
     switch (note->filter) {
     case EVFILT_READ:
         return EPOLLIN | EPOLLRDHUP | edge;
@@ -199,45 +219,59 @@ static int room_of(int fd, mode_t mode)
 }
 
 /* "If the read direction of the socket has shutdown, EV_EOF, and the socket error (if any) in
- * fflags." A socket that was never connected has neither end: Linux tells a hang-up of it, without
- * that of the reading direction, which is not an event here unless an error is pending. Asking
- * Linux for the error would take it away, so it is always ECONNRESET. */
-static bool tell_socket(struct kevent *event, uint32_t told)
+ * fflags"; the writing direction the same, whoever has shut it. A socket that was never connected
+ * has neither end: Linux tells a hang-up of it, without that of the reading direction, which is not
+ * an event here unless an error is pending. Asking Linux for the error would take it away, so it is
+ * always ECONNRESET. */
+static bool tell_socket(const struct knote *note, struct kevent *event, uint32_t told)
 {
-    bool reads = event->filter == EVFILT_READ;
+    int fd = (int)note->ident;
+    bool reads = note->filter == EVFILT_READ, has_shut = !reads && kernel_has_shut(fd);
     uint32_t ends = reads ? EPOLLRDHUP : EPOLLHUP;
-    bool never = told & EPOLLHUP && !(told & EPOLLERR);
-    if (!reads && never && !(level(event->ident, POLLRDHUP) & POLLRDHUP))
+    if (!reads && kernel_is_unconnected(fd))
         return false;
-    if (told & ends) {
+    if (told & (ends | EPOLLERR) || has_shut) {
         event->flags |= EV_EOF;
         event->fflags = told & EPOLLERR ? ECONNRESET : 0;
     }
-    return told & (ends | EPOLLERR | (reads ? EPOLLIN : EPOLLOUT));
+    return has_shut || told & (ends | EPOLLERR | (reads ? EPOLLIN : EPOLLOUT));
 }
 
 /* Pipes, terminals and the rest. */
-static bool tell_other(struct kevent *event, uint32_t told)
+static bool tell_other(const struct knote *note, struct kevent *event, uint32_t told)
 {
-    if (told & (EPOLLHUP | EPOLLERR))
+    bool ends = told & (EPOLLHUP | EPOLLERR);
+    bool full = note->filter == EVFILT_WRITE && !(told & EPOLLOUT);
+    if (ends)
         event->flags |= EV_EOF;
-    return told & (EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR);
+    if (ends && full && !note->wrong_end && !kernel->tells_full_pipe)
+        return false;
+    return ends || (!note->wrong_end && told & (EPOLLIN | EPOLLOUT));
+}
+
+static bool is_below_mark(const struct knote *note, mode_t mode, const struct kevent *event)
+{
+    if (!(note->fflags & NOTE_LOWAT) || (S_ISFIFO(mode) && !kernel->pipe_mark))
+        return false;
+    return event->data < note->data;
 }
 
 static bool tell_fd(struct knote *note, uint32_t told, struct kevent *event)
 {
-    mode_t mode = mode_of(note->ident);
+    int fd = (int)note->ident;
+    mode_t mode = mode_of(fd);
     event->fflags = 0;
-    if (!(S_ISSOCK(mode) ? tell_socket(event, told) : tell_other(event, told)))
+    if (!(S_ISSOCK(mode) ? tell_socket(note, event, told) : tell_other(note, event, told)))
         return false;
-    if (note->filter == EVFILT_WRITE)
-        event->data = room_of(note->ident, mode);
-    else if (S_ISSOCK(mode) && listens(note->ident))
-        event->data = backlog_of(note->ident);
+    if (note->own >= 0)
+        event->data = note->data;
+    else if (note->filter == EVFILT_WRITE)
+        event->data = room_of(fd, mode);
+    else if (S_ISSOCK(mode) && listens(fd))
+        event->data = backlog_of(fd);
     else
-        event->data = bytes_of(note->ident, FIONREAD);
-    bool low = note->fflags & NOTE_LOWAT && event->data < note->data;
-    return !low || event->flags & EV_EOF || told & EPOLLERR;
+        event->data = bytes_of(fd, FIONREAD);
+    return !is_below_mark(note, mode, event) || event->flags & EV_EOF;
 }
 
 static bool tell_user(struct knote *note, struct kevent *event)

@@ -15,12 +15,12 @@ struct knote *note_at(uint64_t place)
     return &notes[place];
 }
 
-static int *chain_of(int ident)
+static int *chain_of(uintptr_t ident)
 {
-    return &chains[(unsigned)ident % CHAINS];
+    return &chains[ident % CHAINS];
 }
 
-struct knote *note_find(int queue, int ident, int16_t filter)
+struct knote *note_find(int queue, uintptr_t ident, int16_t filter)
 {
     for (int i = *chain_of(ident) - 1; i >= 0; i = notes[i].next)
         if (notes[i].queue == queue && notes[i].ident == ident && notes[i].filter == filter)
@@ -37,11 +37,11 @@ struct knote *note_make(int queue, int epoll, const struct kevent *change)
         notes_free = notes[at].next;
     else
         notes_used++;
-    int *chain = chain_of((int)change->ident);
+    int *chain = chain_of(change->ident);
     notes[at] = (struct knote){
         .queue = queue,
         .epoll = epoll,
-        .ident = (int)change->ident,
+        .ident = change->ident,
         .filter = change->filter,
         .used = true,
         .own = -1,
@@ -60,6 +60,10 @@ void note_deregister(struct knote *note)
 
 int note_register(struct knote *note)
 {
+    if (note->filter == EVFILT_WRITE && kernel_has_shut((int)note->ident) && note->own < 0) {
+        note_deregister(note);
+        note->own = filter_always();
+    }
     if (!note->enabled || note->inert) {
         note_deregister(note);
         return 0;
@@ -69,10 +73,15 @@ int note_register(struct knote *note)
         epoll_ctl(note->epoll, EPOLL_CTL_MOD, filter_fd(note), &interest) == 0)
         return 0;
     note_deregister(note);
-    if (epoll_ctl(note->epoll, EPOLL_CTL_ADD, filter_fd(note), &interest) != 0)
-        return errno == EPERM ? ENODEV : errno;
-    note->registered = true;
-    return 0;
+    int error = epoll_ctl(note->epoll, EPOLL_CTL_ADD, filter_fd(note), &interest) == 0 ? 0 : errno;
+    if (error == EPERM)
+        error = filter_replace(note);
+    if (error == 0 && note->own >= 0)
+        error = epoll_ctl(note->epoll, EPOLL_CTL_ADD, note->own, &interest) == 0 || errno == EEXIST
+                    ? 0
+                    : errno;
+    note->registered = error == 0;
+    return error;
 }
 
 void note_free(struct knote *note)
@@ -92,11 +101,44 @@ void note_free(struct knote *note)
     notes_free = at;
 }
 
+static void note_each(int fd, int16_t filter, void (*act)(struct knote *note))
+{
+    int error = errno;
+    kqueue_lock();
+    for (int i = *chain_of((uintptr_t)fd) - 1; i >= 0; i = notes[i].next)
+        if (notes[i].ident == (uintptr_t)fd && notes[i].filter == filter)
+            act(&notes[i]);
+    kqueue_unlock();
+    errno = error;
+}
+
+static void note_fall_silent(struct knote *note)
+{
+    note->inert = true;
+    note_deregister(note);
+}
+
+static void note_look(struct knote *note)
+{
+    note_register(note);
+}
+
+void note_deafen(int fd)
+{
+    note_each(fd, EVFILT_READ, note_fall_silent);
+}
+
+void note_look_again(int fd, int16_t filter)
+{
+    note_each(fd, filter, note_look);
+}
+
 void note_forget_fd(int fd)
 {
-    for (int i = *chain_of(fd) - 1, next; i >= 0; i = next) {
+    kernel_forget(fd);
+    for (int i = *chain_of((uintptr_t)fd) - 1, next; i >= 0; i = next) {
         next = notes[i].next;
-        if (notes[i].ident == fd && filter_is_of_fd(notes[i].filter))
+        if (notes[i].ident == (uintptr_t)fd && filter_is_of_fd(notes[i].filter))
             note_free(&notes[i]);
     }
 }

@@ -3,6 +3,7 @@
 #ifndef TEST_KQUEUE_KNOTE_H
 #define TEST_KQUEUE_KNOTE_H
 
+#include "kernel.h"
 #include "sys/event.h"
 
 #include <sys/epoll.h>
@@ -10,7 +11,7 @@
 struct knote {
     int queue; /* in the table of queues */
     int epoll; /* of that queue, for this kind of filter */
-    int ident;
+    uintptr_t ident;
     int16_t filter;
     uint16_t flags; /* EV_CLEAR, EV_ONESHOT, EV_DISPATCH */
     uint32_t fflags;
@@ -19,11 +20,12 @@ struct knote {
     bool used, enabled;
     bool registered; /* with its epoll */
     bool inert;      /* accepted, but without anything to tell */
+    bool wrong_end;  /* of a pipe: only its end is an event */
     int own;         /* the descriptor that stands for a timer or a user's event; else -1 */
     int next;        /* in its chain of the hash table, or of the free ones; -1: none */
 };
 
-struct knote *note_find(int queue, int ident, int16_t filter);
+struct knote *note_find(int queue, uintptr_t ident, int16_t filter);
 struct knote *note_at(uint64_t place);
 
 /* NULL when the table is full. note_free deregisters. */
@@ -35,6 +37,15 @@ void note_free(struct knote *note);
 int note_register(struct knote *note);
 void note_deregister(struct knote *note);
 
+/* Those of a number that wait for reading hear nothing any more; those of a filter look again. Both
+ * take the lock. */
+void note_deafen(int fd);
+void note_look_again(int fd, int16_t filter);
+
+/* The lock of all of this. */
+void kqueue_lock(void);
+void kqueue_unlock(void);
+
 /* Frees all of a number, or of a queue. */
 void note_forget_fd(int fd);
 void note_forget_queue(int queue);
@@ -44,10 +55,17 @@ void note_abandon_all(void);
 
 /* Whether the ident is a descriptor. */
 bool filter_is_of_fd(int16_t filter);
+bool filter_is_fifo(const struct knote *note);
 
 /* Begins and ends what a filter needs; 0, or an error code. */
 int filter_attach(struct knote *note);
 void filter_detach(struct knote *note);
+
+/* A descriptor that is always ready. */
+int filter_always(void);
+
+/* For what epoll refuses: 0 and a descriptor of its own, or the kernel's error. */
+int filter_replace(struct knote *note);
 
 /* Takes in a change to one that is there: a new time, a trigger. 0, or an error code. */
 int filter_touch(struct knote *note, const struct kevent *change);

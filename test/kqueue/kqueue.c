@@ -56,6 +56,16 @@ struct queue {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct queue queues[QUEUES_MOST];
 
+void kqueue_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void kqueue_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- queues ---- */
 
 static int queue_find(int fd)
@@ -218,21 +228,27 @@ static bool is_closed(int fd)
     return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
 }
 
-/* What every filter has in common. Only EV_ADD changes the parameters. */
-static void note_set(struct knote *note, const struct kevent *change)
+/* EV_ADD over what is there changes its parameters, and neither how it tells nor whether. */
+static void note_enable(struct knote *note, const struct kevent *change)
 {
-    if (change->flags & EV_ADD) {
-        note->flags = change->flags & (EV_CLEAR | EV_ONESHOT | EV_DISPATCH);
-        note->udata = change->udata;
-    }
     if (change->flags & EV_DISABLE)
         note->enabled = false;
-    else if (change->flags & (EV_ADD | EV_ENABLE))
+    else if (change->flags & EV_ENABLE)
         note->enabled = true;
+}
+
+/* Whether a change makes the filter look whether its condition holds. */
+static bool note_looks(const struct kevent *change, bool was_enabled)
+{
+    bool enables = change->flags & EV_ENABLE && (!was_enabled || kernel->enable_fires);
+    return change->flags & (EV_ADD | EV_DISABLE) || change->filter == EVFILT_USER || enables;
 }
 
 static int note_begin(struct knote *note, const struct kevent *change)
 {
+    note->flags = change->flags & (EV_CLEAR | EV_ONESHOT | EV_DISPATCH);
+    note->enabled = !(change->flags & EV_DISABLE);
+    note->udata = change->udata;
     note->fflags = change->fflags;
     note->data = change->data;
     return filter_attach(note);
@@ -244,7 +260,7 @@ static int change_one(int queue, const struct kevent *change)
         return EINVAL;
     if (filter_is_of_fd(change->filter) && is_closed((int)change->ident))
         return EBADF;
-    struct knote *old = note_find(queue, (int)change->ident, change->filter);
+    struct knote *old = note_find(queue, change->ident, change->filter);
     if (!old && !(change->flags & EV_ADD))
         return ENOENT;
     if (change->flags & EV_DELETE) {
@@ -255,9 +271,11 @@ static int change_one(int queue, const struct kevent *change)
     struct knote *note = old ? old : note_make(queue, inner_of(queue, change->filter), change);
     if (!note)
         return ENOMEM;
-    note_set(note, change);
+    bool was_enabled = note->enabled;
+    if (old)
+        note_enable(note, change);
     int error = old ? filter_touch(note, change) : note_begin(note, change);
-    if (error == 0)
+    if (error == 0 && (!old || note_looks(change, was_enabled)))
         error = note_register(note);
     if (error != 0 && !old)
         note_free(note);
@@ -291,16 +309,19 @@ static int change_all(int queue, const struct kevent *changes, int count, struct
 static bool deliver(struct knote *note, uint32_t told, struct kevent *event)
 {
     *event = (struct kevent){
-        .ident = (uintptr_t)note->ident,
+        .ident = note->ident,
         .filter = note->filter,
         .flags = note->flags,
         .udata = note->udata,
     };
     if (!filter_tell(note, told, event))
         return false;
-    if (note->flags & EV_ONESHOT) {
+    bool ends = event->flags & EV_EOF && note->filter == EVFILT_WRITE && filter_is_fifo(note) &&
+                kernel->end_deletes;
+    if (note->flags & EV_ONESHOT || ends) {
         note_free(note);
-    } else if (note->flags & EV_DISPATCH) {
+    } else if (note->flags & EV_DISPATCH &&
+               (kernel->clear_dispatches || !(note->flags & EV_CLEAR))) {
         note->enabled = false;
         note_deregister(note);
     }
@@ -331,7 +352,8 @@ static int64_t now_ns(void)
 
 static bool is_good(const struct timespec *timeout)
 {
-    return !timeout || (timeout->tv_sec >= 0 && timeout->tv_sec <= SECONDS_MOST &&
+    int64_t most = kernel->seconds_most ? kernel->seconds_most : INT64_MAX;
+    return !timeout || (timeout->tv_sec >= 0 && timeout->tv_sec <= most &&
                         timeout->tv_nsec >= 0 && timeout->tv_nsec < 1000000000);
 }
 
@@ -340,6 +362,8 @@ static bool is_good(const struct timespec *timeout)
 static int wait_for_events(int fd, struct kevent *events, int most, const struct timespec *timeout)
 {
     static const struct timespec PAUSE = {.tv_nsec = 200000};
+    if (timeout && timeout->tv_sec > SECONDS_MOST)
+        timeout = NULL;
     int64_t until = timeout ? now_ns() + timeout->tv_sec * 1000000000 + timeout->tv_nsec : 0;
     for (bool again = false;; again = true) {
         pthread_mutex_lock(&lock);

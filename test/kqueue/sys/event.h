@@ -59,13 +59,16 @@ struct kevent {
 #define NOTE_USECONDS 0x00000002
 #define NOTE_NSECONDS 0x00000004
 
+#define EV_SET(event, a, b, c, d, e, f)                                                            \
+    (*(event) = (struct kevent){.ident = (uintptr_t)(a),                                           \
+                                .filter = (int16_t)(b),                                            \
+                                .flags = (uint16_t)(c),                                            \
+                                .fflags = (uint32_t)(d),                                           \
+                                .data = (e),                                                       \
+                                .udata = (void *)(uintptr_t)(f)})
+
 int kqueue(void);
 int kevent(int queue, const struct kevent *changes, int changes_count, struct kevent *events,
            int events_most, const struct timespec *timeout);
-
-/* Of the tests' own, for what kernels differ in: whether EVFILT_EXCEPT is refused, and what the
- * wrong direction of a pipe is refused with; 0: it is accepted. */
-extern bool kqueue_without_except;
-extern int kqueue_wrong_direction;
 
 #endif
