@@ -6,7 +6,6 @@
 #include "fds.h"
 
 #include <coir_io.h>
-#include <sys/un.h>
 
 /* What it waits for: a byte to read, room to write, the other side's end behind a byte that nobody
  * reads, a connection, room in a listener's queue. */
@@ -187,11 +186,10 @@ static int unix_socket(void)
 static void make_listener(struct place *place)
 {
     static int number;
-    place->name = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(place->name.sun_path, sizeof place->name.sun_path, "/tmp/coir_table_%d_%d",
-             (int)getpid(), number++);
+    char name[20];
+    snprintf(name, sizeof name, "%d", number++);
+    place->name = fds_name(name);
     place->peer = unix_socket();
-    unlink(place->name.sun_path); /* of a process that had this number, and was killed */
     CHECK_EQ(bind(place->peer, (struct sockaddr *)&place->name, sizeof place->name), 0);
     CHECK_EQ(listen(place->peer, 0), 0);
 }
@@ -242,8 +240,6 @@ static void end_place(const struct place *place)
     close(place->peer);
     if (place->filler >= 0)
         close(place->filler);
-    if (place->what == A_CONNECTION || place->what == A_PLACE)
-        unlink(place->name.sun_path);
 }
 
 /* ---- worlds ---- */

@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /* What is written to `out` is read from `in`. */
 struct fds_pair {
@@ -65,6 +66,14 @@ static inline struct fds_pair fds_tcp(void)
     CHECK(tcp.in >= 0);
     close(listener);
     return tcp;
+}
+
+/* The address of a Unix socket of the test's own. */
+static inline struct sockaddr_un fds_name(const char *name)
+{
+    struct sockaddr_un there = {.sun_family = AF_UNIX};
+    snprintf(there.sun_path, sizeof there.sun_path, "%s", test_path(name));
+    return there;
 }
 
 /* A regular file without a name. */

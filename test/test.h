@@ -16,16 +16,19 @@
  * many of them run at the same time.
  *
  * CHECK and SKIP may stand in any function, also on a small fiber stack: they format into a short
- * buffer and leave by _exit. */
+ * buffer and leave by _exit. What a test needs in the file system is called test_path("name"), and
+ * is removed behind it, however it ends. */
 #ifndef TEST_H
 #define TEST_H
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +67,7 @@ struct test {
 };
 
 static struct test *test_first, **test_last = &test_first;
+static char test_dir[64]; /* of the test that runs in this process */
 
 #define TEST_DEFINE(id, ...)                                                                       \
     static void id(void);                                                                          \
@@ -132,6 +136,33 @@ __attribute__((noreturn)) static inline void test_skip(const char *reason)
     _exit(TEST_EXIT_SKIPPED);
 }
 
+/* A path of the test's own; valid for two calls more, and short enough for a socket. */
+static inline const char *test_path(const char *name)
+{
+    static char paths[3][100];
+    static int turn;
+    turn = (turn + 1) % 3;
+    mkdir(test_dir, 0700);
+    snprintf(paths[turn], sizeof paths[turn], "%s/%s", test_dir, name);
+    return paths[turn];
+}
+
+/* Sets test_dir to that of a process, and removes what is there. */
+static inline void test_clean(pid_t pid)
+{
+    char path[sizeof test_dir + sizeof((struct dirent *)0)->d_name];
+    snprintf(test_dir, sizeof test_dir, "/tmp/coir-test-%d", (int)pid);
+    DIR *dir = opendir(test_dir);
+    if (!dir)
+        return;
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        snprintf(path, sizeof path, "%s/%s", test_dir, entry->d_name);
+        unlink(path);
+    }
+    closedir(dir);
+    rmdir(test_dir);
+}
+
 #ifdef COIR_KQUEUE
 #define TEST_WORLD "kqueue"
 #else
@@ -183,6 +214,7 @@ __attribute__((noreturn)) static inline void test_child(const struct test *t)
         if (other != t && other->capture)
             close(fileno(other->capture));
     setpgid(0, 0);
+    test_clean(getpid()); /* of a process that had this number, and whose parent was killed */
     test_limit_cpu(test_limit_seconds(t));
     alarm((unsigned)test_patience_seconds(t) + 2); /* for when the parent was killed */
     if (t->signal)
@@ -206,6 +238,7 @@ static inline void test_look(struct test *t)
     kill(-t->child, SIGKILL);
     if (!t->in_time)
         waitpid(t->child, &t->wait_status, 0);
+    test_clean(t->child);
     t->child = 0;
 }
 

@@ -6,7 +6,6 @@
 #include <coir_net.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 static struct fds_pair pair;
 static int64_t results[2];
@@ -24,9 +23,8 @@ static int reads(void *arg)
 
 static int cancelled_at_the_end(void *arg)
 {
-    char path[64];
+    const char *path = test_path("fifo");
     coir_fiber fibers[2];
-    snprintf(path, sizeof path, "/tmp/coir_left_%d", (int)getpid());
     CHECK_EQ(mkfifo(path, 0600), 0);
     pair.in = open(path, O_RDONLY | O_NONBLOCK);
     pair.out = open(path, O_WRONLY);
@@ -107,8 +105,7 @@ static int sends_by_name(void *arg)
 
 static int plain_beside_named(void *arg)
 {
-    struct sockaddr_un full = {.sun_family = AF_UNIX};
-    snprintf(full.sun_path, sizeof full.sun_path, "/tmp/coir_left_%d", (int)getpid());
+    struct sockaddr_un full = fds_name("full");
     int peer = socket(AF_UNIX, SOCK_DGRAM, 0);
     CHECK_EQ(bind(peer, (struct sockaddr *)&full, sizeof full), 0);
     pair = fds_unix(SOCK_DGRAM);
@@ -122,7 +119,6 @@ static int plain_beside_named(void *arg)
     CHECK_EQ(now_ns(), begun);
     CHECK_EQ(coir_cancel(named, COIR_CANCELLED), 0);
     coir_join(named, NULL, COIR_NEVER);
-    unlink(full.sun_path);
     close(peer);
     close(pair.out);
     CHECK_EQ(coir_close(pair.in), 0);

@@ -6,7 +6,6 @@
 #include <coir_net.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 /* Far less than a call that spins takes, also where the machine is emulated. */
 enum { NO_SPIN_US = 100 * 1000 };
@@ -66,9 +65,7 @@ static struct {
 
 static void name_peer(int i)
 {
-    post.names[i] = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(post.names[i].sun_path, sizeof post.names[i].sun_path, "/tmp/coir_odd_%d_%d",
-             (int)getpid(), i);
+    post.names[i] = fds_name(i == 0 ? "first" : "second");
     post.peers[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
     CHECK_EQ(bind(post.peers[i], (struct sockaddr *)&post.names[i], sizeof post.names[i]), 0);
 }
@@ -114,10 +111,8 @@ static int two_senders(void *arg)
     CHECK_EQ(coir_join(fibers[1], NULL, coir_after(COIR_SEC(5))), 0);
     CHECK_EQ(coir_cancel(fibers[0], COIR_CANCELLED), 0);
     CHECK_EQ(run_join(fibers[0]), 0);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         close(post.peers[i]);
-        unlink(post.names[i].sun_path);
-    }
     return coir_close(post.socket);
 }
 
@@ -188,17 +183,10 @@ TEST(test_reader_of_a_file_that_cannot_be_polled_and_would_wait_does_not_spin)
 
 /* ---- an end that is none ---- */
 
-static const char *fifo_path(void)
-{
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/coir_fifo_%d", (int)getpid());
-    return path;
-}
-
 static int write_to_fifo(void *arg)
 {
     CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
-    int fd = open(fifo_path(), O_WRONLY | O_NONBLOCK);
+    int fd = open(test_path("fifo"), O_WRONLY | O_NONBLOCK);
     CHECK(fd >= 0);
     CHECK_EQ(coir_sleep(COIR_MS(5)), 0);
     fds_put(fd, "hello");
@@ -211,7 +199,7 @@ static int read_from_fifo(void *arg)
     bool owned = *(bool *)arg;
     char text[8];
     struct iovec part = {text, sizeof text};
-    int fd = open(fifo_path(), O_RDONLY | O_NONBLOCK);
+    int fd = open(test_path("fifo"), O_RDONLY | O_NONBLOCK);
     CHECK(fd >= 0);
     if (owned)
         CHECK_EQ(coir_adopt(fd), 0);
@@ -226,7 +214,7 @@ static int read_from_fifo(void *arg)
         CHECK_EQ(run_join(writer), 0);
         CHECK_EQ(coir_read(fd, text, sizeof text, until), 0); /* its writer has gone */
         if (!vector) { /* one that is opened again has had no writer yet */
-            int again = open(fifo_path(), O_RDONLY | O_NONBLOCK);
+            int again = open(test_path("fifo"), O_RDONLY | O_NONBLOCK);
             CHECK_EQ(coir_close(fd), 0);
             fd = again;
             if (owned)
@@ -240,10 +228,9 @@ static int read_from_fifo(void *arg)
 TEST(test_regress_read_of_a_fifo_without_a_writer_so_far_is_an_end_of_file)
 {
     for (int owned = 0; owned < 2; owned++) {
-        unlink(fifo_path());
-        CHECK_EQ(mkfifo(fifo_path(), 0600), 0);
+        CHECK_EQ(mkfifo(test_path("fifo"), 0600), 0);
         run_monotonic(read_from_fifo, &(bool){owned});
-        unlink(fifo_path());
+        unlink(test_path("fifo"));
     }
 }
 

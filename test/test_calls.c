@@ -3,7 +3,6 @@
 
 #include <coir_io.h>
 #include <netinet/in.h>
-#include <sys/un.h>
 
 struct link {
     int listener, client, server;
@@ -182,13 +181,13 @@ TEST(test_a_connect_that_hangs_ends_by_deadline_and_by_cancel)
     run_monotonic(hang, NULL);
 }
 
-static const struct sockaddr_un FULL = {.sun_family = AF_UNIX, .sun_path = "/tmp/coir-test-full"};
+static struct sockaddr_un full;
 
 static int dial_unix(void *arg)
 {
     int fd = must(coir_socket(AF_UNIX, SOCK_STREAM, 0));
     coir_time until = arg ? coir_after(COIR_MS(*(int *)arg)) : COIR_NEVER;
-    int result = coir_connect(fd, (const struct sockaddr *)&FULL, sizeof FULL, until);
+    int result = coir_connect(fd, (struct sockaddr *)&full, sizeof full, until);
     CHECK_EQ(coir_close(fd), 0);
     return result;
 }
@@ -197,8 +196,8 @@ static int full_queue(void *arg)
 {
     int listener = must(coir_socket(AF_UNIX, SOCK_STREAM, 0)), five = 5;
     (void)arg;
-    unlink(FULL.sun_path);
-    CHECK_EQ(coir_bind(listener, (const struct sockaddr *)&FULL, sizeof FULL), 0);
+    full = fds_name("full");
+    CHECK_EQ(coir_bind(listener, (struct sockaddr *)&full, sizeof full), 0);
     CHECK_EQ(coir_listen(listener, 0), 0);
     CHECK_EQ(run_join(run_spawn(dial_unix, NULL)), 0);
     int refused = run_join(run_spawn(dial_unix, &five));
@@ -208,7 +207,6 @@ static int full_queue(void *arg)
     CHECK_EQ(coir_close(must(coir_accept(listener, NULL, NULL, COIR_NEVER))), 0);
     int result = run_join(fiber);
     CHECK(result == 0 || refused == -ECONNREFUSED);
-    unlink(FULL.sun_path);
     return coir_close(listener);
 }
 

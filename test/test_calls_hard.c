@@ -3,11 +3,9 @@
 #include "clock.h"
 
 #include <coir_io.h>
-#include <sys/un.h>
 #include <time.h>
 
-static const struct sockaddr_un NAME = {.sun_family = AF_UNIX, .sun_path = "/tmp/coir-test-hard"};
-static const struct sockaddr_un NOBODY = {.sun_family = AF_UNIX, .sun_path = "/tmp/coir-no-one"};
+static struct sockaddr_un full;
 
 static int must(int result)
 {
@@ -29,13 +27,15 @@ static int raise_flag(void *arg)
 
 static int refused_connect(int fd)
 {
-    return connect_to(fd, &NOBODY, COIR_NEVER);
+    struct sockaddr_un nobody = fds_name("nobody");
+    return connect_to(fd, &nobody, COIR_NEVER);
 }
 
 static int bad_connect(int fd)
 {
+    struct sockaddr_un nobody = fds_name("nobody");
     (void)fd;
-    return connect_to(-1, &NOBODY, COIR_NEVER);
+    return connect_to(-1, &nobody, COIR_NEVER);
 }
 
 static int bad_accept(int fd)
@@ -126,7 +126,7 @@ TEST(test_regress_the_second_of_two_in_a_connect_that_fails_never_wakes)
 
 static int dial_unix(void *arg)
 {
-    return connect_to(*(int *)arg, &NAME, COIR_NEVER);
+    return connect_to(*(int *)arg, &full, COIR_NEVER);
 }
 
 static int close_in_a_pause(void *arg)
@@ -135,17 +135,16 @@ static int close_in_a_pause(void *arg)
     int queued = must(coir_socket(AF_UNIX, SOCK_STREAM, 0));
     int fd = must(coir_socket(AF_UNIX, SOCK_STREAM, 0));
     (void)arg;
-    unlink(NAME.sun_path);
-    CHECK_EQ(coir_bind(listener, (const struct sockaddr *)&NAME, sizeof NAME), 0);
+    full = fds_name("full");
+    CHECK_EQ(coir_bind(listener, (struct sockaddr *)&full, sizeof full), 0);
     CHECK_EQ(coir_listen(listener, 0), 0);
-    CHECK_EQ(connect_to(queued, &NAME, COIR_NEVER), 0);
+    CHECK_EQ(connect_to(queued, &full, COIR_NEVER), 0);
     coir_fiber fiber = run_spawn(dial_unix, &fd);
     fds_until_parked(fiber);
     CHECK_EQ(coir_close(fd), 0);
     CHECK_EQ(coir_socket(AF_UNIX, SOCK_STREAM, 0), fd);
     CHECK_EQ(coir_close(must(coir_accept(listener, NULL, NULL, COIR_NEVER))), 0);
     CHECK_EQ(run_join(fiber), kernel->full_path_refuses ? -ECONNREFUSED : -EBADF);
-    unlink(NAME.sun_path);
     CHECK_EQ(coir_close(fd), 0);
     CHECK_EQ(coir_close(queued), 0);
     return coir_close(listener);
@@ -234,7 +233,7 @@ TEST(test_regress_what_has_come_is_forgotten_by_a_look_at_the_error_queue)
 
 static int send_by_name(void *arg)
 {
-    return (int)coir_sendto(*(int *)arg, "x", 1, 0, (const struct sockaddr *)&NAME, sizeof NAME,
+    return (int)coir_sendto(*(int *)arg, "x", 1, 0, (struct sockaddr *)&full, sizeof full,
                             coir_after(COIR_SEC(1)));
 }
 
@@ -245,9 +244,9 @@ static int full_datagrams(void *arg)
     int filler = must(coir_socket(AF_UNIX, SOCK_DGRAM, 0));
     int sender = must(coir_socket(AF_UNIX, SOCK_DGRAM, 0));
     (void)arg;
-    unlink(NAME.sun_path);
-    CHECK_EQ(coir_bind(receiver, (const struct sockaddr *)&NAME, sizeof NAME), 0);
-    while (sendto(filler, "x", 1, 0, (const struct sockaddr *)&NAME, sizeof NAME) == 1)
+    full = fds_name("full");
+    CHECK_EQ(coir_bind(receiver, (struct sockaddr *)&full, sizeof full), 0);
+    while (sendto(filler, "x", 1, 0, (struct sockaddr *)&full, sizeof full) == 1)
         continue;
     coir_fiber fiber = run_spawn(send_by_name, &sender);
     fds_until_parked(fiber);
@@ -261,7 +260,6 @@ static int full_datagrams(void *arg)
     while (coir_read(receiver, &byte, 1, COIR_TRY) == 1)
         continue;
     CHECK_EQ(run_join(fiber), 1);
-    unlink(NAME.sun_path);
     CHECK_EQ(coir_close(sender), 0);
     CHECK_EQ(coir_close(filler), 0);
     return coir_close(receiver);

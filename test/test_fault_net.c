@@ -179,9 +179,7 @@ static int once(void *arg)
 /* proves: N11, N3 */
 TEST(test_fault_in_each_call_of_the_world_leaves_no_descriptor)
 {
-    char path[80];
-    snprintf(path, sizeof path, "/tmp/coir-test-%d-fault", (int)getpid());
-    const char *const texts[] = {"127.0.0.1:0", ":0", "udp:127.0.0.1:0", path};
+    const char *const texts[] = {"127.0.0.1:0", ":0", "udp:127.0.0.1:0", test_path("fault")};
     static const int ERRORS[] = {ENOMEM, EINVAL, EACCES};
     bool seen[CR_OP_KINDS] = {false};
     int before = fds_open();
@@ -196,7 +194,6 @@ TEST(test_fault_in_each_call_of_the_world_leaves_no_descriptor)
                 seen[calls.failed] = true;
             }
         }
-    unlink(path);
     enum cr_op_kind kinds[] = {CR_OP_SOCKET, CR_OP_SETSOCKOPT, CR_OP_BIND, CR_OP_LISTEN,
                                  CR_OP_CONNECT, CR_OP_GETSOCKNAME, CR_OP_GETPEERNAME,
                                  CR_OP_GETSOCKOPT, CR_OP_UNLINK};

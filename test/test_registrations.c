@@ -4,7 +4,6 @@
 #include <coir_io.h>
 
 #include <errno.h>
-#include <sys/un.h>
 
 static bool knows_registrations(void)
 {
@@ -24,8 +23,7 @@ static int paused(void *arg)
     int server = socket(AF_UNIX, SOCK_DGRAM, 0), filler = socket(AF_UNIX, SOCK_DGRAM, 0);
     int sender = socket(AF_UNIX, SOCK_DGRAM, 0);
     fds_nonblocking(sender);
-    name.sun_family = AF_UNIX;
-    snprintf(name.sun_path, sizeof name.sun_path, "/tmp/coir_test_%d", (int)getpid());
+    name = fds_name("full");
     CHECK_EQ(bind(server, (struct sockaddr *)&name, sizeof name), 0);
     CHECK_EQ(connect(filler, (struct sockaddr *)&name, sizeof name), 0);
     fds_fill(filler);
@@ -34,7 +32,6 @@ static int paused(void *arg)
     CHECK_EQ(coir_wait_fd(sender, COIR_IN, coir_after(COIR_MS(5) / 2)), COIR_TIMED_OUT);
     CHECK_EQ(run_join(fiber), COIR_TIMED_OUT);
     fds_check_nothing_left(sender);
-    unlink(name.sun_path);
     return arg ? 1 : 0;
 }
 
