@@ -43,6 +43,42 @@ static int set_and_get(void *arg)
     return 0;
 }
 
+static int fail(void *arg)
+{
+    return arg ? 0 : -EIO;
+}
+
+/* A child that fails, and whose failure is handled. */
+static void destroy_by_child(void *value)
+{
+    coir_fiber child = run_spawn(fail, NULL);
+    CHECK_EQ(coir_yield(), 0);
+    CHECK_EQ(run_join(child), -EIO);
+    run_note(value);
+}
+
+static const coir_local BY_CHILD = {.destroy = destroy_by_child};
+
+static int have_one(void *arg)
+{
+    CHECK_EQ(coir_local_set(&BY_CHILD, arg), 0);
+    return 0;
+}
+
+static int join_one(void *arg)
+{
+    CHECK_EQ(run_join(run_spawn(have_one, arg)), 0);
+    return 0;
+}
+
+/* proves: V1, F5 */
+TEST(test_the_destroying_of_a_value_may_handle_the_failure_of_a_child)
+{
+    static char text[] = "handled";
+    run_virtual(join_one, text);
+    CHECK_STR(run_log, "handled");
+}
+
 /* proves: V1 */
 TEST(test_a_local_value_is_destroyed_when_replaced_and_at_the_end)
 {

@@ -280,6 +280,26 @@ TEST(test_a_name_is_text_that_a_terminal_may_show)
     run_virtual(see_names, NULL);
 }
 
+/* Each takes the place of the one before. */
+static int see_names_in_turn(void *arg)
+{
+    static const char *const NAMES_IN_TURN[] = {"a long name", "ab", NULL, "abc", ""};
+    for (size_t i = 0; i < sizeof NAMES_IN_TURN / sizeof *NAMES_IN_TURN; i++) {
+        struct coir_spawn_opts opts = {.name = NAMES_IN_TURN[i]};
+        coir_fiber fiber;
+        CHECK_EQ(coir_spawn(&fiber, see_name, (void *)(uintptr_t)(opts.name ? opts.name : ""),
+                            opts.name ? &opts : NULL), 0);
+        CHECK_EQ(run_join(fiber), 0);
+    }
+    return arg ? 1 : 0;
+}
+
+/* proves: F6 */
+TEST(test_a_name_is_that_of_no_earlier_fiber)
+{
+    run_virtual(see_names_in_turn, NULL);
+}
+
 /* ---- misuse ---- */
 
 static void misuse_it(const char *line)
