@@ -47,6 +47,8 @@ enum { TEST_PATIENCE = 10 };
  * fault makes it late each time. */
 enum { TEST_TRIES = 50, TEST_TRIES_SHORT = 2000 };
 
+enum { TEST_DESCRIPTORS = 8192 };
+
 enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77, TEST_OUTPUT_MAX = 64 * 1024 };
 
 struct test {
@@ -370,8 +372,19 @@ static inline int test_run_all(const char *filter)
     return totals[TEST_FAILED] ? 1 : 0;
 }
 
+/* What a test has room for: on macOS a process may open 256, and more if it asks. */
+static inline void test_allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= TEST_DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < TEST_DESCRIPTORS ? limit.rlim_max : TEST_DESCRIPTORS;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
+    test_allow_descriptors();
     setvbuf(stdout, NULL, _IOLBF, 0); /* here, because it comes too late after the first output */
     return test_run_all(argc > 1 ? argv[1] : "");
 }

@@ -5,7 +5,9 @@
 #include <coir_io.h>
 
 #include <errno.h>
+#ifdef __linux__
 #include <sys/eventfd.h>
+#endif
 
 /* ---- deadlines that have passed ---- */
 
@@ -228,6 +230,7 @@ TEST(test_fiber_that_knows_one_descriptor_mistakes_no_other_for_it)
     run_virtual(turns_to_another, NULL);
 }
 
+#ifdef __linux__
 /* The fast path is for sockets only, whose calls say themselves that they do not wait. */
 static int writes_what_it_reads(void *arg)
 {
@@ -249,6 +252,30 @@ TEST(test_what_is_no_socket_is_written_by_who_has_read_it)
 {
     run_virtual(writes_what_it_reads, NULL);
 }
+
+/* A large write finds no room where a small one does. */
+static int smaller_counts(void *arg)
+{
+    uint64_t large = UINT64_MAX - 1, small = 1;
+    int counter = eventfd(0, 0);
+    CHECK_EQ(coir_adopt(counter), 0);
+    CHECK_EQ(coir_write(counter, &large, sizeof large, COIR_NEVER), 8);
+    CHECK_EQ(coir_read(counter, &large, sizeof large, COIR_NEVER), 8);
+    large = UINT64_MAX - 3;
+    CHECK_EQ(coir_write(counter, &large, sizeof large, COIR_NEVER), 8);
+    large = 100;
+    CHECK_EQ(coir_write(counter, &large, sizeof large, coir_after(10)), COIR_TIMED_OUT);
+    CHECK_EQ(coir_write(counter, &small, sizeof small, coir_after(10)), 8);
+    CHECK_EQ(coir_close(counter), 0);
+    return arg ? 1 : 0;
+}
+
+/* proves: D6 */
+TEST(test_a_large_write_waits_for_room_where_a_small_one_goes)
+{
+    run_virtual(smaller_counts, NULL);
+}
+#endif
 
 /* ---- short reads ---- */
 

@@ -3,7 +3,9 @@
  * reported of all of it has been taken in. */
 #include "fds.h"
 
+#ifdef __linux__
 #include <sys/eventfd.h>
+#endif
 #include <termios.h>
 
 enum { READS_MOST = 4, SIZE = 100 };
@@ -22,18 +24,6 @@ struct message {
 static struct fds_pair make_pipe(void)
 {
     return fds_pipe(0);
-}
-
-static struct fds_pair make_packet_pipe(void)
-{
-    return fds_pipe(O_DIRECT);
-}
-
-static struct fds_pair make_packet_writer(void)
-{
-    struct fds_pair pipe = fds_pipe(0);
-    CHECK_EQ(fcntl(pipe.out, F_SETFL, O_DIRECT), 0);
-    return pipe;
 }
 
 static struct fds_pair make_stream(void)
@@ -82,11 +72,30 @@ static struct fds_pair make_tcp_urgent_inline(void)
     return tcp;
 }
 
+#ifdef __linux__
+static struct fds_pair make_packet_pipe(void)
+{
+    return fds_pipe(O_DIRECT);
+}
+
+static struct fds_pair make_packet_writer(void)
+{
+    struct fds_pair pipe = fds_pipe(0);
+    CHECK_EQ(fcntl(pipe.out, F_SETFL, O_DIRECT), 0);
+    return pipe;
+}
+
 static struct fds_pair make_semaphore(void)
 {
     int counter = eventfd(0, EFD_SEMAPHORE);
     return (struct fds_pair){.in = counter, .out = dup(counter)};
 }
+
+static void put_three(struct fds_pair pair)
+{
+    CHECK_EQ(eventfd_write(pair.out, 3), 0);
+}
+#endif
 
 /* ---- what is put into them ---- */
 
@@ -140,11 +149,6 @@ static void put_urgent_and_end(struct fds_pair pair)
     CHECK_EQ(shutdown(pair.out, SHUT_WR), 0);
 }
 
-static void put_three(struct fds_pair pair)
-{
-    CHECK_EQ(eventfd_write(pair.out, 3), 0);
-}
-
 /* Stands for a 1 as a counter gives it, eight bytes long. */
 static const char ONE[] = "1";
 
@@ -160,13 +164,17 @@ static const struct message MESSAGES[] = {
     {"TCP, end right after", fds_tcp, put_and_end, {"abc", ""}},
     {"pipe, end right after", make_pipe, put_and_end, {"abc", ""}},
     {"stream, end right after", make_stream, put_and_end, {"abc", ""}},
+#ifdef __linux__
     {"semaphore", make_semaphore, put_three, {ONE, ONE, ONE}},
+#endif
 };
 
+#ifdef __linux__
 static const struct message PACKET_PIPES[] = {
     {"O_DIRECT pipe", make_packet_pipe, put_two, {"ab", "cd"}},
     {"pipe made O_DIRECT by its writer", make_packet_writer, put_two, {"ab", "cd"}},
 };
+#endif
 
 /* ---- reading them ---- */
 
@@ -236,6 +244,7 @@ TEST(test_short_read_of_what_comes_in_pieces_is_followed_by_the_next_piece)
     run_monotonic(check_messages, NULL);
 }
 
+#ifdef __linux__
 /* Only the writer's flags say that a pipe holds packets: pipe2 gives the reader no O_DIRECT. */
 static int check_packet_pipe(void *arg)
 {
@@ -250,6 +259,7 @@ TEST(test_short_read_of_a_packet_pipe_is_followed_by_the_next_packet)
     run_monotonic(check_packet_pipe, (void *)(uintptr_t)&PACKET_PIPES[0]);
     run_monotonic(check_packet_pipe, (void *)(uintptr_t)&PACKET_PIPES[1]);
 }
+#endif
 
 /* ---- what was seen before the descriptor was adopted ---- */
 

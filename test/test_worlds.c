@@ -7,7 +7,9 @@
  * descriptor is not ready for it, as coir_wait_fd does. */
 #include "fds.h"
 
+#ifdef __linux__
 #include <sys/eventfd.h>
+#endif
 
 static int (*const MAKE[])(struct cr_world **world) = {
 #ifdef COIR_KQUEUE
@@ -88,13 +90,15 @@ static struct fds_pair make_pair(uint32_t kind)
     case 0:
         return fds_pipe(0);
     case 1:
-        return fds_pipe(O_DIRECT);
-    case 2:
         return fds_unix(SOCK_DGRAM);
+#ifdef __linux__
+    case 2:
+        return fds_pipe(O_DIRECT);
     case 3: {
         int counter = eventfd(0, 0);
         return (struct fds_pair){counter, dup(counter)};
     }
+#endif
     default:
         return fds_unix(SOCK_STREAM);
     }

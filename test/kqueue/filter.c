@@ -23,18 +23,14 @@ enum { PIPE_FILES = 0x50495045 };
 
 bool filter_is_of_fd(int16_t filter)
 {
-    return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_EXCEPT;
+    return filter == EVFILT_READ || filter == EVFILT_WRITE || filter == EVFILT_EXCEPT ||
+           filter == EVFILT_VNODE;
 }
 
 static mode_t mode_of(int fd)
 {
     struct stat about;
     return fstatat(fd, "", &about, AT_EMPTY_PATH) == 0 ? about.st_mode : 0;
-}
-
-bool filter_is_fifo(const struct knote *note)
-{
-    return filter_is_of_fd(note->filter) && S_ISFIFO(mode_of((int)note->ident));
 }
 
 /* "If a filter is requested that is not supported by this descriptor, no error, and never an event"
@@ -91,6 +87,8 @@ static int set_timer(struct knote *note)
                       : note->fflags & NOTE_USECONDS ? 1000
                       : note->fflags & NOTE_NSECONDS ? 1
                                                      : 1000000;
+    if (note->data == 0 && kernel->timer_of_nothing)
+        return kernel->timer_of_nothing;
     int64_t length_ns = note->data * unit_ns + (note->data == 0);
     struct itimerspec time = {
         .it_value = {.tv_sec = length_ns / 1000000000, .tv_nsec = length_ns % 1000000000},
@@ -103,6 +101,8 @@ static int set_timer(struct knote *note)
 /* Timers set EV_CLEAR by themselves. */
 int filter_attach(struct knote *note)
 {
+    if (outside_has(note->filter))
+        return outside_attach(note);
     if (filter_is_of_fd(note->filter))
         return attach_fd(note);
     if (note->filter == EVFILT_USER) {
@@ -120,6 +120,8 @@ int filter_attach(struct knote *note)
 
 void filter_detach(struct knote *note)
 {
+    if (outside_has(note->filter))
+        outside_detach(note);
     if (note->own >= 0)
         __close(note->own);
     note->own = -1;
@@ -271,6 +273,8 @@ static bool tell_fd(struct knote *note, uint32_t told, struct kevent *event)
         event->data = backlog_of(fd);
     else
         event->data = bytes_of(fd, FIONREAD);
+    note->over = event->flags & EV_EOF && note->filter == EVFILT_WRITE && S_ISFIFO(mode) &&
+                 kernel->end_deletes;
     return !is_below_mark(note, mode, event) || event->flags & EV_EOF;
 }
 
@@ -304,6 +308,10 @@ bool filter_tell(struct knote *note, uint32_t told, struct kevent *event)
     case EVFILT_EXCEPT:
         event->fflags = NOTE_OOB;
         return told & EPOLLPRI;
+    case EVFILT_SIGNAL:
+    case EVFILT_PROC:
+    case EVFILT_VNODE:
+        return outside_tell(note, event);
     default:
         return tell_fd(note, told, event);
     }

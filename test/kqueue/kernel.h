@@ -4,7 +4,7 @@
  * if it is not set.
  *
  * Sources: XNU 11417, FreeBSD's main of 2025 (Unix sockets apart), NetBSD 10, OpenBSD of 2025; a
- * function is in sys/kern (bsd/kern), but where a file stands. "measured": on NetBSD 7.99's kernel
+ * function is in sys/kern (bsd/kern), or of the file system. "measured": on NetBSD 7.99's kernel
  * as a library. Nothing was run on macOS, FreeBSD or OpenBSD. */
 #ifndef TEST_KQUEUE_KERNEL_H
 #define TEST_KQUEUE_KERNEL_H
@@ -22,6 +22,8 @@ enum kernel_hup {
     HUP_BOTH, /* both directions have ended */
     HUP_ANY   /* a direction that was asked for has ended: the peer's end, or one's own */
 };
+
+enum kernel_exit { EXIT_KEPT, EXIT_DROPPED, EXIT_TOLD };
 
 /* name, Linux (where a test asks; else 0), macOS, FreeBSD, NetBSD, OpenBSD, what it is and where it
  * is from */
@@ -79,7 +81,20 @@ enum kernel_hup {
     ROW(clear_takes_back, 0, 0, 1, 1, 1,                                                           \
         "EV_CLEAR beside NOTE_TRIGGER in a later change takes the trigger back: filt_usertouch")   \
     ROW(clear_dispatches, 0, 1, 1, 0, 1,                                                           \
-        "EV_DISPATCH disables what has EV_CLEAR too: kqueue_scan")
+        "EV_DISPATCH disables what has EV_CLEAR too: kqueue_scan")                                 \
+    ROW(timer_of_nothing, 0, 0, 0, EINVAL, 0, "a timer of length 0: filt_timercompute")            \
+    ROW(beyond_signals, 0, 0, 0, 0, EINVAL, "a signal beyond the last: filt_sigattach")            \
+    ROW(zombie, 0, ESRCH, 0, ESRCH, ESRCH,                                                         \
+        "PROC of a child that has exited; 0: reported at once: filt_procattach")                   \
+    ROW(unasked_exit, 0, EXIT_KEPT, EXIT_DROPPED, EXIT_TOLD, EXIT_TOLD,                            \
+        "the exit of a process of which NOTE_EXIT was not asked: proc_knote_drain; "               \
+        "kqueue_scan; knote_proc_exit; filt_proc")                                                 \
+    ROW(exit_has_status, 0, 0, 1, 1, 1,                                                            \
+        "data of NOTE_EXIT is the status; else of NOTE_EXITSTATUS: filt_procevent")                \
+    ROW(unlink_is_link, 0, 1, 0, 0, 0, "unlink is NOTE_LINK too: VNOP_REMOVE")                     \
+    ROW(unlink_counts, 0, 0, 0, 1, 0,                                                              \
+        "unlink of one link of several is NOTE_LINK alone: tmpfs_remove")                          \
+    ROW(tells_truncate, 0, 0, 0, 0, 1, "a file made shorter is NOTE_TRUNCATE: ufs_setattr")
 
 struct kernel {
     const char *name;

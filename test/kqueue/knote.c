@@ -45,6 +45,7 @@ struct knote *note_make(int queue, int epoll, const struct kevent *change)
         .filter = change->filter,
         .used = true,
         .own = -1,
+        .held = -1,
         .next = *chain - 1,
     };
     *chain = at + 1;
@@ -56,6 +57,15 @@ void note_deregister(struct knote *note)
     if (note->registered)
         epoll_ctl(note->epoll, EPOLL_CTL_DEL, filter_fd(note), &(struct epoll_event){0});
     note->registered = false;
+    if (note->held >= 0)
+        __close(note->held);
+    note->held = -1;
+}
+
+int note_watch(struct knote *note, int fd, uint32_t events)
+{
+    struct epoll_event interest = {events, {.u64 = (uint64_t)(note - notes)}};
+    return epoll_ctl(note->epoll, EPOLL_CTL_ADD, fd, &interest) == 0 ? 0 : errno;
 }
 
 int note_register(struct knote *note)
@@ -73,15 +83,15 @@ int note_register(struct knote *note)
         epoll_ctl(note->epoll, EPOLL_CTL_MOD, filter_fd(note), &interest) == 0)
         return 0;
     note_deregister(note);
-    int error = epoll_ctl(note->epoll, EPOLL_CTL_ADD, filter_fd(note), &interest) == 0 ? 0 : errno;
+    int error = note_watch(note, filter_fd(note), interest.events);
     if (error == EPERM)
         error = filter_replace(note);
     if (error == 0 && note->own >= 0)
-        error = epoll_ctl(note->epoll, EPOLL_CTL_ADD, note->own, &interest) == 0 || errno == EEXIST
-                    ? 0
-                    : errno;
-    note->registered = error == 0;
-    return error;
+        error = note_watch(note, note->own, interest.events);
+    note->registered = error == 0 || error == EEXIST;
+    if (note->registered && note->pending)
+        outside_hold(note);
+    return note->registered ? 0 : error;
 }
 
 void note_free(struct knote *note)

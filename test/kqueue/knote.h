@@ -1,4 +1,4 @@
-/* What kqueue.c, knote.c and filter.c know of each other. A knote is one registration: (queue,
+/* What the files of the tests' kqueue know of each other. A knote is one registration: (queue,
  * ident, filter). Its place in the table is the data of its registration with an epoll. */
 #ifndef TEST_KQUEUE_KNOTE_H
 #define TEST_KQUEUE_KNOTE_H
@@ -21,8 +21,17 @@ struct knote {
     bool registered; /* with its epoll */
     bool inert;      /* accepted, but without anything to tell */
     bool wrong_end;  /* of a pipe: only its end is an event */
-    int own;         /* the descriptor that stands for a timer or a user's event; else -1 */
+    bool over;       /* to be deleted, whether it says something or not */
+    int own;         /* the descriptor that stands for what is none; else -1 */
+    int held;        /* a descriptor that is ready while `pending` holds; or -1 */
+    unsigned collect; /* the last one in which it was reported */
     int next;        /* in its chain of the hash table, or of the free ones; -1: none */
+    struct {         /* of a file, when it was last looked at */
+        int64_t size;
+        uint64_t links;
+        uint32_t mode;
+    } seen;
+    uint32_t pending; /* what has happened to it */
 };
 
 struct knote *note_find(int queue, uintptr_t ident, int16_t filter);
@@ -55,7 +64,6 @@ void note_abandon_all(void);
 
 /* Whether the ident is a descriptor. */
 bool filter_is_of_fd(int16_t filter);
-bool filter_is_fifo(const struct knote *note);
 
 /* Begins and ends what a filter needs; 0, or an error code. */
 int filter_attach(struct knote *note);
@@ -76,6 +84,17 @@ int filter_fd(const struct knote *note);
 
 /* Whether the condition holds now; then fills in flags (EV_EOF), fflags and data. */
 bool filter_tell(struct knote *note, uint32_t told, struct kevent *event);
+
+/* The same for signals, processes and files; outside_hold
+ * keeps ready what holds until it is deleted. */
+bool outside_has(int16_t filter);
+int outside_attach(struct knote *note);
+void outside_detach(struct knote *note);
+void outside_hold(struct knote *note);
+bool outside_tell(struct knote *note, struct kevent *event);
+
+/* Sets what a knote's epoll says of a descriptor of its own. */
+int note_watch(struct knote *note, int fd, uint32_t events);
 
 /* The real close, below the one that kqueue.c defines. */
 int __close(int fd);

@@ -4,7 +4,7 @@
  * A queue is an epoll of epolls, one for each kind of filter, so that the filters of one descriptor
  * are independent: only what concerns its direction activates a knote.
  *
- *     kqueue() -- epoll -+- READ (also timers and users' events) -- descriptors
+ *     kqueue() -- epoll -+- READ (also of what is no descriptor) -- descriptors
  *                        +- WRITE -- descriptors
  *                        +- EXCEPT -- descriptors
  *
@@ -22,10 +22,9 @@
  *     descriptor; the kernels do it by number, though a dup lives; dup2() over it does, too.
  *   - A queue is not inherited by fork: the child finds its number closed.
  *
- * Not modelled: a file that is not at its end, or grows; the number of a socket's error; EV_EOF of
- * EVFILT_WRITE after only the own shutdown(SHUT_WR); the order of events; EVFILT_VNODE, _PROC,
- * _SIGNAL, _AIO; dup() of a queue; close by close_range, fclose or dup3. The end of one direction
- * may activate the other's knote too, if its condition holds.
+ * Not modelled: a file to be read that is not at its end, or grows; the number of a socket's error;
+ * the order of events; EVFILT_AIO; dup() of a queue; close by close_range, fclose or dup3. The end
+ * of one direction may activate the other's knote too, if its condition holds.
  *
  * The inner epolls of the first queues are open from the start, so that a queue is one descriptor
  * more, as it should be. */
@@ -220,7 +219,8 @@ static int inner_of(int queue, int16_t filter)
 
 static bool is_known(int16_t filter)
 {
-    return filter_is_of_fd(filter) || filter == EVFILT_USER || filter == EVFILT_TIMER;
+    return filter_is_of_fd(filter) || filter == EVFILT_USER || filter == EVFILT_TIMER ||
+           outside_has(filter);
 }
 
 static bool is_closed(int fd)
@@ -306,32 +306,35 @@ static int change_all(int queue, const struct kevent *changes, int count, struct
 
 /* ---- waiting ---- */
 
+static unsigned collects;
+
 static bool deliver(struct knote *note, uint32_t told, struct kevent *event)
 {
+    if (note->held >= 0 && note->collect == collects)
+        return false;
+    note->collect = collects;
     *event = (struct kevent){
         .ident = note->ident,
         .filter = note->filter,
         .flags = note->flags,
         .udata = note->udata,
     };
-    if (!filter_tell(note, told, event))
-        return false;
-    bool ends = event->flags & EV_EOF && note->filter == EVFILT_WRITE && filter_is_fifo(note) &&
-                kernel->end_deletes;
-    if (note->flags & EV_ONESHOT || ends) {
+    bool tells = filter_tell(note, told, event);
+    if (note->over || (tells && note->flags & EV_ONESHOT)) {
         note_free(note);
-    } else if (note->flags & EV_DISPATCH &&
+    } else if (tells && note->flags & EV_DISPATCH &&
                (kernel->clear_dispatches || !(note->flags & EV_CLEAR))) {
         note->enabled = false;
         note_deregister(note);
     }
-    return true;
+    return tells;
 }
 
 /* What there is now. The inner epolls take turns at being first, so that none starves. */
 static int collect(struct queue *queue, struct kevent *events, int most)
 {
     int count = 0;
+    collects++;
     for (int i = 0; i < INNERS && count < most; i++) {
         struct epoll_event got[BATCH];
         int room = most - count < BATCH ? most - count : BATCH;

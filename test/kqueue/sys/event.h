@@ -9,7 +9,7 @@
 #include <time.h>
 
 struct kevent {
-    uintptr_t ident; /* a descriptor; of EVFILT_USER and EVFILT_TIMER any number */
+    uintptr_t ident; /* a descriptor, process or signal; of EVFILT_USER and EVFILT_TIMER any */
     int16_t filter;
     uint16_t flags;
     uint32_t fflags;
@@ -19,6 +19,9 @@ struct kevent {
 
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
+#define EVFILT_VNODE (-4)
+#define EVFILT_PROC (-5)
+#define EVFILT_SIGNAL (-6)
 #define EVFILT_TIMER (-7)
 #define EVFILT_USER (-10)
 #define EVFILT_EXCEPT (-15)
@@ -44,6 +47,19 @@ struct kevent {
 
 /* EVFILT_EXCEPT */
 #define NOTE_OOB 0x00000002
+
+/* EVFILT_VNODE */
+#define NOTE_DELETE 0x00000001
+#define NOTE_WRITE 0x00000002
+#define NOTE_EXTEND 0x00000004
+#define NOTE_ATTRIB 0x00000008
+#define NOTE_LINK 0x00000010
+#define NOTE_RENAME 0x00000020
+#define NOTE_TRUNCATE 0x00000080 /* of OpenBSD */
+
+/* EVFILT_PROC */
+#define NOTE_EXIT 0x80000000u
+#define NOTE_EXITSTATUS 0x04000000u /* of macOS */
 
 /* EVFILT_USER */
 #define NOTE_FFNOP 0x00000000u
