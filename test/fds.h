@@ -68,6 +68,17 @@ static inline struct fds_pair fds_tcp(void)
     return tcp;
 }
 
+/* A terminal and its other side. A table has it last: where there is none, the rest was tested. */
+static inline struct fds_pair fds_terminal(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        SKIP("the system has no terminal to give");
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    CHECK(slave >= 0);
+    return (struct fds_pair){.in = slave, .out = master};
+}
+
 /* The address of a Unix socket of the test's own. */
 static inline struct sockaddr_un fds_name(const char *name)
 {
