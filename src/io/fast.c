@@ -115,7 +115,7 @@ CR_INLINE int64_t fast_write(struct cr_fiber *self, int fd, const void *buf, siz
 static CR_NOINLINE ssize_t fast_write_on(int fd, const void *buf, size_t size, coir_time until,
                                          int64_t result, void *caller)
 {
-    if (result != FAST_NOT_TRIED && result != -EAGAIN && result != -EINTR)
+    if (result != FAST_NOT_TRIED && result != -EAGAIN && result != -EINTR && result != -ENOBUFS)
         return (ssize_t)result;
     if (result == -EAGAIN)
         cr_fd_find(&cr_io_of(cr_sched_here)->fds, fd)->ready &= (uint8_t)~COIR_OUT;

@@ -82,6 +82,17 @@ static void interest_forget(struct cr_interests *set, struct cr_interest *entry,
     interest_lose(entry);
 }
 
+/* What the world watched cannot be polled any more. */
+static int interest_settle(struct cr_interests *set, struct cr_interest *entry, int fd, int mask)
+{
+    if (!interest_steady_add(set, entry, fd)) {
+        interest_lose(entry);
+        return -ENOMEM;
+    }
+    entry->mask = (uint8_t)mask;
+    return 0;
+}
+
 /* Changes what the world watches. When that was another file, it is lost then; a number that is
  * closed is left to the caller. */
 static int interest_change(struct cr_interests *set, struct cr_interest *entry, int fd, int mask)
@@ -93,6 +104,8 @@ static int interest_change(struct cr_interests *set, struct cr_interest *entry, 
         interest_forget(set, entry, fd);
     else if (index == -ENOENT)
         interest_lose(entry);
+    else if (index == -EPIPE)
+        return interest_settle(set, entry, fd, mask);
     else if (index < 0)
         return index;
     if (entry->where == CR_INTEREST_NOWHERE)
@@ -110,8 +123,12 @@ static int interest_begin(struct cr_interests *set, struct cr_interest *entry, i
 {
     struct cr_levels *levels = set->levels;
     bool steady = entry->where == CR_INTEREST_STEADY;
+    int wanted = steady ? entry->mask | direction : direction;
     entry->generation++;
-    int index = levels->ops->watch(levels, fd, 0, cr_interest_token(entry, fd), 0, direction);
+    int index = levels->ops->watch(levels, fd, 0, cr_interest_token(entry, fd), 0, wanted);
+    if (index >= 0 && wanted != direction) /* it was another file */
+        index = levels->ops->watch(levels, fd, index, cr_interest_token(entry, fd), wanted,
+                                   direction);
     if (index < 0 && index != -EPERM)
         return index;
     if (index == -EPERM && !steady && !interest_steady_add(set, entry, fd))
@@ -127,6 +144,12 @@ static int interest_begin(struct cr_interests *set, struct cr_interest *entry, i
     bool same = steady && index == -EPERM;
     entry->mask = (uint8_t)(same ? entry->mask | direction : direction);
     return 0;
+}
+
+void cr_interest_again(struct cr_interests *set, struct cr_interest *entry, int fd)
+{
+    if (entry->where == CR_INTEREST_WORLD)
+        interest_change(set, entry, fd, entry->mask);
 }
 
 int cr_interest_add(struct cr_interests *set, int fd, int direction, void *user)

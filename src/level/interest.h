@@ -48,6 +48,9 @@ CR_INLINE struct cr_interest *cr_interest_find(const struct cr_interests *set, i
 CR_HIDDEN int cr_interest_add(struct cr_interests *set, int fd, int direction, void *user);
 CR_HIDDEN int cr_interest_del(struct cr_interests *set, int fd, int direction);
 
+/* Watches again what the kernel may report no more. */
+CR_HIDDEN void cr_interest_again(struct cr_interests *set, struct cr_interest *entry, int fd);
+
 /* Begins to watch the bell. 0, or an error. */
 CR_HIDDEN int cr_interest_hear(struct cr_interests *set, int bell);
 

@@ -131,6 +131,8 @@ static struct cr_interest *poller_meet(coir_loop *loop, struct cr_level *level)
         loop->has_ghosts = true;
         return NULL;
     }
+    if (level->ended)
+        cr_interest_again(&loop->set, entry, fd);
     level->in = entry->mask & COIR_IN ? level->in : 0;
     level->out = entry->mask & COIR_OUT ? level->out : 0;
     return level->in || level->out ? entry : NULL;

@@ -11,6 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Some kernels refuse to report of the writing end of a pipe that has no readers, and forget that
+ * they were asked to: such a pipe is always ready. */
+static bool levels_is_broken(int fd, const struct kevent *changes, const struct kevent *receipts,
+                             int count)
+{
+    const struct kevent *change = &changes[count - 1];
+    int error = (int)receipts[count - 1].data, mode = fcntl(fd, F_GETFL);
+    bool asks = (int)change->filter == (int)EVFILT_WRITE && !(change->flags & EV_DELETE);
+    return asks && (error == EPIPE || error == EBADF || error == ENOENT) && mode >= 0 &&
+           (mode & O_ACCMODE) != O_RDONLY;
+}
+
 static bool levels_is_fifo(int fd)
 {
     struct stat about;
@@ -53,9 +65,9 @@ static int levels_verdict(const struct kevent *changes, const struct kevent *rec
         bool enables = changes[i].flags & EV_ENABLE, gone = error == ENOENT || error == EBADF;
         bool missing = error == EPIPE || cr_kqueue_is_missing(error);
         int direction = (int)changes[i].filter == (int)EVFILT_READ ? COIR_IN : COIR_OUT;
+        kept += enables && !error;
         if (!(mask & direction) || changes[i].flags & EV_DELETE)
             continue;
-        kept += enables && !error;
         lost += enables && gone;
         if (error && !(enables ? gone : missing))
             return -error;
@@ -87,7 +99,9 @@ static int levels_watch(struct cr_levels *levels, int fd, int index, uint64_t to
     if (told != count)
         return told < 0 ? -errno : -EINVAL;
     result = levels_verdict(changes, receipts, count, old, mask);
-    if (result == -ENOENT || (result < 0 && !old)) {
+    if (is_fifo && result == 0 && mask & COIR_OUT && levels_is_broken(fd, changes, receipts, count))
+        result = old ? -EPIPE : -EPERM;
+    if (result == -ENOENT || result == -EPIPE || (result < 0 && !old)) {
         cr_kqueue_remove(queue, fd);
     } else if (result < 0) {
         count = levels_changes(&base, after, before, changes);
@@ -101,7 +115,7 @@ static int levels_watch(struct cr_levels *levels, int fd, int index, uint64_t to
 static struct cr_level levels_tell(const struct kevent *event)
 {
     int fd = (int)event->ident, end = COIR_HUP | COIR_ERR;
-    struct cr_level level = {.token = kqueue_token(event)};
+    struct cr_level level = {.token = kqueue_token(event), .ended = event->flags & EV_ONESHOT};
     bool reads = (int)event->filter == (int)EVFILT_READ;
     if (event->flags & EV_EOF) {
         int asked = cr_kqueue_ask(fd, COIR_IN | COIR_OUT);

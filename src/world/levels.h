@@ -10,6 +10,7 @@
 struct cr_level {
     uint64_t token;
     int in, out;
+    bool ended; /* the kernel may report no more of it: it is to be watched again */
 };
 
 struct cr_levels {
@@ -22,7 +23,8 @@ struct cr_levels_ops {
     int (*make)(struct cr_levels **levels);
     /* Watches `mask` (COIR_IN, COIR_OUT, 0: nothing more) of a descriptor of which `old` is watched
      * at `index`. Returns the index (>= 0); -EPERM for what cannot be polled; -ENOENT, and gives
-     * the index back, when the kernel has dropped what was watched, because its file is gone; or
+     * the index back, when the kernel has dropped what was watched, because its file is gone;
+     * -EPIPE, likewise, when it is there and cannot be polled any more: it is always ready; or
      * another error: then what is watched is as before. With 0 it cannot fail. */
     int (*watch)(struct cr_levels *levels, int fd, int index, uint64_t token, int old, int mask);
     /* Fills in the levels of what is watched; waits for the first, until `until`. A token may come

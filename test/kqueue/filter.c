@@ -19,7 +19,7 @@
 
 #include <linux/sockios.h>
 
-enum { PIPE_FILES = 0x50495045 };
+enum { PIPE_FILES = 0x50495045, TERMINAL_ROOM = 1024 };
 
 bool filter_is_of_fd(int16_t filter)
 {
@@ -217,7 +217,7 @@ static int room_of(int fd, mode_t mode)
         return fcntl(fd, F_GETPIPE_SZ) - bytes_of(fd, FIONREAD);
     if (S_ISSOCK(mode) && getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0)
         return room - bytes_of(fd, SIOCOUTQ);
-    return 0;
+    return TERMINAL_ROOM;
 }
 
 /* "If the read direction of the socket has shutdown, EV_EOF, and the socket error (if any) in
@@ -275,6 +275,7 @@ static bool tell_fd(struct knote *note, uint32_t told, struct kevent *event)
         event->data = bytes_of(fd, FIONREAD);
     note->over = event->flags & EV_EOF && note->filter == EVFILT_WRITE && S_ISFIFO(mode) &&
                  kernel->end_deletes;
+    event->flags |= note->over ? EV_ONESHOT : 0;
     return !is_below_mark(note, mode, event) || event->flags & EV_EOF;
 }
 
