@@ -205,6 +205,25 @@ TEST(test_regress_a_loop_forgot_a_pipe_whose_reader_is_gone)
     }
 }
 
+#ifdef COIR_KQUEUE
+/* Older kernels refuse the wrong end of a pipe, which has nothing to report then. proves: P1 */
+TEST(test_a_loop_watches_a_pipe_whose_wrong_direction_is_refused)
+{
+    coir_loop *loop;
+    kernel->wrong_end = EBADF;
+    while (loops_next(&loop)) {
+        struct fds_pair pipe = fds_pipe(O_NONBLOCK);
+        CHECK_EQ(coir_loop_add_read(loop, pipe.in, NULL), 0);
+        CHECK_EQ(coir_loop_add_write(loop, pipe.in, NULL), 0);
+        CHECK_EQ(loops_now(loop), 0);
+        fds_put(pipe.out, "x");
+        CHECK_EQ(loops_soon(loop), 1);
+        CHECK_EQ(loops_flags(pipe.in, COIR_IN), COIR_IN);
+        fds_close(pipe);
+    }
+}
+#endif
+
 static int fill_and_wait(void *arg)
 {
     struct fds_pair terminal = fds_terminal();

@@ -96,7 +96,7 @@ TEST(test_loop_a_number_changes_between_what_can_be_polled_and_what_cannot)
 {
     coir_loop *loop;
     while (loops_next(&loop)) {
-        struct fds_pair pipe = fds_pipe(0);
+        struct fds_pair pipe = fds_pipe(0), socket = fds_unix(SOCK_STREAM);
         int file = fds_file(), number = dup(file);
         for (int i = 0; i < 3; i++) {
             CHECK_EQ(dup2(file, number), number);
@@ -116,9 +116,16 @@ TEST(test_loop_a_number_changes_between_what_can_be_polled_and_what_cannot)
         CHECK_EQ(dup2(pipe.in, number), number); /* and nothing is said of it */
         if (loops_world != COIR_WORLD_POLL)
             loops_check_asleep(loop);
+        CHECK_EQ(dup2(file, number), number);
+        CHECK_EQ(coir_loop_add_write(loop, number, NULL), 0);
+        CHECK_EQ(dup2(socket.in, number), number); /* which could always be written */
+        CHECK_EQ(coir_loop_add_read(loop, number, NULL), 0);
+        if (loops_world != COIR_WORLD_POLL)
+            loops_check_asleep(loop);
         close(number);
         close(file);
         fds_close(pipe);
+        fds_close(socket);
     }
 }
 
