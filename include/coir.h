@@ -33,8 +33,7 @@
  *  - Misuse (parking outside a fiber, a NULL function, a negative size, another thread's scheduler,
  *    no scheduler in this thread) prints one line to standard error and aborts; see coir_on_fatal.
  *  - Options. NULL: all defaults. A member that is 0 has its default.
- *  - Out-parameters. What a call makes comes first; what it returns besides comes last, or before
- *    `until`.
+ *  - Out-parameters. What a call makes comes first; what else it returns last, or before `until`.
  * doc/semantics.md holds the promises, numbered, each with its tests. */
 #ifndef COIR_H
 #define COIR_H
@@ -143,6 +142,7 @@ struct coir_sched_opts {
     size_t stack_size;       /* of fibers that name none, in bytes; default 64 KiB */
     enum coir_guard guard;   /* of all fibers */
     uint64_t livelock_limit; /* virtual clock: yields while a timer waits; default 16 million */
+    uint64_t seed;           /* of what is random: coir_select's COIR_RANDOM */
     bool keep_signals;       /* do not touch SIGSEGV, SIGBUS (overflow reports) and SIGPIPE */
     void (*report)(const char *line, void *arg); /* takes report lines, called as a letter's
                                 function (coir_post.h); default standard error */
@@ -311,8 +311,8 @@ COIR_API int coir_yield(void);
  * duration, -EINTR when woken early, COIR_CANCELLED. */
 COIR_API int coir_sleep(int64_t duration_ns);
 
-/* Parks until coir_wake; for building one's own synchronisation. Returns 0, COIR_TIMED_OUT,
- * COIR_CANCELLED. */
+/* Parks until coir_wake. For runtimes: coir_sync.h has what programs need. Returns 0,
+ * COIR_TIMED_OUT, COIR_CANCELLED. */
 COIR_API int coir_park(coir_time until);
 
 /* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to

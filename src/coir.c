@@ -28,7 +28,7 @@
 #include "core/ends.c"
 #include "core/race.c"
 
-/* 3: the world: the one door to the kernel */
+/* 3: the world: the one door to the kernel; and what fibers have for each other */
 #include "world/posix.c"
 #include "world/ops.c"
 #include "world/epoll.c"
@@ -39,6 +39,14 @@
 #include "world/below.c"
 #include "world/virtual.c"
 #include "world/bell.c"
+#include "sync/waiters.c"
+#include "sync/select.c"
+#include "sync/select_join.c"
+#include "sync/event.c"
+#include "sync/items.c"
+#include "sync/chan.c"
+#include "sync/lock.c"
+#include "sync/gather.c"
 
 /* 4: fibers that wait for the world: calls on descriptors */
 #include "io/fd.c"
@@ -48,6 +56,7 @@
 #include "io/call.c"
 #include "io/fast.c"
 #include "io/calls.c"
+#include "io/select_fd.c"
 
 /* 5: the loop, and a scheduler's life in its thread and process */
 #include "run/post.c"

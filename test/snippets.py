@@ -17,6 +17,8 @@ BEGIN = """#include <coir_buffer.h>
 #include <coir_local.h>
 #include <coir_loop.h>
 #include <coir_net.h>
+#include <coir_select.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,69 @@ static int winds_down(void *arg)
     return coir_scope_end(&scope, 0);
 }
 int main(void) { return coir_run(winds_down, NULL, NULL, NULL); }""", "1 0\n"),
+    "static coir_event ready;   // all zeros: as good as new": ({}, BEGIN + """
+CODE
+static int both(void *arg)
+{
+    (void)arg;
+    coir_spawn(NULL, opener, "open", NULL);
+    return coir_spawn(NULL, visitor, "in", NULL);
+}
+int main(void) { return coir_run(both, NULL, NULL, NULL); }""", "open\nin\n"),
+    "while (!condition && result == 0)": ({}, BEGIN + """
+static coir_queue queue;
+static bool condition;
+static int waits(void *arg)
+{
+    int result = 0;
+    coir_time until = COIR_NEVER;
+    CODE
+    return result == 0 ? puts(arg) : result;
+}
+static int both(void *arg)
+{
+    coir_spawn(NULL, waits, arg, NULL);
+    coir_yield();
+    condition = true;
+    return (int)coir_queue_wake(&queue, 1);
+}
+int main(void) { return coir_run(both, "true", NULL, NULL); }""", "true\n"),
+    "static int producer(void *arg)": ({}, BEGIN + """
+CODE
+static coir_chan chan;
+static int both(void *arg)
+{
+    COIR_SCOPE(scope, COIR_NEVER, 0);
+    coir_chan_open(&chan, sizeof(int), 0);
+    coir_spawn(NULL, producer, &chan, NULL);
+    coir_spawn(NULL, consumer, &chan, NULL);
+    (void)arg;
+    return coir_scope_end(&scope, 0);
+}
+int main(void)
+{
+    int error = coir_run(both, NULL, NULL, NULL);
+    coir_chan_free(&chan, NULL, NULL);
+    return error;
+}""", "0\n1\n2\n"),
+    "enum { QUIT, JOB };": ({}, BEGIN + """
+CODE
+static int all(void *arg)
+{
+    coir_event quit = {{0}};
+    coir_chan jobs;
+    int job = 7, got = 0;
+    (void)arg;
+    coir_chan_open(&jobs, sizeof job, 1);
+    coir_chan_send(&jobs, &job, COIR_NEVER);
+    int result = next_job(&quit, &jobs, &got);
+    printf("%d %d\\n", result, got);
+    coir_event_set(&quit);
+    printf("%d\\n", next_job(&quit, &jobs, &got) == -EPIPE);
+    coir_chan_free(&jobs, NULL, NULL);
+    return 0;
+}
+int main(void) { return coir_run(all, NULL, NULL, NULL); }""", "0 7\n1\n"),
     "static const coir_local REQUEST = {.destroy = free};": ({}, BEGIN + """
 CODE
 static int sets(void *arg)

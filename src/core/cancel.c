@@ -41,7 +41,7 @@ static void cancel_inside(struct cr_fiber *fiber, struct cr_scope *entry, struct
         return;
     cr_sched_set_cancelled(fiber, COIR_CANCELLED);
     if (fiber->wait && !fiber->wait->kind->firm)
-        cr_sched_wake(fiber, COIR_CANCELLED);
+        cr_sched_give_up(fiber, COIR_CANCELLED);
 }
 
 static void cancel_fibers(const struct cr_list *fibers, struct cancel cancel,

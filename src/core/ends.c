@@ -9,33 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The fiber of a handle that is alive; NULL: there is none. */
-CR_INLINE struct cr_fiber *ends_alive(const struct coir_sched *sched, coir_fiber handle)
-{
-    struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
-    return CR_LIKELY(slot) ? slot->fiber : NULL;
-}
-
 /* The slot of one that has ended, and whose result is kept; NULL: there is none. */
 static struct cr_slot *ends_kept(const struct coir_sched *sched, coir_fiber handle)
 {
     return cr_slot_find(&sched->slots, handle, CR_SLOT_ENDED);
 }
 
-/* Whether a fiber is the running one or an ancestor, whose end waits for that of the running
- * one. */
-static CR_NOINLINE bool ends_is_within(const struct cr_fiber *self, const struct cr_fiber *target)
+bool cr_ends_is_within(const struct cr_fiber *self, const struct cr_fiber *target)
 {
     while (self && self != target)
         self = self->own.outer->owner;
     return self;
-}
-
-/* A plain fiber has no children. */
-CR_INLINE bool ends_never(const struct cr_fiber *self, const struct cr_fiber *target)
-{
-    return self == target ||
-           (!cr_scope_is_plain(&target->own) && ends_is_within(self, target));
 }
 
 /* ---- one fiber ---- */
@@ -43,7 +27,7 @@ CR_INLINE bool ends_never(const struct cr_fiber *self, const struct cr_fiber *ta
 static void ends_describe_join(const struct cr_wait *wait, char *text, size_t size)
 {
     const struct cr_join *join = CR_CONTAINER(wait, struct cr_join, wait);
-    const struct cr_fiber *target = ends_alive(wait->fiber->sched, join->target);
+    const struct cr_fiber *target = cr_ends_alive(wait->fiber->sched, join->target);
     if (target)
         cr_report_fiber(target, text, size);
 }
@@ -83,7 +67,7 @@ static int ends_join(struct cr_fiber *self, struct cr_fiber *target, coir_fiber 
     return ends_park(self, target, handle, &JOIN, result, until);
 }
 
-static int ends_join_ended(struct coir_sched *sched, coir_fiber handle, int *result)
+int cr_ends_take_kept(struct coir_sched *sched, coir_fiber handle, int *result)
 {
     if (!ends_kept(sched, handle))
         return -ESRCH;
@@ -98,14 +82,14 @@ int coir_join(coir_fiber handle, int *result, coir_time until)
     struct coir_sched *sched = cr_sched_here;
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_join", CR_CALLER);
-    struct cr_fiber *self = cr_sched_self, *target = ends_alive(sched, handle);
+    struct cr_fiber *self = cr_sched_self, *target = cr_ends_alive(sched, handle);
     if (!target)
-        return ends_join_ended(sched, handle, result);
+        return cr_ends_take_kept(sched, handle, result);
     if (cr_is_try(until) && !self)
         return COIR_TIMED_OUT;
     if (CR_UNLIKELY(!self))
         return cr_sched_no_fiber("coir_join", CR_CALLER);
-    if (CR_UNLIKELY(ends_never(self, target)))
+    if (CR_UNLIKELY(cr_ends_never(self, target)))
         return -EDEADLK;
     if (cr_is_try(until))
         return cr_sched_try_once(self);
@@ -119,10 +103,10 @@ int coir_finish(coir_fiber handle, int reason, int *result)
         return cr_sched_no_fiber("coir_finish", CR_CALLER);
     if (CR_UNLIKELY(reason > 0))
         cr_fatal_mistake("coir_finish", CR_CALLER, "the reason is positive");
-    struct cr_fiber *target = ends_alive(self->sched, handle);
+    struct cr_fiber *target = cr_ends_alive(self->sched, handle);
     if (!target)
-        return ends_join_ended(self->sched, handle, result);
-    if (ends_never(self, target))
+        return cr_ends_take_kept(self->sched, handle, result);
+    if (cr_ends_never(self, target))
         return -EDEADLK;
     cr_cancel_scope(&target->own, reason);
     return ends_park(self, target, handle, &FINISH, result, COIR_NEVER);
@@ -170,7 +154,7 @@ bool cr_ends_enough(struct cr_group *group, struct cr_wait *member)
 static void ends_add(struct cr_ends *ends, size_t i, coir_fiber handle)
 {
     struct cr_join *join = &ends->joins[i];
-    struct cr_fiber *target = ends_alive(cr_sched_here, handle);
+    struct cr_fiber *target = cr_ends_alive(cr_sched_here, handle);
     const struct cr_slot *kept = ends_kept(cr_sched_here, handle);
     *join = (struct cr_join){.target = handle};
     if (target) {
@@ -196,10 +180,10 @@ int cr_ends_begin(struct cr_ends *ends, const coir_fiber *handles, size_t count,
     if (count > INT_MAX || (count == 0 && until != CR_ENOUGH_ALL))
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
-        struct cr_fiber *target = ends_alive(cr_sched_here, handles[i]);
+        struct cr_fiber *target = cr_ends_alive(cr_sched_here, handles[i]);
         if (!target && until != CR_ENOUGH_SUCCESS && !ends_kept(cr_sched_here, handles[i]))
             return -ESRCH;
-        if (target && ends_never(cr_sched_self, target))
+        if (target && cr_ends_never(cr_sched_self, target))
             return -EDEADLK;
     }
     if (count > CR_ENDS_FEW)
@@ -222,7 +206,7 @@ void cr_ends_finish(struct cr_ends *ends)
 
 struct cr_fiber *cr_ends_fiber(const struct cr_ends *ends, size_t i)
 {
-    return ends->joins[i].ended ? NULL : ends_alive(cr_sched_here, ends->joins[i].target);
+    return ends->joins[i].ended ? NULL : cr_ends_alive(cr_sched_here, ends->joins[i].target);
 }
 
 void cr_ends_take(struct cr_ends *ends, size_t i)

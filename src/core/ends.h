@@ -26,10 +26,31 @@ CR_INLINE void cr_ends_deliver(struct cr_fiber *self, int result)
         struct cr_join *join = CR_CONTAINER(self->joiners.next, struct cr_join, wait.link);
         join->result = result;
         join->ended = true;
-        self->dropped |= join->takes;
         cr_sched_end(&join->wait, 0);
+        self->dropped |= join->takes; /* of a select's case, if it has ended the select */
     }
 }
+
+/* The fiber of a handle that is alive; NULL: there is none. */
+CR_INLINE struct cr_fiber *cr_ends_alive(const struct coir_sched *sched, coir_fiber handle)
+{
+    struct cr_slot *slot = cr_slot_find(&sched->slots, handle, 0);
+    return CR_LIKELY(slot) ? slot->fiber : NULL;
+}
+
+/* Whether a fiber is the running one or an ancestor of it, whose end waits for that of the running
+ * one. */
+CR_HIDDEN bool cr_ends_is_within(const struct cr_fiber *self, const struct cr_fiber *target);
+
+/* A plain fiber has no children. */
+CR_INLINE bool cr_ends_never(const struct cr_fiber *self, const struct cr_fiber *target)
+{
+    return self == target ||
+           (!cr_scope_is_plain(&target->own) && cr_ends_is_within(self, target));
+}
+
+/* Takes the result, *result (may be NULL), that is kept of one that has ended: 0, or -ESRCH. */
+CR_HIDDEN int cr_ends_take_kept(struct coir_sched *sched, coir_fiber handle, int *result);
 
 /* A fiber's end when its function has returned: waits for its children, and destroys its local
  * values. Returns its result. */

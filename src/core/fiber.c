@@ -123,7 +123,7 @@ static void fiber_main(void *arg)
 static void fiber_expire(struct cr_timer *timer)
 {
     struct cr_fiber *fiber = CR_CONTAINER(timer, struct cr_fiber, timer);
-    cr_sched_wake(fiber, fiber->wait->kind->expired);
+    cr_sched_give_up(fiber, fiber->wait->kind->expired);
 }
 
 /* The record of a stack's last fiber serves the next one: what is set here has at a fiber's end the
@@ -186,7 +186,7 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
         handle->sched = sched->slots.sched;
     }
     fiber->slot = slot;
-    fiber->key = number;
+    fiber->key = number + sched->key;
     fiber->name[0] = '\0';
     if (CR_SAN_ADDRESS || CR_SAN_THREAD) {
         char *low = cr_stack_low(class, top);

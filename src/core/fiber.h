@@ -19,7 +19,8 @@ struct cr_fiber {
     struct cr_fiber *next; /* in the ready queue */
     struct cr_wait *wait;
     struct coir_sched *sched;
-    uint64_t key; /* its number, with CR_KEY_CANCELLED while blocking calls fail by a cancel */
+    uint64_t key; /* its number + 1, its scheduler's CR_KEY_SCHED, and CR_KEY_CANCELLED while
+                     blocking calls fail by a cancel; bit 62 is free for others */
     int cancelled; /* what blocking calls fail with: COIR_CANCELLED, or 0 */
     uint32_t slot;
     struct cr_timer timer;
@@ -39,10 +40,14 @@ struct cr_fiber {
 
 #define CR_KEY_CANCELLED (UINT64_C(1) << 63)
 
+/* Tells the fibers of 1024 schedulers apart. */
+#define CR_KEY_SCHED(sched) ((uint64_t)((sched) & 1023) << 52)
+#define CR_KEY_NUMBER ((UINT64_C(1) << 52) - 1)
+
 /* Counts from 0 in the order of spawning. */
 CR_INLINE uint64_t cr_fiber_number(const struct cr_fiber *fiber)
 {
-    return fiber->key & ~CR_KEY_CANCELLED;
+    return (fiber->key & CR_KEY_NUMBER) - 1;
 }
 
 _Static_assert(sizeof(void *) != 8 || offsetof(struct cr_fiber, timer.deadline_ns) == 48,

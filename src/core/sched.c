@@ -36,8 +36,10 @@ int cr_sched_init(struct coir_sched *sched, const struct coir_sched_opts *opts,
         sched->opts = *opts;
     size_t size = sched->opts.stack_size ? sched->opts.stack_size : STACK_SIZE_DEFAULT;
     sched->now = now;
+    sched->random = sched->opts.seed;
     sched->ready_end = &sched->ready;
     cr_slot_init(&sched->slots);
+    sched->key = CR_KEY_SCHED(sched->slots.sched) + 1;
     cr_scope_init(&sched->root);
     cr_list_init(&sched->idle);
     cr_stack_init(&sched->stacks);

@@ -39,7 +39,10 @@ struct coir_sched {
     struct cr_stacks stacks;
     struct cr_san san;
     uint64_t spawned, live;
+    uint64_t key; /* of its fibers, less their numbers */
     uint64_t referred; /* scopes that got a handle */
+    uint64_t fair;     /* selects that began with the next case */
+    uint64_t random;   /* the state of its random numbers */
     struct cr_list idle; /* waits for a turn in which nothing becomes ready */
     const char *calling; /* the function of the program's that cr_sched_call runs, NULL: none */
     struct cr_fiber *interrupted; /* in which it runs, NULL: in the loop */
@@ -65,6 +68,16 @@ extern CR_HIDDEN _Thread_local bool cr_sched_forked;
  * misuse, and stops the program. */
 CR_HIDDEN CR_COLD int cr_sched_no_fiber(const char *function, void *caller);
 CR_HIDDEN CR_COLD int cr_sched_none(const char *function, void *caller);
+
+/* The next of its random numbers: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom
+ * Number Generators, OOPSLA 2014). */
+CR_INLINE uint64_t cr_sched_random(struct coir_sched *sched)
+{
+    uint64_t z = sched->random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
 
 /* ---- for whoever drives a scheduler (run/loop.c, a test) ---- */
 
@@ -114,21 +127,37 @@ CR_INLINE struct cr_fiber *cr_sched_pop(struct coir_sched *sched)
 CR_INLINE void cr_sched_set_cancelled(struct cr_fiber *fiber, int cancelled)
 {
     fiber->cancelled = cancelled;
-    fiber->key = cr_fiber_number(fiber) | (cancelled ? CR_KEY_CANCELLED : 0);
+    fiber->key = (fiber->key & ~CR_KEY_CANCELLED) | (cancelled ? CR_KEY_CANCELLED : 0);
 }
 
 /* ---- ending a wait ---- */
 
-/* Ends what a fiber is parked in. */
-CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
+/* Ends the wait of a fiber that is parked in it. */
+CR_INLINE void cr_sched_wake_from(struct coir_sched *sched, struct cr_fiber *fiber,
+                                  struct cr_wait *wait, int result)
 {
-    struct cr_wait *wait = fiber->wait;
+    CR_ASSERT(fiber->wait == wait && fiber->sched == sched);
     wait->result = result;
     cr_list_remove(&wait->link);
     fiber->wait = NULL;
     cr_timer_disarm(&fiber->timer);
-    fiber->sched->progress = true;
-    cr_sched_ready(fiber->sched, fiber);
+    sched->progress = true;
+    cr_sched_ready(sched, fiber);
+}
+
+/* Ends what a fiber is parked in. */
+CR_INLINE void cr_sched_wake(struct cr_fiber *fiber, int result)
+{
+    cr_sched_wake_from(fiber->sched, fiber, fiber->wait, result);
+}
+
+/* The same by a deadline, or a cancel. */
+CR_INLINE void cr_sched_give_up(struct cr_fiber *fiber, int result)
+{
+    struct cr_wait *wait = fiber->wait;
+    cr_sched_wake(fiber, result);
+    if (wait->kind->given_up)
+        wait->kind->given_up(wait);
 }
 
 CR_HIDDEN void cr_sched_end_member(struct cr_wait *member, int result);

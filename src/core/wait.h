@@ -30,6 +30,9 @@ struct cr_wait_kind {
     bool firm;        /* a cancel does not end it */
     bool outside;     /* somebody outside of the scheduler can end it: the kernel, another thread */
     bool holds_clock; /* for work that was handed to another thread: a virtual clock stands still */
+    /* A deadline or a cancel has ended it, and its fiber is ready: to serve those who came behind.
+     * NULL: they need nothing. */
+    void (*given_up)(struct cr_wait *wait);
     /* Adds to the name what it waits for; NULL: nothing to add. */
     void (*describe)(const struct cr_wait *wait, char *text, size_t size);
 };

@@ -47,7 +47,7 @@ static CR_COLD int call_enter(struct cr_call *call)
 }
 
 /* Finds the entry. An owned one may stand for another file by now. */
-static int call_find(struct cr_call *call)
+int cr_call_find(struct cr_call *call)
 {
     struct cr_io *io = cr_call_io(call);
     call->entry = cr_fd_find(&io->fds, call->op.fd);
@@ -74,20 +74,20 @@ static CR_COLD int call_begin_rarely(struct cr_call *call)
     struct cr_fiber *self = call->self;
     if (self->cancelled)
         return cr_sched_refuse(self);
-    int found = call_find(call);
+    int found = cr_call_find(call);
     call->tried = false;
     cr_sched_rest(self);
     if (self->cancelled)
         return cr_sched_refuse(self);
     if (found < 0)
         return found;
-    return call->entry->token == call->token ? call_find(call) : -EBADF;
+    return call->entry->token == call->token ? cr_call_find(call) : -EBADF;
 }
 
 CR_INLINE int call_begin(struct cr_call *call)
 {
     if (CR_LIKELY(--call->self->sched->budget >= 0 && !call->self->cancelled))
-        return call_find(call);
+        return cr_call_find(call);
     return call_begin_rarely(call);
 }
 

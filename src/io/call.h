@@ -51,6 +51,9 @@ CR_HIDDEN int64_t cr_call_make(struct cr_call *call, const char *function, void 
  * under way is waited for, whatever happens. */
 CR_HIDDEN int64_t cr_call_now(struct cr_op *op, const char *function, void *caller);
 
+/* Finds the entry of a call's descriptor, makes one where there is none: 0, or an error. */
+CR_HIDDEN int cr_call_find(struct cr_call *call);
+
 /* ---- try.c ---- */
 
 /* One try: a result, -EAGAIN, or another error. */

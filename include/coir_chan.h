@@ -1,0 +1,84 @@
+/* coir_chan.h: channels, by which fibers of one thread hand items to each other. What coir.h says
+ * of all calls holds here too.
+ *
+ *     static int producer(void *arg)
+ *     {
+ *         coir_chan *chan = arg;
+ *         int result = 0;
+ *         for (int i = 0; i < 3 && result == 0; i++)
+ *             result = coir_chan_send(chan, &i, COIR_NEVER);
+ *         coir_chan_close(chan);
+ *         return result;
+ *     }
+ *     static int consumer(void *arg)
+ *     {
+ *         int item, result;
+ *         while ((result = coir_chan_recv(arg, &item, COIR_NEVER)) == 0)
+ *             printf("%d\n", item);
+ *         return result == -EPIPE ? 0 : result;
+ *     }
+ *
+ * An item is delivered once, or not at all. When a send fails the item is the sender's still, when
+ * a receive fails it has taken none: whatever is cancelled, and when. A sender that waits has lent
+ * its item's memory to the channel, a receiver its memory for it.
+ *
+ * Order. Items are received in the order in which they were sent. Of the fibers that wait who came
+ * first is served first. */
+#ifndef COIR_CHAN_H
+#define COIR_CHAN_H
+
+#include "coir.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A channel of items of one size. The caller owns the memory, which must stay where it is while the
+ * channel is open; its contents are coir's. */
+typedef struct coir_chan {
+    uint64_t opaque[16]; /* coir's */
+} coir_chan;
+
+/* Opens a channel of this thread's fibers, for items of `size` bytes (0: only their arrival
+ * counts). `capacity` items lie in it before a sender waits for a receiver; 0: a sender waits
+ * until a receiver has its item. Asks for the memory of all of them. Returns 0, or -ENOMEM.
+ * Callable anywhere in the scheduler's thread. Never parks. */
+COIR_API int coir_chan_open(coir_chan *chan, size_t size, size_t capacity);
+
+/* Frees what a channel has, before its memory is used for anything else. What still lies in it goes
+ * to drop(item, arg), one after the other (NULL: nothing is done with it). A fiber that waits for
+ * the channel is misuse; one that is not open (all zeros, or freed) is left alone. Callable
+ * anywhere in the scheduler's thread, and after the scheduler was freed. Never parks, if `drop`
+ * does not. */
+COIR_API void coir_chan_free(coir_chan *chan, void (*drop)(void *item, void *arg), void *arg);
+
+/* Sends a copy of an item: into the memory of the receiver that has waited longest, else into the
+ * channel, else waits for either. Returns 0; -EPIPE: the channel is closed; COIR_TIMED_OUT;
+ * COIR_CANCELLED. With COIR_TRY callable outside fibers too. Parks. */
+COIR_API int coir_chan_send(coir_chan *chan, const void *item, coir_time until);
+
+/* Receives the first item. Returns 0; -EPIPE: the channel is closed, and nothing is left in it;
+ * COIR_TIMED_OUT; COIR_CANCELLED. With COIR_TRY callable outside fibers too. Parks. */
+COIR_API int coir_chan_recv(coir_chan *chan, void *item, coir_time until);
+
+/* Puts an item back that was received, as the first of the channel: for a fiber that is cancelled
+ * with an item in its hand. It goes to the receiver that has waited longest, or into the channel,
+ * be it full or closed. Returns 0; -ENOMEM: it is the caller's still. Callable anywhere in the
+ * scheduler's thread, and by a cancelled fiber. Never parks. */
+COIR_API int coir_chan_put_back(coir_chan *chan, const void *item);
+
+/* Closes a channel: who waits to send, or sends later, gets -EPIPE; what lies in it can still be
+ * received. Returns 0; -EPIPE: it was closed. Callable anywhere in the scheduler's thread. Never
+ * parks. */
+COIR_API int coir_chan_close(coir_chan *chan);
+
+/* How many items lie in it. */
+COIR_API size_t coir_chan_length(const coir_chan *chan);
+
+/* How many may lie in it before a sender waits. */
+COIR_API size_t coir_chan_capacity(const coir_chan *chan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
