@@ -1,56 +1,44 @@
-/* Building one's own synchronisation: a queue for one reader, of coir_park and coir_wake. Nothing
- * can run between the look into the queue and the park, so no wake is ever missed. */
-#include <coir.h>
+/* A channel with room for two items between two writers and a reader. A writer that finds it full
+ * waits; when both have ended the channel is closed, and the reader drains it. */
+#include <coir_chan.h>
 
+#include <errno.h>
 #include <stdio.h>
 
-static struct {
-    int items[4];
-    int first, count;
-    coir_fiber reader;
-} queue;
-
-static void queue_put(int item)
-{
-    queue.items[(queue.first + queue.count++) % 4] = item;
-    coir_wake(queue.reader);
-}
-
-/* The next item, or an error: a cancelled fiber must not park again. */
-static int queue_take(void)
-{
-    while (queue.count == 0) {
-        int result = coir_park(COIR_NEVER);
-        if (result < 0)
-            return result;
-    }
-    int item = queue.items[queue.first];
-    queue.first = (queue.first + 1) % 4;
-    queue.count--;
-    return item;
-}
+static coir_chan queue;
 
 static int writer(void *arg)
 {
-    int base = *(int *)arg;
-    for (int i = 0; i < 2; i++) {
-        queue_put(base + i);
-        coir_sleep(COIR_MS(1));
+    int base = *(int *)arg, result = 0;
+    for (int i = 0; i < 3 && result == 0; i++) {
+        int item = base + i;
+        result = coir_chan_send(&queue, &item, COIR_NEVER);
     }
-    return 0;
+    return result;
+}
+
+static int writers(void *arg)
+{
+    static int bases[] = {10, 20};
+    COIR_SCOPE(scope, COIR_NEVER, 0);
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        coir_spawn(NULL, writer, &bases[i], NULL);
+    int result = coir_scope_end(&scope, 0);
+    coir_chan_close(&queue);
+    return result;
 }
 
 static int reader(void *arg)
 {
-    static int bases[] = {10, 20};
+    int item, result;
     (void)arg;
-    queue.reader = coir_self();
-    for (int i = 0; i < 2; i++)
-        if (coir_spawn(NULL, writer, &bases[i], NULL) < 0)
-            return 1;
-    for (int i = 0; i < 4; i++)
-        printf("item %d\n", queue_take());
-    return 0;
+    if (coir_chan_open(&queue, sizeof item, 2) < 0 || coir_spawn(NULL, writers, NULL, NULL) < 0)
+        return 1;
+    while ((result = coir_chan_recv(&queue, &item, COIR_NEVER)) == 0)
+        printf("item %d\n", item);
+    coir_chan_free(&queue, NULL, NULL);
+    return result == -EPIPE ? 0 : 1;
 }
 
 int main(void)

@@ -13,7 +13,7 @@ static int in_order = 1;
 static int sleep_own_time(void *arg)
 {
     const coir_time *until = arg;
-    coir_park(*until);
+    coir_sleep(coir_left(*until));
     if (coir_since(*until) != 0 || until->ns < last_ns)
         in_order = 0;
     last_ns = until->ns;

@@ -2,6 +2,7 @@
  * cancelled, or whose deadline has come, goes on at once; a call that blocks cannot be interrupted,
  * so its thread goes on as well, and its result is thrown away. */
 #include <coir_post.h>
+#include <coir_sync.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,8 +16,8 @@ enum { THREADS = 3 };
 /* On the heap, because the fiber may be gone before the thread is done. */
 struct job {
     coir_letter letter;
-    coir_fiber fiber;
-    bool is_waited_for, is_done; /* the scheduler's thread alone looks at these */
+    coir_event done;
+    bool is_waited_for; /* the scheduler's thread alone looks at these two */
     int (*fn)(int number);
     int number, result;
     struct job *next;
@@ -56,9 +57,8 @@ static void *work(void *arg)
 static void finish(void *arg)
 {
     struct job *job = arg;
-    job->is_done = true;
     if (job->is_waited_for)
-        coir_wake(job->fiber);
+        coir_event_set(&job->done);
     else
         free(job);
 }
@@ -77,16 +77,14 @@ static void hand_over(struct job *job)
 static int call(int (*fn)(int number), int number, coir_time until)
 {
     struct job *job = calloc(1, sizeof *job);
-    int result = 0;
     if (!job)
         return -ENOMEM;
-    *job = (struct job){.letter = {.fn = finish, .arg = job}, .fiber = coir_self(),
-                        .is_waited_for = true, .fn = fn, .number = number};
+    *job = (struct job){.letter = {.fn = finish, .arg = job}, .is_waited_for = true, .fn = fn,
+                        .number = number};
     hand_over(job);
-    while (!job->is_done && result == 0)
-        result = coir_park(until);
+    int result = coir_event_wait(&job->done, until);
     job->is_waited_for = false;
-    if (job->is_done) {
+    if (coir_event_is_set(&job->done)) {
         result = job->result;
         free(job);
     }

@@ -14,7 +14,7 @@ static int crowd_ask(void *arg)
     char byte = 'x';
     for (int i = 0; i < CROWD_ROUNDS; i++) {
         coir_time until = coir_after(COIR_MS(5));
-        coir_park(until);
+        coir_sleep(COIR_MS(5));
         crowd_early += coir_left(until) > 0;
         coir_write(end, &byte, 1, COIR_NEVER);
         crowd_echoes += coir_read(end, &byte, 1, COIR_NEVER) == 1;

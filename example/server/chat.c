@@ -8,13 +8,15 @@
 #include "server.h"
 
 #include <coir_buffer.h>
+#include <coir_sync.h>
 #include <string.h>
 
 enum { LINE_MOST = 1024, QUEUE_SIZE = 16 * LINE_MOST };
 
 struct member {
     int fd;
-    coir_fiber reader, writer;
+    coir_fiber reader;
+    coir_event more; /* there are more lines to write, or no more will come */
     struct member *next;
     bool leaving; /* no more lines come; `deliver` writes the rest and ends */
     size_t length;
@@ -31,17 +33,16 @@ static void put(struct member *to, const char *line, size_t length)
     }
     memcpy(to->queue + to->length, line, length);
     to->length += length;
-    coir_wake(to->writer);
+    coir_event_set(&to->more);
 }
 
 static int deliver(void *arg)
 {
     struct member *self = arg;
     int result = 0;
-    self->writer = coir_self();
     while (result == 0 && (self->length > 0 || !self->leaving)) {
         if (self->length == 0) {
-            result = coir_park(COIR_NEVER);
+            result = coir_event_take(&self->more, COIR_NEVER);
             continue;
         }
         ssize_t sent = coir_write(self->fd, self->queue, self->length, coir_after(server.idle_ns));
@@ -85,7 +86,7 @@ static int chat(int fd, void *arg)
             at = &(*at)->next;
         *at = self.next;
         self.leaving = true;
-        coir_wake(self.writer);
+        coir_event_set(&self.more);
     }
     return coir_scope_end(&scope, result);
 }
