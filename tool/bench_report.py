@@ -18,6 +18,9 @@ TARGETS = (
     ("yield_deep", "ns", 0.25, ("go",)),
     ("spawn_end", "ns", 0.35, ("st", "boost_fiber", "go")),
     ("scope_join", "ns", 0.4, ("go",)),
+    ("chan", "ns", 0.3, ("go", "boost_fiber")),
+    ("chan", "ns", 1.1, ("st",)),
+    ("sieve", "ns", 0.35, ("go",)),
     ("timer_1m", "ns", 1.0, ("libev",)),
     ("sleepers_100k", "cpu_ms", 0.8, ("go",)),
     ("wake_late", "ns", 1.2, ("bare",)),
@@ -26,7 +29,7 @@ TARGETS = (
 
 # The picture: what is drawn, and of whom, in which colour. They hold on white and on black.
 DRAWN = ("yield_2", "yield_1000", "yield_deep", "yield_deep_10k", "spawn_end", "spawn_join",
-         "scope_join", "park_wake", "timer_1m", "timer_last_1m", "sleepers_100k")
+         "scope_join", "park_wake", "chan", "sieve", "timer_1m", "timer_last_1m", "sleepers_100k")
 COLOURS = {"go": "#2a9fd6", "boost_fiber": "#d9822b", "st": "#4caf50", "libev": "#b05cc6",
            "libevent": "#d64f6a", "libuv": "#8c8c3a"}
 GREY = "#808080"

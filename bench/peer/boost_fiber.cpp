@@ -284,6 +284,45 @@ static int run_sleepers_100k(void *)
     return 0;
 }
 
+/* Items between fibers. */
+
+static int run_chan(void *)
+{
+    fibers::unbuffered_channel<uint64_t> items;
+    fibers::fiber sender([&] {
+        for (long i = 0; i < bench_count; i++)
+            items.push((uint64_t)i);
+    });
+    uint64_t item;
+    bench_started_ns = bench_clock();
+    for (long i = 0; i < bench_count; i++)
+        items.pop(item);
+    bench_ended_ns = bench_clock();
+    sender.join();
+    return 0;
+}
+
+static int run_chan_buffered(void *)
+{
+    fibers::buffered_channel<uint64_t> items(16);
+    uint64_t item = 0;
+    for (long i = 0; i < bench_count; i++) {
+        items.push(item);
+        items.pop(item);
+    }
+    return 0;
+}
+
+static int run_mutex(void *)
+{
+    fibers::mutex mutex;
+    for (long i = 0; i < bench_count; i++) {
+        mutex.lock();
+        mutex.unlock();
+    }
+    return 0;
+}
+
 static int run_wake_late(void *)
 {
     for (long i = 0; i < bench_count; i++) {
@@ -306,6 +345,9 @@ static const struct bench BENCHES[] = {
     {"park_deadline", run_park_deadline},
     {"park_deep", run_park_deep},
     {"park_deep_10k", run_park_deep_10k},
+    {"chan", run_chan},
+    {"chan_buffered", run_chan_buffered},
+    {"mutex", run_mutex},
     {"timer_100k", run_timer_100k},
     {"parked_100k", run_parked_100k},
     {"sleepers_100k", run_sleepers_100k},

@@ -219,6 +219,70 @@ func ring(width int) {
 	all.Wait()
 }
 
+// Items between goroutines.
+
+func messages(capacity int) {
+	items := make(chan uint64, capacity)
+	go func() {
+		for i := 0; i < count; i++ {
+			items <- uint64(i)
+		}
+	}()
+	started = time.Now()
+	for i := 0; i < count; i++ {
+		<-items
+	}
+	ended = time.Now()
+}
+
+func buffered() {
+	items := make(chan uint64, 16)
+	for i := 0; i < count; i++ {
+		items <- uint64(i)
+		<-items
+	}
+}
+
+func mutex() {
+	var lock sync.Mutex
+	for i := 0; i < count; i++ {
+		lock.Lock()
+		lock.Unlock()
+	}
+}
+
+func selectOfTwo() {
+	quit, items := make(chan struct{}), make(chan uint64, 1)
+	items <- 0
+	for i := 0; i < count; i++ {
+		select {
+		case <-quit:
+		case item := <-items:
+			items <- item
+		}
+	}
+}
+
+func sieve() {
+	numbers := make(chan uint64)
+	go func() {
+		for i := uint64(2); ; i++ {
+			numbers <- i
+		}
+	}()
+	for i := 0; i < count; i++ {
+		prime, out := <-numbers, make(chan uint64)
+		go func(in <-chan uint64, out chan<- uint64) {
+			for number := range in {
+				if number%prime != 0 {
+					out <- number
+				}
+			}
+		}(numbers, out)
+		numbers = out
+	}
+}
+
 // Timers: none needs a goroutine. An operation arms one and stops it.
 
 func timers(size int, length func() time.Duration) {
@@ -323,6 +387,11 @@ var benches = map[string]func(){
 	"park_deadline":  func() { pair(parkDeadline) },
 	"park_deep":      func() { pair(parkDeep) },
 	"park_deep_10k":  func() { ring(10000) },
+	"chan":           func() { messages(0) },
+	"chan_buffered":  buffered,
+	"mutex":          mutex,
+	"select_2":       selectOfTwo,
+	"sieve":          sieve,
 	"timer_100k":     func() { timers(100000, always(30*time.Minute)) },
 	"timer_1m":       func() { timers(1000000, always(30*time.Minute)) },
 	"timer_last_1m":  func() { timers(1000000, always(12*time.Hour)) },

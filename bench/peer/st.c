@@ -331,6 +331,7 @@ static const struct bench BENCHES[] = {
     {"park_deadline", run_park_deadline},
     {"park_deep", run_park_deep},
     {"park_deep_10k", run_park_deep_10k},
+    {"chan", run_park_wake}, /* it has no channel: one of two waits for what the other signals */
     {"timer_100k", run_timer_100k},
     {"timer_1m", run_timer_1m},
     {"parked_100k", run_parked_100k},
