@@ -33,12 +33,15 @@ static int reader(void *arg)
 {
     int item, result;
     (void)arg;
-    if (coir_chan_open(&queue, sizeof item, 2) < 0 || coir_spawn(NULL, writers, NULL, NULL) < 0)
+    if (coir_chan_open(&queue, sizeof item, 2) < 0)
         return 1;
+    COIR_SCOPE(scope, COIR_NEVER, 0);
+    coir_spawn(NULL, writers, NULL, NULL);
     while ((result = coir_chan_recv(&queue, &item, COIR_NEVER)) == 0)
         printf("item %d\n", item);
+    result = coir_scope_end(&scope, result == -EPIPE ? 0 : result);
     coir_chan_free(&queue, NULL, NULL);
-    return result == -EPIPE ? 0 : 1;
+    return result;
 }
 
 int main(void)

@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-struct result {
-    int job, square, worker;
-};
+struct result { int job, square, worker; };
 static coir_chan jobs, results;
 
 static int worker(void *arg)
@@ -40,21 +38,23 @@ static int pool(void *arg)
 static int collect(void *arg)
 {
     struct result result;
+    int error;
     (void)arg;
     if (coir_chan_open(&jobs, sizeof(int), 0) < 0 || coir_chan_open(&results, sizeof result, 0) < 0)
         return 1;
+    COIR_SCOPE(scope, COIR_NEVER, 0);
     coir_spawn(NULL, pool, NULL, NULL);
-    while (coir_chan_recv(&results, &result, COIR_NEVER) == 0)
+    while ((error = coir_chan_recv(&results, &result, COIR_NEVER)) == 0)
         printf("%d ms: %d * %d = %d, by worker %d\n", (int)(coir_now().ns / 1000000), result.job,
                result.job, result.square, result.worker);
+    error = coir_scope_end(&scope, error == -EPIPE ? 0 : error);
     coir_chan_free(&jobs, NULL, NULL);
     coir_chan_free(&results, NULL, NULL);
-    return 0;
+    return error;
 }
 
 int main(void)
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
-    int result = 1;
-    return coir_run(collect, NULL, &opts, &result) < 0 || result != 0;
+    return coir_run(collect, NULL, &opts, NULL) < 0;
 }

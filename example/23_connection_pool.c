@@ -28,18 +28,19 @@ static void hang_up(void *item, void *arg)
 static int client(void *arg)
 {
     static int numbers[] = {1, 2, 3, 4, 5};
-    coir_fiber fibers[5];
+    coir_fiber fibers[5] = {{0, 0, 0}};
     (void)arg;
     coir_chan_open(&idle, sizeof(int), 2);
     for (int fd = 7; fd <= 8; fd++)
         coir_chan_send(&idle, &fd, COIR_NEVER);
+    COIR_SCOPE(scope, COIR_NEVER, 0);
     for (int i = 0; i < 5; i++)
         coir_spawn(&fibers[i], request, &numbers[i], NULL);
     coir_sleep(COIR_MS(5));
     coir_cancel(fibers[1], 0);
-    coir_join_all(fibers, 5, NULL, COIR_NEVER);
+    int result = coir_scope_end(&scope, coir_join_all(fibers, 5, NULL, COIR_NEVER));
     coir_chan_free(&idle, hang_up, NULL);
-    return 0;
+    return result;
 }
 
 int main(void)

@@ -35,6 +35,7 @@ static int hub(void *arg)
     (void)arg;
     coir_chan_open(&numbers, sizeof number, 0);
     socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+    COIR_SCOPE(scope, COIR_NEVER, 0);
     coir_spawn(NULL, peer, NULL, NULL);
     coir_spawn(NULL, ticker, NULL, &(struct coir_spawn_opts){.daemon = true});
     coir_case cases[CASES] = {
@@ -44,7 +45,7 @@ static int hub(void *arg)
         [TICK] = coir_case_take(&tick),
     };
     for (int rounds = 0; rounds < 5; rounds++) {
-        int which = first + coir_select(cases + first, CASES - (size_t)first, 0, COIR_NEVER);
+        int which = coir_select(cases + first, CASES - (size_t)first, 0, COIR_NEVER) + first;
         if (which == INPUT && coir_read(STDIN_FILENO, text, sizeof text, COIR_NEVER) == 0)
             first = SOCKET, puts("no more input");
         else if (which == SOCKET)
@@ -54,8 +55,9 @@ static int hub(void *arg)
         else if (which == TICK)
             puts("tick");
     }
+    int result = coir_scope_end(&scope, 0);
     coir_chan_free(&numbers, NULL, NULL);
-    return 0;
+    return coir_close(ends[0]) < 0 || coir_close(ends[1]) < 0 ? 1 : result;
 }
 
 int main(void)

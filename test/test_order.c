@@ -47,7 +47,7 @@ static int numbers(void *arg)
     struct coir_stats stats;
     for (int i = 1; i <= 3; i++) {
         coir_fiber fiber = run_spawn(note, "x");
-        CHECK_EQ(inside_fiber(fiber)->key, (uint64_t)i);
+        CHECK_EQ(cr_fiber_number(inside_fiber(fiber)), (uint64_t)i);
     }
     coir_stats(&stats);
     CHECK_EQ(stats.spawned, 4);
