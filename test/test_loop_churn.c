@@ -1,6 +1,6 @@
 /* Thousands of descriptors that are added, deleted, read, written and closed at random, against a
  * plain model of who watches what, with poll(2) as the judge of what is ready. */
-#define TEST_SECONDS 60
+#define TEST_SECONDS 120
 #include "loops.h"
 
 #include "../src/os/os.h"

@@ -26,8 +26,8 @@ CR_INLINE void cr_ends_deliver(struct cr_fiber *self, int result)
         struct cr_join *join = CR_CONTAINER(self->joiners.next, struct cr_join, wait.link);
         join->result = result;
         join->ended = true;
+        self->dropped |= join->takes;
         cr_sched_end(&join->wait, 0);
-        self->dropped |= join->takes; /* of a select's case, if it has ended the select */
     }
 }
 

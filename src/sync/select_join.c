@@ -40,8 +40,8 @@ static void join_hang(coir_case *handle)
     struct cr_join *join = join_of(it);
     join->target = join_handle(it);
     join->takes = join->ended = false;
-    it->takes = &join->takes;
     struct cr_fiber *target = cr_ends_alive(cr_sched_here, join->target);
+    it->takes = &target->dropped;
     cr_list_append(&target->joiners, &join->wait.link);
 }
 
