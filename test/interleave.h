@@ -18,18 +18,6 @@ static bool same_trace(const struct trace *a, const struct trace *b)
     return a->count == b->count && memcmp(a->at, b->at, (size_t)a->count * sizeof *a->at) == 0;
 }
 
-/* The next schedule in depth-first order; false: that was the last. */
-static bool next_schedule(struct model *m)
-{
-    while (m->choices > 0 && m->choice[m->choices - 1] + 1 >= m->ways[m->choices - 1])
-        m->choices--;
-    memset(m->choice + m->choices, 0, sizeof m->choice - (size_t)m->choices);
-    if (m->choices == 0)
-        return false;
-    m->choice[m->choices - 1]++;
-    return true;
-}
-
 /* True when the library did as the model. */
 static bool check_schedule(struct model *m, const struct program *program)
 {
@@ -49,7 +37,7 @@ static bool check_program(const struct program *program, struct model *m)
     for (int i = 0; more && i < SEARCHED_MOST; i++) {
         if (!check_schedule(m, program))
             return false;
-        more = next_schedule(m);
+        more = draw_next(m->choice, m->ways, (size_t)m->choices, sizeof m->choice);
     }
     for (int i = 0; more && i < DRAWN; i++) {
         for (int j = 0; j < CHOICES; j++)

@@ -6,6 +6,8 @@
 #ifndef TEST_PROGRAM_H
 #define TEST_PROGRAM_H
 
+#include "draw.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -81,15 +83,6 @@ static inline struct line *trace_add(struct trace *trace, uint8_t kind, int fibe
 }
 
 /* ---- drawing */
-
-/* splitmix64 */
-static inline uint32_t draw(uint64_t *state, uint32_t below)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)((z ^ z >> 31) >> 33) % below;
-}
 
 static inline uint8_t draw_until(uint64_t *state)
 {

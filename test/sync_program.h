@@ -7,6 +7,8 @@
 #ifndef TEST_SYNC_PROGRAM_H
 #define TEST_SYNC_PROGRAM_H
 
+#include "draw.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,15 +67,6 @@ struct profile {
 };
 
 /* ---- drawing */
-
-/* splitmix64 */
-static inline uint32_t draw(uint64_t *state, uint32_t below)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)((z ^ z >> 31) >> 33) % below;
-}
 
 static inline uint8_t draw_until(uint64_t *state)
 {

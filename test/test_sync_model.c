@@ -32,18 +32,6 @@ static uint64_t schedules(void)
 
 /* ---- all schedules of a program */
 
-/* The next schedule in depth-first order; false: that was the last. */
-static bool next_schedule(struct model *m)
-{
-    while (m->choices > 0 && m->choice[m->choices - 1] + 1 >= m->ways[m->choices - 1])
-        m->choices--;
-    memset(m->choice + m->choices, 0, sizeof m->choice - (size_t)m->choices);
-    if (m->choices == 0)
-        return false;
-    m->choice[m->choices - 1]++;
-    return true;
-}
-
 static void check_schedule(struct model *m, const struct program *program)
 {
     memset(m->rare, 0, sizeof m->rare);
@@ -61,7 +49,7 @@ static void check_program(const struct program *program, struct model *m)
     memset(m->choice, 0, sizeof m->choice);
     for (int i = 0; more && i < SEARCHED_MOST; i++) {
         check_schedule(m, program);
-        more = next_schedule(m);
+        more = draw_next(m->choice, m->ways, (size_t)m->choices, sizeof m->choice);
     }
     for (int i = 0; more && i < DRAWN; i++) {
         for (int j = 0; j < CHOICES; j++)

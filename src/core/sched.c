@@ -130,10 +130,11 @@ void cr_sched_to_loop(struct coir_sched *sched, struct cr_fiber *self)
 
 /* ---- letting others run ---- */
 
-void cr_sched_rest(struct cr_fiber *self)
+int cr_sched_rest(struct cr_fiber *self)
 {
     cr_sched_ready(self->sched, self);
     cr_sched_to_loop(self->sched, self);
+    return 0;
 }
 
 static CR_COLD void sched_yield_rarely(struct coir_sched *sched, struct cr_fiber *self)

@@ -250,13 +250,13 @@ CR_HIDDEN CR_COLD int cr_sched_refuse(struct cr_fiber *self);
  * cancel. */
 CR_HIDDEN int cr_sched_try_once(struct cr_fiber *self);
 
-/* Counts a call that may succeed without parking, and lets the loop run when that is due. */
-CR_HIDDEN void cr_sched_rest(struct cr_fiber *self);
+/* Counts a call that may succeed without parking, and lets the loop run when that is due. Both
+ * return 0. */
+CR_HIDDEN CR_COLD int cr_sched_rest(struct cr_fiber *self);
 
-CR_INLINE void cr_sched_spend(struct cr_fiber *self)
+CR_INLINE int cr_sched_spend(struct cr_fiber *self)
 {
-    if (CR_UNLIKELY(--self->sched->budget < 0))
-        cr_sched_rest(self);
+    return CR_LIKELY(--self->sched->budget >= 0) ? 0 : cr_sched_rest(self);
 }
 
 /* For the end of a fiber: switches away for good. */

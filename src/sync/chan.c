@@ -33,23 +33,21 @@ CR_INLINE struct cr_chan *chan_of(coir_chan *chan)
 
 /* ---- who may call ---- */
 
-/* A call on a channel that is not open, or not this thread's; outside fibers, or in one that is
- * cancelled. Returns only if a fiber's call is to be refused, or in a forked child. */
-static CR_COLD void chan_check(const struct cr_chan *chan, const char *function, void *caller)
+/* A channel that is not open, or not this thread's: stops the program, but in a forked child. */
+static CR_COLD void chan_strange(const struct cr_chan *chan, const char *function, void *caller)
 {
     if (!chan->sched)
         cr_fatal_mistake(function, caller, "the channel is not open");
-    if (cr_sched_here && chan->sched != cr_sched_here)
+    if (cr_sched_here)
         cr_fatal_mistake(function, caller, "the channel belongs to another thread");
-    if (!cr_sched_here)
-        cr_sched_none(function, caller);
+    cr_sched_none(function, caller);
 }
 
 CR_INLINE bool chan_is_here(const struct cr_chan *chan, const char *function, void *caller)
 {
     if (CR_LIKELY(cr_sched_here && chan->sched == cr_sched_here))
         return true;
-    chan_check(chan, function, caller);
+    chan_strange(chan, function, caller);
     return false;
 }
 
@@ -244,7 +242,7 @@ int coir_chan_send(coir_chan *handle, const void *item, coir_time until)
     if (CR_UNLIKELY(!chan_is_common(chan, self)))
         return chan_send(chan, item, until, CR_CALLER);
     if (chan_send_now(chan, chan->sched, item))
-        return cr_waiters_spend(chan->sched);
+        return cr_sched_spend(self);
     if (!cr_waiters_empty(&chan->receivers) || cr_is_try(until) || chan->closed)
         return chan_send(chan, item, until, CR_CALLER);
     return until.ns == COIR_NEVER.ns ? chan_send_park(chan, item, CR_CALLER)
@@ -258,7 +256,7 @@ int coir_chan_recv(coir_chan *handle, void *item, coir_time until)
     if (CR_UNLIKELY(!chan_is_common(chan, self)))
         return chan_recv(chan, item, until, CR_CALLER);
     if (chan_recv_now(chan, chan->sched, item))
-        return cr_waiters_spend(chan->sched);
+        return cr_sched_spend(self);
     if (!cr_waiters_empty(&chan->senders) || cr_is_try(until) || chan->closed)
         return chan_recv(chan, item, until, CR_CALLER);
     return until.ns == COIR_NEVER.ns ? chan_recv_park(chan, item, CR_CALLER)

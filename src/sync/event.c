@@ -105,7 +105,7 @@ int coir_event_wait(coir_event *handle, coir_time until)
         return event_try_outside(event, false, until, "coir_event_wait", CR_CALLER);
     if (CR_UNLIKELY(!event->set))
         return event_park(event, NULL, until, "coir_event_wait", CR_CALLER);
-    return cr_waiters_spend(self->sched);
+    return cr_sched_spend(self);
 }
 
 int coir_event_take(coir_event *handle, coir_time until)
@@ -117,7 +117,7 @@ int coir_event_take(coir_event *handle, coir_time until)
     if (CR_UNLIKELY(!event->set))
         return event_park(event, event, until, "coir_event_take", CR_CALLER);
     event->set = false;
-    return cr_waiters_spend(self->sched);
+    return cr_sched_spend(self);
 }
 
 static int event_attempt_wait(coir_case *it)

@@ -70,7 +70,7 @@ int coir_sem_acquire(coir_sem *handle, coir_time until)
     if (CR_UNLIKELY(sem->count == 0))
         return sem_park(sem, until, CR_CALLER);
     sem->count--;
-    return cr_waiters_spend(self->sched);
+    return cr_sched_spend(self);
 }
 
 static CR_NOINLINE void sem_pass(struct sync_count *sem, void *caller)
@@ -182,7 +182,7 @@ int coir_wait_group_wait(coir_wait_group *handle, coir_time until)
     if (!self || self->cancelled)
         return cr_waiters_refuse("coir_wait_group_wait", CR_CALLER);
     if (group->count == 0)
-        return cr_waiters_spend(self->sched);
+        return cr_sched_spend(self);
     return gather_park(&group->waiters, &DONE, until, "coir_wait_group_wait", CR_CALLER);
 }
 

@@ -56,26 +56,21 @@ static void lock_describe_holder(const struct cr_lock *lock, char *text, size_t 
         snprintf(text, size, lock->readers ? "readers" : "nobody");
 }
 
-/* A caller that unlocks what it does not hold. */
-static CR_COLD void lock_not_mine(const struct cr_lock *lock, const char *function, void *caller)
+static CR_COLD _Noreturn void lock_stop(const struct cr_lock *lock, const char *function,
+                                        void *caller)
 {
     char holder[96], what[128];
-    if (!cr_sched_self) {
-        cr_sched_no_fiber(function, caller);
-        return;
-    }
     lock_describe_holder(lock, holder, sizeof holder);
     snprintf(what, sizeof what, "the lock is held by %s", holder);
     cr_fatal_mistake(function, caller, what);
 }
 
-/* Nobody can unlock it any more. */
-static CR_COLD void lock_left_behind(const struct cr_lock *lock, const char *function, void *caller)
+/* A caller that unlocks what it does not hold. */
+static CR_COLD void lock_not_mine(const struct cr_lock *lock, const char *function, void *caller)
 {
-    char holder[96], what[128];
-    lock_describe_holder(lock, holder, sizeof holder);
-    snprintf(what, sizeof what, "the lock is held by %s", holder);
-    cr_fatal_mistake(function, caller, what);
+    if (cr_sched_self)
+        lock_stop(lock, function, caller);
+    cr_sched_no_fiber(function, caller);
 }
 
 static void lock_describe(const struct cr_wait *wait, char *text, size_t size)
@@ -124,7 +119,7 @@ static int mutex_try(struct cr_lock *mutex, const struct cr_fiber *self, const c
     if (cr_lock_is_mine(mutex, self))
         return -EDEADLK;
     if (!lock_holder(mutex))
-        lock_left_behind(mutex, function, caller);
+        lock_stop(mutex, function, caller);
     return COIR_TIMED_OUT;
 }
 
@@ -161,7 +156,7 @@ int coir_mutex_lock(coir_mutex *handle, coir_time until)
         return mutex_lock(mutex, until, CR_CALLER);
     mutex->holder = self->key;
     mutex->slot = self->slot;
-    return cr_waiters_spend(self->sched);
+    return cr_sched_spend(self);
 }
 
 static CR_NOINLINE void mutex_unlock(struct cr_lock *mutex, void *caller)
@@ -289,7 +284,7 @@ static int rwlock_try(struct cr_lock *lock, const struct cr_fiber *self, bool wr
     if (lock->holder && cr_lock_is_mine(lock, self))
         return -EDEADLK;
     if (lock->holder && !lock_holder(lock))
-        lock_left_behind(lock, function, caller);
+        lock_stop(lock, function, caller);
     if (lock->holder || (writes && lock->readers) ||
         cr_waiters_first(&lock->waiters, function, caller))
         return COIR_TIMED_OUT;

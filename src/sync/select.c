@@ -23,9 +23,11 @@ coir_case coir_case_of(const struct coir_source *source, void *object, void *ite
 
 /* ---- for sources ---- */
 
-void cr_select_hang(coir_case *it, struct cr_waiters *waiters)
+void cr_select_hang(coir_case *handle, struct cr_waiters *waiters)
 {
-    cr_waiters_hang(waiters, &cr_case_of(it)->waiter, "coir_select", CR_CALLER);
+    struct cr_case *it = cr_case_of(handle);
+    it->waiter.item = it->item;
+    cr_waiters_hang(waiters, &it->waiter, "coir_select", CR_CALLER);
 }
 
 void cr_select_leave(coir_case *it)
@@ -127,7 +129,6 @@ static int select_park(struct cr_select *select, int order, coir_time until)
         struct cr_case *it = &select->cases[order == 0 ? i : select->cases[i].turn];
         cr_group_join(&select->group, &it->waiter.wait);
         cr_list_init(&it->waiter.wait.link);
-        it->waiter.item = it->item;
         it->takes = NULL;
         it->source->hang((coir_case *)(void *)it);
     }
@@ -194,7 +195,7 @@ int coir_select(coir_case *handles, size_t count, int order, coir_time until)
         int result = it->source->attempt((coir_case *)(void *)it);
         if (result != COIR_TIMED_OUT) {
             it->result = result;
-            cr_waiters_spend(cr_sched_here);
+            cr_sched_spend(cr_sched_self);
             return (int)i;
         }
     }

@@ -57,12 +57,6 @@ size_t cr_waiters_wake(struct cr_waiters *waiters, size_t count, int result, con
     return woken;
 }
 
-int cr_waiters_rest(void)
-{
-    cr_sched_rest(cr_sched_self);
-    return 0;
-}
-
 bool cr_waiters_may_try(coir_time until)
 {
     return !cr_sched_self && cr_sched_here && cr_is_try(until);

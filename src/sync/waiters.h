@@ -67,14 +67,6 @@ CR_HIDDEN void cr_waiters_hang(struct cr_waiters *waiters, struct cr_waiter *wai
 CR_HIDDEN size_t cr_waiters_wake(struct cr_waiters *waiters, size_t count, int result,
                                  const char *function, void *caller);
 
-/* Counts a call that need not wait, as cr_sched_spend: 0. */
-CR_HIDDEN CR_COLD int cr_waiters_rest(void);
-
-CR_INLINE int cr_waiters_spend(struct coir_sched *sched)
-{
-    return CR_LIKELY(--sched->budget >= 0) ? 0 : cr_waiters_rest();
-}
-
 /* Whether a call may try once though no fiber makes it. */
 CR_HIDDEN CR_COLD bool cr_waiters_may_try(coir_time until);
 
