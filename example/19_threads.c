@@ -2,7 +2,7 @@
  * cancelled, or whose deadline has come, goes on at once; a call that blocks cannot be interrupted,
  * so its thread goes on as well, and its result is thrown away. */
 #include <coir_post.h>
-#include <coir_sync.h>
+#include <coir_shared.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,33 +20,15 @@ struct job {
     bool is_waited_for; /* the scheduler's thread alone looks at these two */
     int (*fn)(int number);
     int number, result;
-    struct job *next;
 };
 
 static coir_mailbox mailbox;
-static pthread_t threads[THREADS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static struct job *jobs, **jobs_end = &jobs;
-static bool is_over;
+static coir_shared_chan jobs; /* of pointers */
 
-/* The next job; NULL when there will be none. */
-static struct job *take(void)
-{
-    pthread_mutex_lock(&lock);
-    while (!jobs && !is_over)
-        pthread_cond_wait(&changed, &lock);
-    struct job *job = jobs;
-    if (job && !(jobs = job->next))
-        jobs_end = &jobs;
-    pthread_mutex_unlock(&lock);
-    return job;
-}
-
-/* In a thread of the pool, where coir_post is all that may be called of coir. */
+/* In a thread of the pool, which blocks where a fiber would park. */
 static void *work(void *arg)
 {
-    for (struct job *job; (job = take());) {
+    for (struct job *job; coir_shared_chan_recv(&jobs, &job, COIR_NEVER) == 0;) {
         job->result = job->fn(job->number);
         coir_post(mailbox, &job->letter);
     }
@@ -63,15 +45,6 @@ static void finish(void *arg)
         free(job);
 }
 
-static void hand_over(struct job *job)
-{
-    pthread_mutex_lock(&lock);
-    *jobs_end = job;
-    jobs_end = &job->next;
-    pthread_cond_signal(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
 /* fn(number), called by a thread of the pool. Returns its result, or COIR_TIMED_OUT,
  * COIR_CANCELLED, -ENOMEM. */
 static int call(int (*fn)(int number), int number, coir_time until)
@@ -81,8 +54,12 @@ static int call(int (*fn)(int number), int number, coir_time until)
         return -ENOMEM;
     *job = (struct job){.letter = {.fn = finish, .arg = job}, .is_waited_for = true, .fn = fn,
                         .number = number};
-    hand_over(job);
-    int result = coir_event_wait(&job->done, until);
+    int result = coir_shared_chan_send(&jobs, &job, until);
+    if (result < 0) {
+        free(job);
+        return result;
+    }
+    result = coir_event_wait(&job->done, until);
     job->is_waited_for = false;
     if (coir_event_is_set(&job->done)) {
         result = job->result;
@@ -125,17 +102,14 @@ static int parent(void *arg)
  * call. */
 static int with_threads(void *arg)
 {
+    pthread_t threads[THREADS];
     int count = 0, result = coir_mailbox_open(&mailbox, 0);
     if (result < 0)
         return result;
-    is_over = false;
     while (count < THREADS && pthread_create(&threads[count], NULL, work, NULL) == 0)
         count++;
     result = count > 0 ? parent(arg) : -EAGAIN;
-    pthread_mutex_lock(&lock);
-    is_over = true;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
+    coir_shared_chan_close(&jobs);
     while (count > 0)
         pthread_join(threads[--count], NULL);
     coir_mailbox_close(mailbox);
@@ -145,5 +119,9 @@ static int with_threads(void *arg)
 int main(void)
 {
     int result = 1;
-    return coir_run(with_threads, NULL, NULL, &result) < 0 || result != 0;
+    if (coir_shared_chan_open(&jobs, sizeof(struct job *), 16) < 0)
+        return 1;
+    int error = coir_run(with_threads, NULL, NULL, &result);
+    coir_shared_chan_free(&jobs, NULL, NULL);
+    return error < 0 || result != 0;
 }

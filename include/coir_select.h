@@ -35,7 +35,7 @@ typedef struct coir_case {
     void *object;                     /* the thing */
     void *item;                       /* what goes with it, or NULL */
     int result;          /* of the case that coir_select has returned: as its own call returns */
-    uint64_t opaque[13]; /* coir's */
+    uint64_t opaque[18]; /* coir's */
 } coir_case;
 
 /* In which order a select tries its cases, if several are ready. */

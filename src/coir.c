@@ -17,6 +17,7 @@
 #include "os/elf.c"
 #include "os/macho.c"
 #include "os/number.c"
+#include "os/thread.c"
 
 /* 2: the core: fibers, and nothing that they could wait for outside of it */
 #include "core/stack.c"
@@ -66,9 +67,12 @@
 #include "run/run.c"
 #include "run/check.c"
 
-/* 6: the event loop of programs without fibers */
+/* 6: the event loop of programs without fibers; what fibers share with other threads */
 #include "level/interest.c"
 #include "level/poller.c"
+#include "share/share.c"
+#include "share/shared_chan.c"
+#include "share/shared_sem.c"
 
 /* 7: sockets by their addresses, servers, buffers */
 #include "net/addr.c"

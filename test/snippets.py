@@ -18,7 +18,9 @@ BEGIN = """#include <coir_buffer.h>
 #include <coir_loop.h>
 #include <coir_net.h>
 #include <coir_select.h>
+#include <coir_shared.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +139,20 @@ static int all(void *arg)
     return 0;
 }
 int main(void) { return coir_run(all, NULL, NULL, NULL); }""", "0 7\n1\n"),
+    "static coir_shared_chan jobs;   // opened before the thread began, freed after it has ended":
+    ({}, BEGIN + """
+CODE
+int main(void)
+{
+    pthread_t thread;
+    int result = 1;
+    coir_shared_chan_open(&jobs, sizeof(int), 2);
+    pthread_create(&thread, NULL, worker, NULL);
+    int error = coir_run(giver, NULL, NULL, &result);
+    pthread_join(thread, NULL);
+    coir_shared_chan_free(&jobs, NULL, NULL);
+    return error | result;
+}""", "1\n4\n9\n"),
     "static const coir_local REQUEST = {.destroy = free};": ({}, BEGIN + """
 CODE
 static int sets(void *arg)

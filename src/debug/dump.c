@@ -20,7 +20,8 @@ int coir_dump(int fd)
     if (!sched)
         return cr_sched_none("coir_dump", CR_CALLER);
     struct cr_report report = {.fd = fd, .write = dump_write};
-    return cr_report_to(sched, &report, cr_run_of(sched)->post.box ? "  a mailbox is open" : NULL);
+    bool is_open = cr_run_of(sched)->post.opens > 0;
+    return cr_report_to(sched, &report, is_open ? "  a mailbox is open" : NULL);
 }
 
 void coir_stats(struct coir_stats *stats)

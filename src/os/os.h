@@ -4,6 +4,7 @@
  *
  *     linux.c   memory and sockets, by the kernel's own calls
  *     bsd.c     the same for macOS, the BSDs and whatever else keeps to POSIX
+ *     thread.c  waits of threads
  *     number.c  the numbers of new descriptors
  *     elf.c     where an address is, by the dynamic linker's list
  *     macho.c   macOS has no such list
@@ -15,7 +16,10 @@
 #include "../base/base.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
+
+struct timespec;
 
 /* Where no peer's end is reported by itself, it comes as POLLHUP or as the end of file. */
 #ifndef POLLRDHUP
@@ -60,11 +64,20 @@ CR_HIDDEN bool cr_os_clear_guarded(char *low, size_t size);
 /* Whether one call may clear what lies on both sides of a guard, which stays. */
 extern CR_HIDDEN const bool cr_os_clears_across_guards;
 
+/* ---- threads ---- */
+
+/* A condition whose waits end by the clock that shows the time since boot: 0, or an error. */
+CR_HIDDEN int cr_os_cond_init(pthread_cond_t *cond);
+
+/* Waits until it is signalled, or the clock shows `until_ns`, from which `left` are left (NULL:
+ * forever): 0, or ETIMEDOUT. */
+CR_HIDDEN int cr_os_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ns,
+                              const struct timespec *left);
+
 /* ---- descriptors ---- */
 
 /* Waits as poll does, for a time left (NULL: forever): never shorter, unless the time is longer
  * than the system can wait, and less than a millisecond longer. */
-struct timespec;
 CR_HIDDEN int cr_os_poll(struct pollfd *asks, size_t count, const struct timespec *left);
 
 CR_HIDDEN bool cr_os_is_tcp(int fd);

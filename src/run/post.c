@@ -12,7 +12,7 @@
  * the program exits. A box's generation is odd while it is open; a post counts itself among the
  * box's users if it finds its own there. So whoever closes a box makes the generation even and
  * waits for the users to leave: then nobody is about to put a letter there, or to ring a bell that
- * is gone. */
+ * is gone. A scheduler that keeps its box while it is not open is one of its users meanwhile. */
 #include "post.h"
 
 #include "../debug/debug.h"
@@ -35,6 +35,7 @@ struct cr_mailbox {
     _Atomic uint64_t state; /* generation, users: 32 bits each */
     _Atomic(coir_letter *) head;
     struct cr_bell bell;
+    bool has_bell;
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2 &&
@@ -96,6 +97,13 @@ int coir_post(coir_mailbox mailbox, coir_letter *letter)
         post_push(box, letter);
     post_leave(box);
     return 0;
+}
+
+void cr_post_hand(struct cr_mailbox *box, coir_letter *letter)
+{
+    atomic_fetch_add(&box->state, 1);
+    post_push(box, letter);
+    post_leave(box);
 }
 
 void cr_post_init(struct cr_post *post)
@@ -234,7 +242,8 @@ static void post_detach(struct cr_run *run, const struct cr_bell *bell)
     post_mark_own(&run->io, bell, false);
 }
 
-static int post_open(struct cr_run *run)
+/* A box of its own, which is not open. */
+static int post_make(struct cr_run *run)
 {
     struct cr_post *post = &run->post;
     struct cr_bell bell = {-1, -1};
@@ -250,12 +259,25 @@ static int post_open(struct cr_run *run)
         return result < 0 ? result : -ENOMEM;
     }
     box->bell = bell;
+    box->has_bell = true;
     atomic_store(&box->head, NULL);
-    uint64_t state = atomic_fetch_add(&box->state, GENERATION_ONE - 1);
-    post->generation = post_generation(state) + 1;
     post->box = box;
     cr_world_arm(run->io.world, bell.heard, post->index, COIR_IN);
     return 0;
+}
+
+static void post_open(struct cr_post *post)
+{
+    uint64_t state = atomic_fetch_add(&post->box->state, GENERATION_ONE - 1);
+    post->generation = post_generation(state) + 1;
+}
+
+int cr_post_keep(struct cr_run *run)
+{
+    int result = run->post.box ? 0 : post_make(run);
+    if (result == 0)
+        run->post.kept = true;
+    return result;
 }
 
 /* The first that is not weak, and the end of the last, change whether the scheduler waits. */
@@ -276,10 +298,11 @@ int coir_mailbox_open(coir_mailbox *mailbox, int kind)
     if (kind != 0 && kind != COIR_WEAK)
         return -EINVAL;
     struct cr_post *post = &cr_run_of(sched)->post;
-    int result = post->box ? 0 : post_open(cr_run_of(sched));
+    int result = post->box ? 0 : post_make(cr_run_of(sched));
     if (result < 0)
         return result;
-    post->opens++;
+    if (post->opens++ == 0)
+        post_open(post);
     post_count_strong(sched, post, kind == COIR_WEAK ? 0 : 1);
     *mailbox = (coir_mailbox){post->slot, post->generation, (uint32_t)kind};
     return 0;
@@ -294,16 +317,20 @@ static int post_close(struct cr_run *run)
     struct cr_mailbox *box = post->box;
     int may_cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &may_cancel);
-    atomic_fetch_add(&box->state, GENERATION_ONE + 1);
+    if (post_generation(atomic_load(&box->state)) & 1)
+        atomic_fetch_add(&box->state, GENERATION_ONE + 1);
     while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
-    post->box = NULL;
     post->opens = 0;
-    post_detach(run, &box->bell);
     post_count_strong(&run->io.core, post, -(int)post->strong);
     post_take(post, box);
-    cr_bell_close(&box->bell);
-    post_leave(box);
+    if (!post->kept) {
+        post->box = NULL;
+        box->has_bell = false;
+        post_detach(run, &box->bell);
+        cr_bell_close(&box->bell);
+        post_leave(box);
+    }
     pthread_setcancelstate(may_cancel, NULL);
     return post_call_most(run, SIZE_MAX);
 }
@@ -314,7 +341,7 @@ int coir_mailbox_close(coir_mailbox mailbox)
     if (CR_UNLIKELY(!sched))
         return cr_sched_none("coir_mailbox_close", CR_CALLER);
     struct cr_post *post = &cr_run_of(sched)->post;
-    if (!post->box || mailbox.slot != post->slot || mailbox.generation != post->generation)
+    if (post->opens == 0 || mailbox.slot != post->slot || mailbox.generation != post->generation)
         return -ESRCH;
     post_count_strong(sched, post, mailbox.kind == COIR_WEAK ? 0 : -1);
     return --post->opens == 0 ? post_close(cr_run_of(sched)) : 0;
@@ -323,8 +350,10 @@ int coir_mailbox_close(coir_mailbox mailbox)
 int cr_post_fini(struct cr_run *run)
 {
     int result = post_call_most(run, SIZE_MAX);
-    while (result == 0 && run->post.box)
+    while (result == 0 && run->post.box) {
+        run->post.kept = false;
         result = post_close(run);
+    }
     return result;
 }
 
@@ -333,9 +362,11 @@ void cr_post_abandon(void)
 {
     for (uint32_t i = 0; i < post_boxes_used; i++) {
         struct cr_mailbox *box = &post_boxes[i];
-        if (!(post_generation(box->state) & 1))
+        if (!box->has_bell)
             continue;
-        atomic_fetch_add(&box->state, GENERATION_ONE);
+        bool is_open = post_generation(box->state) & 1;
+        atomic_fetch_add(&box->state, is_open ? GENERATION_ONE : UINT64_MAX);
         cr_bell_close(&box->bell);
+        box->has_bell = false;
     }
 }

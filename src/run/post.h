@@ -14,6 +14,7 @@ struct cr_post {
     struct cr_mailbox *box; /* NULL: none is open */
     uint32_t slot, generation;
     uint32_t opens, strong; /* opens that were not closed yet; those that are not weak */
+    bool kept;            /* also while it is not open: see cr_post_keep */
     int index;            /* of the bell, in the world */
     coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
     coir_letter **letters_end;
@@ -34,6 +35,14 @@ CR_HIDDEN CR_COLD bool cr_post_attach_again(struct cr_run *run);
 
 /* The world has reported that the bell was rung. */
 CR_HIDDEN void cr_post_hush(struct cr_run *run);
+
+/* From now on the scheduler has a box until it is freed, open or not, for letters that its own
+ * fibers wait for: 0, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC. */
+CR_HIDDEN int cr_post_keep(struct cr_run *run);
+
+/* Puts a letter into a box that is kept, and will be at least until the letter's call. In any
+ * thread. */
+CR_HIDDEN void cr_post_hand(struct cr_mailbox *box, coir_letter *letter);
 
 /* Closes the box, if there is one, and calls what is in it: 0, or -ECHILD in a child that a letter
  * has forked. */

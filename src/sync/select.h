@@ -16,7 +16,7 @@ struct cr_case {
     void *item;
     int result;
     struct cr_waiter waiter;
-    uint64_t more[4];
+    uint64_t more[9];
     bool *takes; /* set when the select ends by the case; NULL: nobody asks */
     size_t turn; /* which case is tried in its place in the order */
 };

@@ -1,0 +1,43 @@
+/* One shared thing of each kind, and a fiber that waits for an item. */
+#ifndef TEST_SHARED_WAIT_H
+#define TEST_SHARED_WAIT_H
+
+#include "shared.h"
+
+static coir_shared_chan the_chan;
+static coir_shared_sem the_sem;
+static coir_shared_event the_event;
+
+static inline void open_all(void)
+{
+    open_chan(&the_chan, 1);
+    CHECK_EQ(coir_shared_sem_open(&the_sem, 0), 0);
+    CHECK_EQ(coir_shared_event_open(&the_event), 0);
+}
+
+/* Nobody waits, or these would stop the program. */
+static inline void free_all(void)
+{
+    coir_shared_chan_free(&the_chan, NULL, NULL);
+    coir_shared_sem_free(&the_sem);
+    coir_shared_event_free(&the_event);
+}
+
+struct taker {
+    int64_t until; /* in the future; 0: never */
+    int64_t got;
+};
+
+static inline coir_time taker_until(const struct taker *taker)
+{
+    return taker->until ? coir_after(taker->until) : COIR_NEVER;
+}
+
+static inline int take_in(void *arg)
+{
+    struct taker *taker = arg;
+    taker->got = shared_recv(&the_chan, taker_until(taker));
+    return 0;
+}
+
+#endif
