@@ -1,6 +1,7 @@
 #!/bin/bash
 # The documents are whole: the API page has every declaration, the man page names every function and
-# its example runs, the tour passes every file, each piece of code in README and headers runs.
+# its example runs, the tour passes every file, each piece of code in README and headers runs, and
+# so does each program of doc/from-go.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Every piece of code in README.md and in the comments of the headers compiles and runs.
+"""Every piece of code in README.md, in doc/from-go.md and in the comments of the headers runs.
 
 usage: test/snippets.py OUTPUT      OUTPUT: a folder for the programs
 
 A piece is what is indented in a comment, or fenced in README.md. Each has a frame here: a program
-in which CODE stands for the piece. Prints one line per piece, and the totals.
+in which CODE stands for the piece. In doc/from-go.md each page is a heading, the line "Lines: 12,
+Go's 8.", a complete program and its output: the line must be true, and the program at most 1.6
+times as long as Go's. Prints one line per piece or page, and the totals.
 """
 import glob
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 BEGIN = """#include <coir_buffer.h>
 #include <coir_io.h>
@@ -201,7 +204,13 @@ CODE
 int main(void) { return coir_run(run, NULL, NULL, NULL); }""", "hi\n"),
 }
 CC = ["cc", "-std=gnu11", "-Wall", "-Werror", "-Iinclude"]
+STRICT = ["-std=c11", "-Wextra", "-pedantic"]  # what a page's program is built with beside these
 NO_CODE = ("127.0.0.1:80",)
+PAGES = "doc/from-go.md"
+PAGE = re.compile(r"## .*?^Lines: (\d+), Go's (\d+)\.\n\n"
+                  r"```c\n(.*?)^```\n\n```text\n(.*?)^```\n", re.M | re.S)
+LONGER_MAX = 1.6
+COLUMNS_MAX = 100
 
 
 def pieces():
@@ -218,6 +227,22 @@ def pieces():
                 yield path, code
 
 
+def try_program(source, flags, expected, program):
+    """Builds and runs it. Returns what is wrong, "" if nothing is."""
+    with open(program + ".c", "w", encoding="utf-8") as file:
+        file.write(source)
+    library = os.path.join(os.path.dirname(program), "coir.o")
+    port = glob.glob(f"src/ctx/{os.uname().machine}*.S")
+    built = subprocess.run([*CC, *flags, "-o", program, program + ".c", library, *port,
+                            "-lpthread"], capture_output=True, text=True)
+    if built.returncode != 0:
+        return built.stderr
+    ran = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    if ran.returncode != 0 or ran.stdout != expected:
+        return f"exit status {ran.returncode}: printed {ran.stdout!r} {ran.stderr!r}"
+    return ""
+
+
 def try_piece(code, program):
     first = code.split("\n", 1)[0]
     if first not in FRAMES:
@@ -227,37 +252,57 @@ def try_piece(code, program):
         if old not in code:
             return f"it has no '{old}'"
         code = code.replace(old, new, 1)
-    with open(program + ".c", "w", encoding="utf-8") as file:
-        file.write(frame.replace("CODE", code, 1))
-    library = os.path.join(os.path.dirname(program), "coir.o")
-    port = glob.glob(f"src/ctx/{os.uname().machine}*.S")
-    built = subprocess.run([*CC, "-o", program, program + ".c", library, *port, "-lpthread"],
-                           capture_output=True, text=True)
-    if built.returncode != 0:
-        return built.stderr
-    ran = subprocess.run([program], capture_output=True, text=True, timeout=60)
-    if ran.returncode != 0 or ran.stdout != expected:
-        return f"exit status {ran.returncode}: printed {ran.stdout!r} {ran.stderr!r}"
-    return ""
+    return try_program(frame.replace("CODE", code, 1), [], expected, program)
+
+
+def count_lines(code):
+    """Those that are neither blank nor only a comment."""
+    code = re.sub(r"^\s*(/\*.*?\*/|//.*?$)\s*$", "", code, flags=re.M | re.S)
+    return sum(line.strip() != "" for line in code.split("\n"))
+
+
+def try_page(section, program):
+    page = PAGE.fullmatch(section.rstrip("\n") + "\n")
+    if not page or section.count("```") != 4:
+        return "it is no text, number of lines, program and output"
+    lines, lines_go, code, expected = page.groups()
+    count = count_lines(code)
+    if count != int(lines):
+        return f"the program has {count} lines, not {lines}"
+    if count > LONGER_MAX * int(lines_go):
+        return f"{count} lines are more than {LONGER_MAX} times Go's {lines_go}"
+    for line in code.split("\n"):
+        if len(line) > COLUMNS_MAX:
+            return f"{len(line)} columns, more than {COLUMNS_MAX}: {line}"
+    return try_program(code, STRICT, expected, program)
 
 
 def main():
-    output, failed, seen = sys.argv[1], 0, set()
+    output, failed, jobs = sys.argv[1], 0, []
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     os.makedirs(output, exist_ok=True)
     subprocess.run([*CC, "-c", "-o", os.path.join(output, "coir.o"), "src/coir.c"], check=True)
-    for number, (path, code) in enumerate(pieces(), 1):
-        first = code.split("\n", 1)[0]
-        seen.add(first)
-        fault = try_piece(code, os.path.join(output, f"snippet_{number}"))
-        print(f"{'FAIL' if fault else 'ok'} {path}: {first}")
-        if fault:
-            print("    " + fault.strip().replace("\n", "\n    "))
-        failed += bool(fault)
-    for first in FRAMES.keys() - seen:
+    for path, code in pieces():
+        jobs.append((path, code.split("\n", 1)[0], try_piece, code))
+    with open(PAGES, encoding="utf-8") as file:
+        pages = re.split(r"^(?=## )", file.read(), flags=re.M)[1:]
+    for page in pages:
+        jobs.append((PAGES, page.split("\n", 1)[0][3:], try_page, page))
+    with ThreadPoolExecutor(2) as pool:
+        faults = pool.map(lambda job, number: job[2](job[3], f"{output}/snippet_{number}"),
+                          jobs, range(1, len(jobs) + 1))
+        for (path, name, _, _), fault in zip(jobs, faults):
+            print(f"{'FAIL' if fault else 'ok'} {path}: {name}", flush=True)
+            if fault:
+                print("    " + fault.strip().replace("\n", "\n    "))
+            failed += bool(fault)
+    for first in FRAMES.keys() - {name for _, name, _, _ in jobs}:
         print(f"FAIL there is no piece of code that begins with {first}")
         failed += 1
-    print(f"{len(FRAMES) - failed} passed, {failed} failed, 0 skipped")
+    if not pages:
+        print(f"FAIL {PAGES} has no pages")
+        failed += 1
+    print(f"{len(jobs) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
 
