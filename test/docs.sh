@@ -1,7 +1,7 @@
 #!/bin/bash
 # The documents are whole: the API page has every declaration, the man page names every function and
-# its example runs, the tour passes every file, each piece of code in README and headers runs, and
-# so does each program of doc/from-go.md.
+# its example runs, the tour passes every file, doc/from-*.md name what the headers have, each piece
+# of code in README and headers runs, and so does each program of doc/from-go.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,6 +47,11 @@ functions() {
     sed -nE 's/^COIR_API .*[ *](coir_[a-z_]+)\(.*/\1/p' include/*.h
 }
 
+# names FILE...: each of coir's names in them, once
+names() {
+    grep -ohE '\bcoir_[a-z0-9_]+' "$@" | sort -u
+}
+
 sources() {
     sed -n 's/^#include "\(.*\.c\)"/\1/p' src/coir.c
 }
@@ -72,6 +77,8 @@ fi
 verdict "the example of coir(3) runs" "$(run_example 2>&1)"
 verdict "coir(3) names every function" "$(functions | not_in doc/coir.3)"
 verdict "the tour passes every file" "$(sources | not_in doc/tour.md)"
+verdict "doc/from-*.md name what the headers have" \
+    "$(comm -23 <(names doc/from-*.md) <(names include/*.h))"
 status=0
 test/snippets.py "$output/snippets" || status=1
 echo "$passed passed, $failed failed, $skipped skipped"
