@@ -58,6 +58,9 @@ COIR_API coir_case coir_case_send(coir_chan *chan, const void *item);
 /* As coir_chan_recv. */
 COIR_API coir_case coir_case_recv(coir_chan *chan, void *item);
 
+/* As coir_subscriber_recv: its result is the number that was missed. */
+COIR_API coir_case coir_case_subscriber(coir_subscriber *subscriber, void *item);
+
 /* As coir_event_wait. */
 COIR_API coir_case coir_case_wait(coir_event *event);
 

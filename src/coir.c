@@ -46,6 +46,8 @@
 #include "sync/event.c"
 #include "sync/items.c"
 #include "sync/chan.c"
+#include "sync/broadcast.c"
+#include "sync/generator.c"
 #include "sync/lock.c"
 #include "sync/gather.c"
 

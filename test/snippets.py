@@ -142,6 +142,45 @@ static int all(void *arg)
     return 0;
 }
 int main(void) { return coir_run(all, NULL, NULL, NULL); }""", "0 7\n1\n"),
+    "coir_subscriber prices = coir_broadcast_subscribe(broadcast);": ({}, BEGIN + """
+static coir_broadcast market, *broadcast = &market;
+static void prices_of(void)
+{
+    CODE
+}
+static int trades(void *arg)
+{
+    prices_of();
+    return puts(arg);
+}
+static int all(void *arg)
+{
+    int result = coir_broadcast_open(broadcast, sizeof(int), 2);
+    coir_spawn(NULL, trades, arg, NULL);
+    coir_yield();
+    for (int i = 1; i <= 3; i++)
+        result = coir_broadcast_send(broadcast, &i);
+    coir_broadcast_close(broadcast);
+    return result;
+}
+int main(void)
+{
+    int result = coir_run(all, "closed", NULL, NULL);
+    coir_broadcast_free(broadcast);
+    return result;
+}""", "2, after 1 that were missed\n3, after 0 that were missed\nclosed\n"),
+    "static int squares(coir_chan *out, void *arg)": ({}, BEGIN + """
+CODE
+static int all(void *arg)
+{
+    coir_generator generator;
+    int item;
+    coir_generator_open(&generator, sizeof item, squares, arg);
+    for (int i = 0; i < 3 && coir_generator_next(&generator, &item, COIR_NEVER) == 0; i++)
+        printf("%d\\n", item);
+    return printf("%d\\n", coir_generator_close(&generator) == COIR_CANCELLED);
+}
+int main(void) { return coir_run(all, NULL, NULL, NULL); }""", "0\n1\n4\n1\n"),
     "static coir_shared_chan jobs;   // opened before the thread began, freed after it has ended":
     ({}, BEGIN + """
 CODE

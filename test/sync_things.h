@@ -4,33 +4,15 @@
 #ifndef TEST_SYNC_THINGS_H
 #define TEST_SYNC_THINGS_H
 
-#include "waits.h"
-
-#include <coir_select.h>
-
-enum { GIVEN_TO_NONE, GIVEN, GIVEN_UNSEEN }; /* what a give can tell */
-
-struct thing {
-    const char *name;
-    void (*setup)(void);                    /* nothing can be had */
-    int (*call)(struct waiter *w);          /* and lets go of what it has got */
-    coir_case (*as_case)(struct waiter *w); /* NULL: it is no case of a select */
-    void (*got)(void);                      /* lets go of what the case has got; or NULL */
-    int (*give)(void);                      /* gives it once */
-};
+#include "sync_locks.h"
 
 static coir_event the_event, other_event;
 static coir_queue the_queue;
 static coir_chan the_chan;
-static coir_mutex the_mutex;
-static coir_rwlock the_rwlock;
-static coir_cond the_cond;
-static coir_sem the_sem;
-static coir_barrier the_barrier;
-static coir_wait_group the_group;
+static coir_broadcast the_broadcast;
+static coir_subscriber the_subscriber;
 static coir_once the_once;
 static coir_fiber the_fiber;
-static bool main_holds; /* what the fiber that gives has locked */
 
 /* ---- events and queues ---- */
 
@@ -132,148 +114,29 @@ static int give_recv(void)
     return try_send(&the_chan, 7) == 0 ? GIVEN : GIVEN_TO_NONE;
 }
 
-/* ---- locks ---- */
+/* ---- broadcasts ---- */
 
-static void setup_mutex(void)
+static void setup_broadcast(void)
 {
-    main_holds = main_holds || coir_mutex_lock(&the_mutex, COIR_TRY) == 0;
-    CHECK(main_holds);
+    coir_broadcast_free(&the_broadcast);
+    CHECK_EQ(coir_broadcast_open(&the_broadcast, sizeof(int64_t), 1), 0);
+    the_subscriber = coir_broadcast_subscribe(&the_broadcast);
 }
 
-static void got_mutex(void)
+static int thing_subscriber(struct waiter *w)
 {
-    coir_mutex_unlock(&the_mutex);
+    return coir_subscriber_recv(&the_subscriber, &w->item, w->until);
 }
 
-static int thing_lock(struct waiter *w)
+static coir_case case_subscriber(struct waiter *w)
 {
-    int result = coir_mutex_lock(&the_mutex, w->until);
-    if (result == 0)
-        got_mutex();
-    return result;
+    return coir_case_subscriber(&the_subscriber, &w->item);
 }
 
-static coir_case case_lock(struct waiter *w)
+/* What is sent stays for whoever looks. */
+static int give_broadcast(void)
 {
-    (void)w;
-    return coir_case_lock(&the_mutex);
-}
-
-static int give_mutex(void)
-{
-    coir_mutex_unlock(&the_mutex);
-    main_holds = coir_mutex_lock(&the_mutex, COIR_TRY) == 0;
-    return main_holds ? GIVEN_TO_NONE : GIVEN;
-}
-
-static void setup_rwlock(void)
-{
-    main_holds = main_holds || coir_rwlock_write(&the_rwlock, COIR_TRY) == 0;
-    CHECK(main_holds);
-}
-
-static void got_written(void)
-{
-    coir_rwlock_unlock(&the_rwlock);
-}
-
-static int thing_read(struct waiter *w)
-{
-    int result = coir_rwlock_read(&the_rwlock, w->until);
-    if (result == 0)
-        got_written();
-    return result;
-}
-
-static int thing_write(struct waiter *w)
-{
-    int result = coir_rwlock_write(&the_rwlock, w->until);
-    if (result == 0)
-        got_written();
-    return result;
-}
-
-static int give_rwlock(void)
-{
-    coir_rwlock_unlock(&the_rwlock);
-    main_holds = coir_rwlock_write(&the_rwlock, COIR_TRY) == 0;
-    return main_holds ? GIVEN_TO_NONE : GIVEN;
-}
-
-static void setup_cond(void)
-{
-    the_cond = (coir_cond){{0}};
-}
-
-static int thing_cond(struct waiter *w)
-{
-    int result = coir_mutex_lock(&the_mutex, COIR_TRY);
-    if (result < 0)
-        return result;
-    result = coir_cond_wait(&the_cond, &the_mutex, w->until);
-    coir_mutex_unlock(&the_mutex); /* would stop the program if it did not hold it */
-    return result;
-}
-
-static int give_cond(void)
-{
-    return coir_cond_wake(&the_cond, 1) == 1 ? GIVEN : GIVEN_TO_NONE;
-}
-
-/* ---- what counts ---- */
-
-static void setup_sem(void)
-{
-    the_sem = (coir_sem){{0}};
-}
-
-static int thing_acquire(struct waiter *w)
-{
-    return coir_sem_acquire(&the_sem, w->until);
-}
-
-static coir_case case_acquire(struct waiter *w)
-{
-    (void)w;
-    return coir_case_acquire(&the_sem);
-}
-
-static int give_sem(void)
-{
-    coir_sem_release(&the_sem, 1);
-    return coir_sem_count(&the_sem) == 0 ? GIVEN : GIVEN_TO_NONE;
-}
-
-static void setup_barrier(void)
-{
-    the_barrier = (coir_barrier){{0}};
-}
-
-static int thing_barrier(struct waiter *w)
-{
-    return coir_barrier_wait(&the_barrier, 2, w->until);
-}
-
-static int give_barrier(void)
-{
-    return coir_barrier_wait(&the_barrier, 2, COIR_TRY) == 1 ? GIVEN : GIVEN_TO_NONE;
-}
-
-static void setup_group(void)
-{
-    the_group = (coir_wait_group){{0}};
-    coir_wait_group_add(&the_group, 1);
-}
-
-static int thing_group(struct waiter *w)
-{
-    return coir_wait_group_wait(&the_group, w->until);
-}
-
-static int give_group(void)
-{
-    coir_wait_group_done(&the_group);
-    return GIVEN_UNSEEN;
+    return coir_broadcast_send(&the_broadcast, &(int64_t){7}) == 0 ? GIVEN_UNSEEN : GIVEN_TO_NONE;
 }
 
 /* ---- the ends of others ---- */
@@ -359,6 +222,7 @@ enum {
     THING_QUEUE,
     THING_SEND,
     THING_RECV,
+    THING_SUBSCRIBER,
     THING_LOCK,
     THING_READ,
     THING_WRITE,
@@ -377,6 +241,8 @@ static const struct thing THINGS[THINGS_COUNT] = {
     [THING_QUEUE] = {"wait in a queue", setup_queue, thing_queue, case_queue, NULL, give_queue},
     [THING_SEND] = {"send", setup_chan, thing_send, case_send, NULL, give_send},
     [THING_RECV] = {"receive", setup_chan, thing_recv, case_recv, NULL, give_recv},
+    [THING_SUBSCRIBER] = {"receive what all receive", setup_broadcast, thing_subscriber,
+                          case_subscriber, NULL, give_broadcast},
     [THING_LOCK] = {"lock", setup_mutex, thing_lock, case_lock, got_mutex, give_mutex},
     [THING_READ] = {"read", setup_rwlock, thing_read, NULL, NULL, give_rwlock},
     [THING_WRITE] = {"write", setup_rwlock, thing_write, NULL, NULL, give_rwlock},

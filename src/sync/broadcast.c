@@ -1,0 +1,181 @@
+/* Broadcasts. A ring has the last items, and each subscriber counts how many it is past. A send
+ * wakes all who wait; they look again when they run, because nothing is given to one alone.
+ *
+ * Invariant: item number n lies at n modulo the capacity, for the last `capacity` of the `sent`. */
+#include "../../include/coir_chan.h"
+#include "../debug/debug.h"
+#include "select.h"
+#include "waiters.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct broadcast {
+    struct coir_sched *sched; /* NULL: it is not open */
+    size_t size, capacity;
+    uint64_t sent;
+    char *items;
+    struct cr_waiters waiters;
+    bool closed;
+};
+
+_Static_assert(sizeof(struct broadcast) <= sizeof(coir_broadcast), "opaque");
+
+static const struct cr_wait_kind SUBSCRIBED = {
+    .name = "an item of a broadcast",
+    .woken = -EBUSY,
+    .expired = COIR_TIMED_OUT,
+};
+
+static struct broadcast *broadcast_of(coir_broadcast *handle)
+{
+    return (struct broadcast *)(void *)handle;
+}
+
+/* False in a forked child. */
+static bool broadcast_is_here(const struct broadcast *it, const char *function, void *caller)
+{
+    if (CR_LIKELY(it->sched && it->sched == cr_sched_here))
+        return true;
+    if (!it->sched)
+        cr_fatal_mistake(function, caller, "the broadcast is not open");
+    if (cr_sched_here)
+        cr_fatal_mistake(function, caller, "the broadcast belongs to another thread");
+    return cr_sched_none(function, caller), false;
+}
+
+static char *broadcast_at(const struct broadcast *it, uint64_t number)
+{
+    return it->items + (size_t)(number % it->capacity) * it->size;
+}
+
+static int broadcast_try(const struct broadcast *it, coir_subscriber *subscriber, void *item)
+{
+    uint64_t behind = it->sent - subscriber->next;
+    uint64_t missed = behind > it->capacity ? behind - it->capacity : 0;
+    if (behind == 0)
+        return it->closed ? -EPIPE : COIR_TIMED_OUT;
+    subscriber->next += missed;
+    if (it->size > 0)
+        memcpy(item, broadcast_at(it, subscriber->next), it->size);
+    subscriber->next++;
+    return missed > INT_MAX ? INT_MAX : (int)missed;
+}
+
+/* ---- receiving ---- */
+
+int coir_subscriber_recv(coir_subscriber *subscriber, void *item, coir_time until)
+{
+    struct broadcast *it = broadcast_of(subscriber->broadcast);
+    struct cr_fiber *self = cr_sched_self;
+    struct cr_waiter waiter;
+    int result;
+    if (!broadcast_is_here(it, "coir_subscriber_recv", CR_CALLER))
+        return -ECHILD;
+    if (cr_waiters_may_try(until))
+        return broadcast_try(it, subscriber, item);
+    if (!self || self->cancelled)
+        return cr_waiters_refuse("coir_subscriber_recv", CR_CALLER);
+    while ((result = broadcast_try(it, subscriber, item)) == COIR_TIMED_OUT) {
+        if (cr_is_try(until))
+            return cr_sched_try_once(self);
+        cr_waiters_hang(&it->waiters, &waiter, "coir_subscriber_recv", CR_CALLER);
+        result = cr_sched_park(self, &waiter.wait, &SUBSCRIBED, until);
+        if (result < 0)
+            return result;
+    }
+    cr_sched_spend(self);
+    return result;
+}
+
+static int broadcast_attempt(coir_case *handle)
+{
+    coir_subscriber *subscriber = handle->object;
+    struct broadcast *it = broadcast_of(subscriber->broadcast);
+    if (!broadcast_is_here(it, "coir_select", CR_CALLER))
+        return -ECHILD;
+    return broadcast_try(it, subscriber, handle->item);
+}
+
+static void broadcast_hang(coir_case *handle)
+{
+    coir_subscriber *subscriber = handle->object;
+    cr_select_hang(handle, &broadcast_of(subscriber->broadcast)->waiters);
+}
+
+static void broadcast_leave(coir_case *handle)
+{
+    cr_select_leave(handle);
+    if (cr_case_is_chosen(cr_case_of(handle)))
+        handle->result = broadcast_attempt(handle);
+}
+
+coir_case coir_case_subscriber(coir_subscriber *subscriber, void *item)
+{
+    static const struct coir_source RECEIVED = {
+        "an item of a broadcast", broadcast_attempt, broadcast_hang, broadcast_leave};
+    return coir_case_of(&RECEIVED, subscriber, item);
+}
+
+/* ---- sending ---- */
+
+coir_subscriber coir_broadcast_subscribe(coir_broadcast *broadcast)
+{
+    return (coir_subscriber){broadcast, broadcast_of(broadcast)->sent};
+}
+
+int coir_broadcast_send(coir_broadcast *handle, const void *item)
+{
+    struct broadcast *it = broadcast_of(handle);
+    if (!broadcast_is_here(it, "coir_broadcast_send", CR_CALLER))
+        return -ECHILD;
+    if (it->closed)
+        return -EPIPE;
+    if (it->size > 0)
+        memcpy(broadcast_at(it, it->sent), item, it->size);
+    it->sent++;
+    cr_waiters_wake(&it->waiters, SIZE_MAX, 0, "coir_broadcast_send", CR_CALLER);
+    return 0;
+}
+
+int coir_broadcast_close(coir_broadcast *handle)
+{
+    struct broadcast *it = broadcast_of(handle);
+    if (!broadcast_is_here(it, "coir_broadcast_close", CR_CALLER))
+        return -ECHILD;
+    if (it->closed)
+        return -EPIPE;
+    it->closed = true;
+    cr_waiters_wake(&it->waiters, SIZE_MAX, 0, "coir_broadcast_close", CR_CALLER);
+    return 0;
+}
+
+/* ---- life ---- */
+
+int coir_broadcast_open(coir_broadcast *handle, size_t size, size_t capacity)
+{
+    if (!cr_sched_here)
+        return cr_sched_none("coir_broadcast_open", CR_CALLER);
+    if (capacity == 0)
+        return -EINVAL;
+    if (size > 0 && capacity > PTRDIFF_MAX / size)
+        return -ENOMEM;
+    char *items = malloc(size > 0 ? size * capacity : 1);
+    if (!items)
+        return -ENOMEM;
+    *broadcast_of(handle) = (struct broadcast){
+        .sched = cr_sched_here, .size = size, .capacity = capacity, .items = items};
+    return 0;
+}
+
+void coir_broadcast_free(coir_broadcast *handle)
+{
+    struct broadcast *it = broadcast_of(handle);
+    if (!it->sched || cr_sched_forked)
+        return;
+    if (cr_waiters_first(&it->waiters, "coir_broadcast_free", CR_CALLER))
+        cr_fatal_mistake("coir_broadcast_free", CR_CALLER, "a fiber waits for the broadcast");
+    free(it->items);
+    it->sched = NULL;
+}
