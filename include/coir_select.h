@@ -31,7 +31,7 @@ struct coir_source;
 /* One thing that a select waits for. Make it by a function below. It can be used again, for one
  * select at a time. */
 typedef struct coir_case {
-    const struct coir_source *source; /* which kind of thing */
+    const struct coir_source *source; /* coir's */
     void *object;                     /* the thing */
     void *item;                       /* what goes with it, or NULL */
     int result;          /* of the case that coir_select has returned: as its own call returns */
@@ -40,7 +40,7 @@ typedef struct coir_case {
 
 /* In which order a select tries its cases, if several are ready. */
 enum {
-    COIR_FAIR = 1,  /* each begins one case later than the one before it */
+    COIR_FAIR = 1,  /* each begins elsewhere: whoever selects in turn, no case starves */
     COIR_RANDOM = 2 /* each order is as likely as another; from the scheduler's seed */
 };
 
@@ -48,7 +48,8 @@ enum {
  * ready it is the first in the array, or as `order` says (0 or one of the above). Cases may name
  * the same thing. The array is coir's until the call returns; then nothing waits any more. Returns
  * the index of the case that has ended: its `result` is >= 0, and it has taken effect, or an error
- * (-EPIPE of a channel that is closed). COIR_TIMED_OUT, COIR_CANCELLED: none has. -EINVAL: no case
+ * (-EPIPE of a channel that is closed). What a case names must stay until then, whatever ends the
+ * select. COIR_TIMED_OUT, COIR_CANCELLED: none has. -EINVAL: no case
  * and no deadline, or a count above INT_MAX. Parks. */
 COIR_API int coir_select(coir_case *cases, size_t count, int order, coir_time until);
 
@@ -84,10 +85,11 @@ COIR_API coir_case coir_case_fd(int fd, int direction);
 
 /* ---- things of the program's own ------------------------------------------------------------- */
 
-/* What a select does with a thing that coir does not know. It tries each case once, has all of them
- * hang if none was ready, and has each that hangs leave when it is over, also after coir_case_end.
- * None of the functions may park, or call what runs other fibers; `hang` may call nothing of coir's
- * but coir_case_end. */
+/* What a select does with a thing that coir does not know. It tries each case, and, if that has
+ * called such a function and no case was ready, each once more; then it has all of them hang, and
+ * has each leave when it is over, also after coir_case_end. The functions are called as a letter's
+ * function is (coir_post.h), outside of fibers; `hang` may call nothing of coir's but
+ * coir_case_end. */
 struct coir_source {
     const char *name; /* for reports: "waits for NAME" */
     int (*attempt)(coir_case *it); /* returns 0: it has taken effect; COIR_TIMED_OUT: it must be
@@ -96,7 +98,7 @@ struct coir_source {
     void (*leave)(coir_case *it);  /* has its thing forget it */
 };
 
-/* A case of a thing of the program's own. */
+/* A case of a thing of the program's own. A source whose functions are not all there is misuse. */
 COIR_API coir_case coir_case_of(const struct coir_source *source, void *object, void *item);
 
 /* Ends the select in which a case hangs, by that case and its result. Returns whether it did: if

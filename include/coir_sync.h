@@ -15,8 +15,8 @@
  *
  * Objects. The caller owns the memory; its contents are coir's. All zeros is ready to use, and
  * nothing is allocated, so nothing must be freed. An object belongs to the fibers of one thread,
- * and stays where it is while a fiber waits for it; one that is copied, or used by another thread,
- * meanwhile is misuse.
+ * and stays where it is until every call that waits for it has returned; one that is copied, or
+ * used by another thread, meanwhile is misuse.
  *
  * Order. Who came first is served first. What ends a wait has happened when the waiter is woken,
  * not when it runs (see "Effects" in coir.h). */
@@ -156,7 +156,8 @@ typedef struct coir_wait_group {
     uint64_t opaque[4]; /* coir's */
 } coir_wait_group;
 
-/* Begins `count` more. Callable anywhere in the thread. Never parks. */
+/* Begins `count` more. More than SIZE_MAX are misuse. Callable anywhere in the thread. Never
+ * parks. */
 COIR_API void coir_wait_group_add(coir_wait_group *group, size_t count);
 
 /* One is done; with the last, all that wait go on. If none is under way, that is misuse. Callable

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/slot.c"
 #include "base/table.c"
+#include "base/text.c"
 #include "base/timer.c"
 
 /* 1: what each system does in its own way; the switch of each CPU is beside it, in ctx/ */
@@ -43,6 +44,7 @@
 #include "sync/waiters.c"
 #include "sync/select.c"
 #include "sync/select_join.c"
+#include "sync/select_own.c"
 #include "sync/event.c"
 #include "sync/items.c"
 #include "sync/chan.c"

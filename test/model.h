@@ -324,17 +324,28 @@ static void model_tell_race(struct model *m, int f, int result)
     }
 }
 
-/* Returns whether anybody waits for it, and in *taken whether one of them takes its result. */
+/* Whether one that watches a fiber that ends is sure to return its result. */
+static bool model_claims(const struct model *m, int w)
+{
+    const struct model_fiber *watcher = &m->fiber[w];
+    int kind = model_kind(m, w);
+    if (model_is_race(kind))
+        return true;
+    bool last = watcher->over[0] + watcher->over[1] == 1;
+    return watcher->state == PARKED && (kind == JOIN_ANY || last);
+}
+
+/* Returns whether anybody is sure to get it, and in *taken whether one of them takes its result. */
 static bool model_deliver(struct model *m, int f, int result, bool *taken)
 {
     bool claimed = false;
     *taken = false;
     for (int w = 0; w < FIBERS; w++)
         if (model_is_watching(m, w, f)) {
+            claimed |= model_claims(m, w);
             if (m->fiber[f].race == w + 1)
                 model_tell_race(m, f, result);
             model_tell_watcher(m, w, f, result);
-            claimed = true;
         }
     for (int w = 0; w < FIBERS; w++)
         if (model_is_joining(m, w, f)) {

@@ -158,7 +158,7 @@ static int all(void *arg)
     int result = coir_broadcast_open(broadcast, sizeof(int), 2);
     coir_spawn(NULL, trades, arg, NULL);
     coir_yield();
-    for (int i = 1; i <= 3; i++)
+    for (int i = 1; i <= 4; i++)
         result = coir_broadcast_send(broadcast, &i);
     coir_broadcast_close(broadcast);
     return result;
@@ -168,7 +168,8 @@ int main(void)
     int result = coir_run(all, "closed", NULL, NULL);
     coir_broadcast_free(broadcast);
     return result;
-}""", "2, after 1 that were missed\n3, after 0 that were missed\nclosed\n"),
+}""", "1, after 0 that were missed\n3, after 1 that were missed\n"
+     "4, after 0 that were missed\nclosed\n"),
     "static int squares(coir_chan *out, void *arg)": ({}, BEGIN + """
 CODE
 static int all(void *arg)

@@ -26,8 +26,8 @@ static void model_park(struct model *m, int f, int until)
 
 /* ---- a function that is called once */
 
-/* It has returned. */
-static void model_once_end(struct model *m, int f, int result)
+/* It has returned; false: it has failed, and that lets others run. */
+static bool model_once_end(struct model *m, int f, int result)
 {
     struct model_fiber *fiber = &m->fiber[f];
     fiber->stage = NO_STAGE;
@@ -43,6 +43,9 @@ static void model_once_end(struct model *m, int f, int result)
         m->fiber[m->runner].stage = CALLS_NEXT;
         model_serve(m, AT_CALL, 0, 0);
     }
+    if (!m->once_done)
+        model_rest(m, f, result, fiber->how);
+    return m->once_done;
 }
 
 /* The function is called; false: it sleeps, or a cancel keeps it from that. */
@@ -51,10 +54,8 @@ static bool model_once_begin(struct model *m, int f, const struct op *op)
     struct model_fiber *fiber = &m->fiber[f];
     m->runner = f;
     fiber->entered = fiber->how;
-    if (!(op->n & SLEEPS)) {
-        model_once_end(m, f, once_result(f, op));
-        return true;
-    }
+    if (!(op->n & SLEEPS))
+        return model_once_end(m, f, once_result(f, op));
     fiber->stage = HAS_SLEPT;
     if (fiber->cancelled)
         model_rest(m, f, CANCELLED, REFUSED);
@@ -68,17 +69,25 @@ static bool model_once_resume(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];
     if (fiber->stage == HAS_SLEPT)
-        model_once_end(m, f, fiber->how == EXPIRED ? once_result(f, op) : CANCELLED);
-    else if (fiber->stage == CALLS_NEXT)
+        return model_once_end(m, f, fiber->how == EXPIRED ? once_result(f, op) : CANCELLED);
+    if (fiber->stage == CALLS_NEXT)
         return model_once_begin(m, f, op);
     return true;
 }
 
 /* ---- operations that wait */
 
+/* Where the n-th fair select begins, n from 1 on: n times the golden ratio, less its whole part,
+ * of the count. */
+static int model_first(unsigned n, const struct op *op)
+{
+    uint64_t part = n * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return (int)(part * op->count >> 32);
+}
+
 static void model_hang(struct model *m, int f, const struct op *op)
 {
-    int first = op->kind == SELECT && op->fair ? (int)((m->fair - 1) % op->count) : 0;
+    int first = op->kind == SELECT && op->fair ? model_first(m->fair, op) : 0;
     for (int n = 0; n < op->count; n++) {
         int i = (first + n) % op->count, l = list_of(op->one[i].thing, op->one[i].object);
         m->list[l][m->waits[l]++] = (struct waiter){
@@ -90,7 +99,7 @@ static void model_hang(struct model *m, int f, const struct op *op)
 static bool model_attempt(struct model *m, int f, const struct op *op)
 {
     struct model_fiber *fiber = &m->fiber[f];
-    int first = op->kind == SELECT && op->fair ? (int)(m->fair++ % op->count) : 0;
+    int first = op->kind == SELECT && op->fair ? model_first(++m->fair, op) : 0;
     for (int n = 0; n < op->count; n++) {
         int i = (first + n) % op->count;
         int result = model_try(m, f, op->one[i], item_of(f, fiber->op, i), &fiber->value);

@@ -22,6 +22,27 @@ bool cr_ends_is_within(const struct cr_fiber *self, const struct cr_fiber *targe
     return self;
 }
 
+/* A call whose deadline or cancel has come, or that has enough already, hangs until its fiber
+ * runs. */
+static bool ends_claims(const struct cr_join *join)
+{
+    const struct cr_group *group = join->wait.group;
+    if (join->wait.fiber->wait == &join->wait || join->claim == CR_CLAIMS)
+        return true;
+    if (group->park.fiber->wait != &group->park)
+        return false;
+    return join->claim == CR_CLAIMS_PARKED ||
+           CR_CONTAINER(group, struct cr_ends, group)->alive == 1;
+}
+
+bool cr_ends_claimed(const struct cr_fiber *self)
+{
+    for (const struct cr_list *at = self->joiners.next; at != &self->joiners; at = at->next)
+        if (ends_claims(CR_CONTAINER(at, struct cr_join, wait.link)))
+            return true;
+    return false;
+}
+
 /* ---- one fiber ---- */
 
 static void ends_describe_join(const struct cr_wait *wait, char *text, size_t size)
@@ -156,7 +177,8 @@ static void ends_add(struct cr_ends *ends, size_t i, coir_fiber handle)
     struct cr_join *join = &ends->joins[i];
     struct cr_fiber *target = cr_ends_alive(cr_sched_here, handle);
     const struct cr_slot *kept = ends_kept(cr_sched_here, handle);
-    *join = (struct cr_join){.target = handle};
+    static const uint8_t CLAIMS[] = {CR_CLAIMS, CR_CLAIMS_PARKED, CR_CLAIMS_LAST};
+    *join = (struct cr_join){.target = handle, .claim = CLAIMS[ends->until]};
     if (target) {
         cr_group_join(&ends->group, &join->wait);
         cr_list_append(&target->joiners, &join->wait.link);

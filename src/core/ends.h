@@ -10,12 +10,18 @@
 #include "scope.h"
 #include "sched.h"
 
+/* Whether who waits for the end of a fiber gets its result for certain, so that a failure is his
+ * and nobody else's: one that is alone does; a member of a group, always, if its fiber is parked
+ * in the group still, or if also no other member is left. */
+enum cr_claim { CR_CLAIMS, CR_CLAIMS_PARKED, CR_CLAIMS_LAST };
+
 /* A wait for the end of a fiber, linked into its ring of joiners; alone or a member of a group. */
 struct cr_join {
     struct cr_wait wait;
     coir_fiber target;
     int result; /* the fiber's, once it has ended */
     bool takes; /* the result is its own when the fiber ends, so nobody finds it later */
+    uint8_t claim; /* of a member */
     bool ended;
 };
 
@@ -30,6 +36,9 @@ CR_INLINE void cr_ends_deliver(struct cr_fiber *self, int result)
         cr_sched_end(&join->wait, 0);
     }
 }
+
+/* Whether one of those who wait for it gets its result for certain. */
+CR_HIDDEN bool cr_ends_claimed(const struct cr_fiber *self);
 
 /* The fiber of a handle that is alive; NULL: there is none. */
 CR_INLINE struct cr_fiber *cr_ends_alive(const struct coir_sched *sched, coir_fiber handle)

@@ -4,6 +4,7 @@
  *
  * A dying fiber gives its stack back while it still stands on it: nobody can take it before the
  * switch away, because nothing else runs until then. */
+#include "../base/text.h"
 #include "ends.h"
 
 #include "../debug/debug.h"
@@ -82,7 +83,7 @@ static CR_COLD void fiber_end_slowly(struct coir_sched *sched, struct cr_fiber *
     struct cr_scope *parent = self->own.outer;
     result = cr_fiber_settle(self, result);
     bool cut = result < 0 && cr_scope_excuses(&self->own, result), failed = result < 0 && !cut;
-    bool claimed = !cr_list_empty(&self->joiners);
+    bool claimed = cr_ends_claimed(self);
     claimed |= !self->dropped && !parent->special.ending;
     fiber_leave_result(sched, self, result, failed);
     fiber_leave_parent(self, parent);
@@ -198,41 +199,6 @@ CR_INLINE struct cr_fiber *fiber_make(struct coir_sched *sched, struct cr_stack_
     return fiber;
 }
 
-/* How long the character is, in well-formed UTF-8 (RFC 3629, 4), that a text begins with; 0 when it
- * is a control character, or none. */
-static size_t fiber_name_character(const unsigned char *text)
-{
-    unsigned char first = text[0], least = 0x80;
-    if (first < 0x80)
-        return first >= ' ' && first != 0x7f;
-    if (first < 0xc2 || first > 0xf4)
-        return 0;
-    if (first == 0xc2 || first == 0xe0) /* U+0080 to U+009F are controls; from U+0800 on */
-        least = 0xa0;
-    else if (first == 0xf0)
-        least = 0x90;
-    size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    for (size_t i = 1; i < length; i++, least = 0x80)
-        if (text[i] < least || text[i] > 0xbf)
-            return 0;
-    return length;
-}
-
-/* A name stands in lines that a terminal may show. */
-static void fiber_name(struct cr_fiber *fiber, const char *name)
-{
-    size_t used = 0;
-    for (size_t length; *name; name += length, used += length) {
-        length = fiber_name_character((const unsigned char *)name);
-        const char *character = length ? name : "?";
-        length += length == 0;
-        if (used + length >= CR_FIBER_NAME_SIZE)
-            break;
-        memcpy(fiber->name + used, character, length);
-    }
-    fiber->name[used] = '\0';
-}
-
 /* Whose child a new fiber is; NULL: the caller, or that scope, is cancelled. */
 static struct cr_scope *fiber_parent(struct coir_sched *sched, const struct coir_spawn_opts *opts,
                                      void *caller)
@@ -311,7 +277,7 @@ static CR_COLD int fiber_spawn_slowly(coir_fiber *handle, int (*fn)(void *arg), 
     if (siblings != &parent->children && cr_scope_waits_for_daemons(parent))
         cr_cancel_scope(&fiber->own, 0);
     if (opts) {
-        fiber_name(fiber, opts->name ? opts->name : "");
+        cr_text_clean(fiber->name, sizeof fiber->name, opts->name ? opts->name : "");
         fiber->dropped |= opts->detached;
     }
     return 0;

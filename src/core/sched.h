@@ -26,6 +26,7 @@ struct coir_sched {
     struct cr_fiber *ready;
     int budget; /* switches that are left before the loop runs */
     bool freeing;
+    bool called_source;     /* a function of the program's own source ran since a select waited */
     bool progress;          /* a fiber began, ended, was woken (but by a timer), or moved bytes */
     size_t outside;         /* waits that somebody outside can end, an open mailbox among them */
     size_t holding;         /* those of them that hold a virtual clock */

@@ -228,10 +228,15 @@ void cr_fd_release(struct cr_io *io, struct cr_fd *entry)
         fd_detach(io, entry);
 }
 
+/* A case of a select may hang again. */
 static void fd_end_ring(struct cr_list *ring, int mask)
 {
-    for (bool again = false; !cr_list_empty(ring); again = true)
-        fd_end(ring, mask, again);
+    struct cr_list all;
+    cr_list_append(ring, &all);
+    cr_list_remove(ring);
+    cr_list_init(ring);
+    for (bool again = false; !cr_list_empty(&all); again = true)
+        fd_end(&all, mask, again);
 }
 
 static void fd_end_urgent(struct cr_list *ring)

@@ -1,8 +1,8 @@
 /* Readiness of a descriptor as a case of a select: coir_wait_fd, cut into its one try, its hanging
  * among the waiters of the descriptor, and its leaving them.
  *
- * Invariant: an event that a case was woken with, and that its select did not end by, is passed on
- * to the next waiter. */
+ * Invariant: an event that a case was woken with is passed on to the next waiter when its select
+ * leaves. An event that the kernel disproves wakes nobody: the case stays, the first in line. */
 #include "../sync/select.h"
 #include "call.h"
 
@@ -16,7 +16,7 @@ struct fd_case {
 };
 
 _Static_assert(sizeof(struct fd_case) <=
-                   offsetof(struct cr_case, takes) - offsetof(struct cr_case, waiter),
+                   offsetof(struct cr_case, ends) - offsetof(struct cr_case, waiter),
                "it lies before");
 
 static struct fd_case *fd_case_of(coir_case *it)
@@ -41,6 +41,28 @@ static int fd_attempt(coir_case *it)
     return result == -EAGAIN ? COIR_TIMED_OUT : (int)result;
 }
 
+/* An event that was another waiter's before proves nothing, nor does one beside a hang-up that may
+ * be over: the kernel is asked. */
+static bool fd_ends(struct cr_case *it)
+{
+    struct fd_case *of = CR_CONTAINER(&it->waiter.wait, struct fd_case, wait.wait);
+    struct cr_io *io = cr_io_of(cr_sched_here);
+    struct cr_fd *entry = cr_fd_find(&io->fds, of->fd);
+    int *woken = &of->wait.wait.result;
+    if (*woken < 0 || entry->token != of->token)
+        return true;
+    int known = of->direction | COIR_HUP | COIR_ERR;
+    if (of->wait.again || entry->ready & ~*woken & COIR_HUP)
+        *woken = io->world->ops->ready(io->world, of->fd, of->direction);
+    if (*woken != 0) {
+        *woken = *woken < 0 ? *woken : *woken & known;
+        return true;
+    }
+    cr_list_append(entry->waiters[cr_fd_direction(of->direction)].next, &of->wait.wait.link);
+    cr_fd_unready(io, entry, of->direction);
+    return false;
+}
+
 /* The try has made an entry. */
 static void fd_hang(coir_case *it)
 {
@@ -57,18 +79,9 @@ static void fd_hang(coir_case *it)
     of->hangs = true;
     of->token = entry->token;
     of->wait.again = false;
+    cr_case_of(it)->ends = fd_ends;
     cr_fd_hang_armed(io, entry, &of->wait, of->direction);
     cr_sched_here->outside++;
-}
-
-/* An event that was another waiter's before proves nothing, nor does one beside a hang-up that may
- * be over: the kernel is asked. */
-static int fd_answer(const struct fd_case *of, const struct cr_fd *entry, int woken)
-{
-    if (woken < 0)
-        return woken;
-    bool is_sure = !of->wait.again && !(entry->ready & ~woken & COIR_HUP);
-    return is_sure ? woken & (of->direction | COIR_HUP | COIR_ERR) : COIR_TIMED_OUT;
 }
 
 /* What came since the loop last ran is known to the kernel alone, so a deadline has it asked. */
@@ -94,8 +107,8 @@ static void fd_leave(coir_case *it)
     bool is_same = entry->token == of->token;
     cr_select_leave(it);
     cr_sched_here->outside--;
-    if (cr_case_is_chosen(cr_case_of(it)))
-        it->result = is_same ? fd_answer(of, entry, woken) : woken < 0 ? woken : -EBADF;
+    if (cr_case_is_chosen(cr_case_of(it)) && !is_same && woken >= 0)
+        it->result = -EBADF;
     if (!is_same)
         return;
     if (woken > 0)
@@ -109,7 +122,7 @@ coir_case coir_case_fd(int fd, int direction)
 {
     static const struct coir_source READY = {
         "a descriptor to be ready", fd_attempt, fd_hang, fd_leave};
-    coir_case it = coir_case_of(&READY, NULL, NULL);
+    coir_case it = cr_select_case(&READY, NULL, NULL);
     fd_case_of(&it)->fd = fd;
     fd_case_of(&it)->direction = direction;
     return it;

@@ -214,7 +214,7 @@ struct share_case {
 };
 
 _Static_assert(sizeof(struct share_case) <=
-                   offsetof(struct cr_case, takes) - offsetof(struct cr_case, waiter),
+                   offsetof(struct cr_case, ends) - offsetof(struct cr_case, waiter),
                "it lies before");
 
 static struct share_case *share_case_of(coir_case *it)
@@ -227,13 +227,40 @@ static const struct cr_share_verb *share_verb_of(const coir_case *it)
     return CR_CONTAINER(it->source, struct cr_share_verb, source);
 }
 
+static void share_arrive_at_case(void *arg);
+
+static void share_hang_case(struct cr_share *share, coir_case *it)
+{
+    struct share_case *of = share_case_of(it);
+    of->waiter.letter = (coir_letter){.fn = share_arrive_at_case, .arg = it};
+    share_hang(share, share_verb_of(it)->side, &of->waiter);
+}
+
+/* Its select is open: 0, or an error, ends it; COIR_TIMED_OUT: others were faster. */
+static int share_try_for(coir_case *it)
+{
+    struct cr_share *share = it->object;
+    share_lock(share);
+    int result = share_verb_of(it)->attempt(share, it->item);
+    if (result == COIR_TIMED_OUT)
+        share_hang_case(share, it);
+    cr_share_end(share);
+    return result;
+}
+
 static void share_arrive_at_case(void *arg)
 {
     coir_case *it = arg;
-    struct cr_fiber *fiber = cr_case_select(cr_case_of(it))->group.park.fiber;
+    struct cr_select *select = cr_case_select(cr_case_of(it));
+    struct cr_fiber *fiber = select->group.park.fiber;
     share_case_of(it)->waiter.letter.fn = NULL;
-    if (!coir_case_end(it, COIR_TIMED_OUT) && fiber->wait && fiber->wait->kind == &LETTER)
+    if (cr_select_is_open(select)) {
+        int result = share_try_for(it);
+        if (result != COIR_TIMED_OUT)
+            coir_case_end(it, result);
+    } else if (fiber->wait && fiber->wait->kind == &LETTER) {
         cr_sched_wake(fiber, 0);
+    }
 }
 
 int cr_share_case_attempt(coir_case *it)
@@ -258,28 +285,26 @@ void cr_share_case_hang(coir_case *it)
         coir_case_end(it, result);
         return;
     }
-    of->waiter = (struct cr_share_waiter){.item = it->item,
-                                          .box = run->post.box,
-                                          .letter = {.fn = share_arrive_at_case, .arg = it},
-                                          .is_case = true};
+    of->waiter = (struct cr_share_waiter){
+        .item = it->item, .box = run->post.box, .is_case = true};
     share_lock(share);
-    share_hang(share, share_verb_of(it)->side, &of->waiter);
+    share_hang_case(share, it);
     cr_share_end(share);
     cr_sched_here->outside++;
 }
 
 /* What has come before the deadline is not missed, though the letter comes later. */
-static bool share_case_tries(const struct cr_case *it, bool woken)
+static bool share_case_tries(const struct cr_select *select, const struct cr_share_waiter *waiter)
 {
-    const struct cr_select *select = cr_case_select(it);
-    return select->chosen == it || (woken && !select->chosen && select->result == COIR_TIMED_OUT &&
-                                    !cr_sched_self->cancelled);
+    return !select->chosen && waiter->served && select->result == COIR_TIMED_OUT &&
+           !cr_sched_self->cancelled;
 }
 
 void cr_share_case_leave(coir_case *it)
 {
     struct cr_share *share = it->object;
     struct share_case *of = share_case_of(it);
+    struct cr_select *select = cr_case_select(cr_case_of(it));
     struct cr_wait wait;
     if (!of->hangs)
         return;
@@ -287,10 +312,10 @@ void cr_share_case_leave(coir_case *it)
     share_lock(share);
     if (!of->waiter.served)
         cr_list_remove(&of->waiter.link);
-    if (share_case_tries(cr_case_of(it), of->waiter.served)) {
+    if (share_case_tries(select, &of->waiter)) {
         it->result = share_verb_of(it)->attempt(share, it->item);
         if (it->result != COIR_TIMED_OUT)
-            cr_case_select(cr_case_of(it))->chosen = cr_case_of(it);
+            select->chosen = cr_case_of(it);
     }
     cr_share_end(share);
     if (of->waiter.served)

@@ -5,6 +5,7 @@
  * is full; once the channel is closed no sender waits, nor a receiver when it is empty. */
 #include "../debug/debug.h"
 #include "../sync/items.h"
+#include "../sync/select.h"
 #include "share.h"
 
 struct shared_chan {
@@ -166,12 +167,12 @@ coir_case coir_case_shared_send(coir_shared_chan *chan, const void *item)
 {
     if (shared_chan_of(chan)->chan.capacity == 0)
         cr_fatal_mistake("coir_case_shared_send", CR_CALLER, "the channel has no capacity");
-    return coir_case_of(&SHARED_SENDING.source, chan, (void *)(uintptr_t)item);
+    return cr_select_case(&SHARED_SENDING.source, chan, (void *)(uintptr_t)item);
 }
 
 coir_case coir_case_shared_recv(coir_shared_chan *chan, void *item)
 {
-    return coir_case_of(&SHARED_RECEIVING.source, chan, item);
+    return cr_select_case(&SHARED_RECEIVING.source, chan, item);
 }
 
 /* ---- what never waits ---- */
@@ -220,6 +221,7 @@ int coir_shared_chan_open(coir_shared_chan *handle, size_t size, size_t capacity
 {
     struct shared_chan *it = shared_chan_of(handle);
     int result = cr_items_init(&it->chan, size, capacity);
+    it->share.settle = NULL;
     if (result < 0)
         return result;
     result = cr_share_init(&it->share, shared_chan_settle);

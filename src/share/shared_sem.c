@@ -2,6 +2,7 @@
  * has a record with an item, who leaves it set has none. */
 #include "../core/sched.h"
 #include "../debug/debug.h"
+#include "../sync/select.h"
 #include "share.h"
 
 struct shared_sem {
@@ -75,7 +76,7 @@ int coir_shared_sem_acquire(coir_shared_sem *sem, coir_time until)
 
 coir_case coir_case_shared_acquire(coir_shared_sem *sem)
 {
-    return coir_case_of(&SHARED_ACQUIRING.source, sem, NULL);
+    return cr_select_case(&SHARED_ACQUIRING.source, sem, NULL);
 }
 
 void coir_shared_sem_release(coir_shared_sem *handle, uint64_t count)
@@ -165,12 +166,12 @@ int coir_shared_event_take(coir_shared_event *event, coir_time until)
 
 coir_case coir_case_shared_wait(coir_shared_event *event)
 {
-    return coir_case_of(&SHARED_WAITING.source, event, NULL);
+    return cr_select_case(&SHARED_WAITING.source, event, NULL);
 }
 
 coir_case coir_case_shared_take(coir_shared_event *event)
 {
-    return coir_case_of(&SHARED_WAITING.source, event, event);
+    return cr_select_case(&SHARED_WAITING.source, event, event);
 }
 
 static void shared_event_change(coir_shared_event *handle, bool set, const char *function,

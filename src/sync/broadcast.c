@@ -1,7 +1,8 @@
 /* Broadcasts. A ring has the last items, and each subscriber counts how many it is past. A send
- * wakes all who wait; they look again when they run, because nothing is given to one alone.
+ * copies its item to all who wait, but once for each subscriber.
  *
- * Invariant: item number n lies at n modulo the capacity, for the last `capacity` of the `sent`. */
+ * Invariants: item number n lies at n modulo the capacity, for the last `capacity` of the `sent`.
+ * Who waits has a subscriber that is past all of them. */
 #include "../../include/coir_chan.h"
 #include "../debug/debug.h"
 #include "select.h"
@@ -20,7 +21,16 @@ struct broadcast {
     bool closed;
 };
 
+/* Who waits, alone or as a case of a select. */
+struct broadcast_wait {
+    struct cr_waiter waiter;
+    coir_subscriber *subscriber;
+};
+
 _Static_assert(sizeof(struct broadcast) <= sizeof(coir_broadcast), "opaque");
+_Static_assert(sizeof(struct broadcast_wait) <=
+                   offsetof(struct cr_case, ends) - offsetof(struct cr_case, waiter),
+               "it lies before");
 
 static const struct cr_wait_kind SUBSCRIBED = {
     .name = "an item of a broadcast",
@@ -69,24 +79,22 @@ int coir_subscriber_recv(coir_subscriber *subscriber, void *item, coir_time unti
 {
     struct broadcast *it = broadcast_of(subscriber->broadcast);
     struct cr_fiber *self = cr_sched_self;
-    struct cr_waiter waiter;
-    int result;
+    struct broadcast_wait wait = {.waiter.item = item, .subscriber = subscriber};
     if (!broadcast_is_here(it, "coir_subscriber_recv", CR_CALLER))
         return -ECHILD;
     if (cr_waiters_may_try(until))
         return broadcast_try(it, subscriber, item);
     if (!self || self->cancelled)
         return cr_waiters_refuse("coir_subscriber_recv", CR_CALLER);
-    while ((result = broadcast_try(it, subscriber, item)) == COIR_TIMED_OUT) {
-        if (cr_is_try(until))
-            return cr_sched_try_once(self);
-        cr_waiters_hang(&it->waiters, &waiter, "coir_subscriber_recv", CR_CALLER);
-        result = cr_sched_park(self, &waiter.wait, &SUBSCRIBED, until);
-        if (result < 0)
-            return result;
+    int result = broadcast_try(it, subscriber, item);
+    if (result != COIR_TIMED_OUT) {
+        cr_sched_spend(self);
+        return result;
     }
-    cr_sched_spend(self);
-    return result;
+    if (cr_is_try(until))
+        return cr_sched_try_once(self);
+    cr_waiters_hang(&it->waiters, &wait.waiter, "coir_subscriber_recv", CR_CALLER);
+    return cr_sched_park_now(self, &wait.waiter.wait, &SUBSCRIBED, until);
 }
 
 static int broadcast_attempt(coir_case *handle)
@@ -100,22 +108,17 @@ static int broadcast_attempt(coir_case *handle)
 
 static void broadcast_hang(coir_case *handle)
 {
+    struct cr_waiter *waiter = &cr_case_of(handle)->waiter;
     coir_subscriber *subscriber = handle->object;
+    CR_CONTAINER(waiter, struct broadcast_wait, waiter)->subscriber = subscriber;
     cr_select_hang(handle, &broadcast_of(subscriber->broadcast)->waiters);
-}
-
-static void broadcast_leave(coir_case *handle)
-{
-    cr_select_leave(handle);
-    if (cr_case_is_chosen(cr_case_of(handle)))
-        handle->result = broadcast_attempt(handle);
 }
 
 coir_case coir_case_subscriber(coir_subscriber *subscriber, void *item)
 {
     static const struct coir_source RECEIVED = {
-        "an item of a broadcast", broadcast_attempt, broadcast_hang, broadcast_leave};
-    return coir_case_of(&RECEIVED, subscriber, item);
+        "an item of a broadcast", broadcast_attempt, broadcast_hang, cr_select_leave};
+    return cr_select_case(&RECEIVED, subscriber, item);
 }
 
 /* ---- sending ---- */
@@ -123,6 +126,29 @@ coir_case coir_case_subscriber(coir_subscriber *subscriber, void *item)
 coir_subscriber coir_broadcast_subscribe(coir_broadcast *broadcast)
 {
     return (coir_subscriber){broadcast, broadcast_of(broadcast)->sent};
+}
+
+/* Those whose subscriber somebody before them has just used wait on. */
+static void broadcast_deliver(struct broadcast *it, void *caller)
+{
+    struct cr_list behind;
+    struct cr_waiter *waiter;
+    cr_list_init(&behind);
+    while ((waiter = cr_waiters_first(&it->waiters, "coir_broadcast_send", caller)) != NULL) {
+        const struct broadcast_wait *wait = CR_CONTAINER(waiter, struct broadcast_wait, waiter);
+        int result = broadcast_try(it, wait->subscriber, waiter->item);
+        if (result != COIR_TIMED_OUT) {
+            cr_sched_end(&waiter->wait, result);
+            continue;
+        }
+        cr_list_remove(&waiter->wait.link);
+        cr_list_append(&behind, &waiter->wait.link);
+    }
+    while (!cr_list_empty(&behind)) {
+        struct cr_list *link = behind.next;
+        cr_list_remove(link);
+        cr_list_append(&it->waiters.ring, link);
+    }
 }
 
 int coir_broadcast_send(coir_broadcast *handle, const void *item)
@@ -135,7 +161,7 @@ int coir_broadcast_send(coir_broadcast *handle, const void *item)
     if (it->size > 0)
         memcpy(broadcast_at(it, it->sent), item, it->size);
     it->sent++;
-    cr_waiters_wake(&it->waiters, SIZE_MAX, 0, "coir_broadcast_send", CR_CALLER);
+    broadcast_deliver(it, CR_CALLER);
     return 0;
 }
 
@@ -147,7 +173,7 @@ int coir_broadcast_close(coir_broadcast *handle)
     if (it->closed)
         return -EPIPE;
     it->closed = true;
-    cr_waiters_wake(&it->waiters, SIZE_MAX, 0, "coir_broadcast_close", CR_CALLER);
+    cr_waiters_wake(&it->waiters, SIZE_MAX, -EPIPE, "coir_broadcast_close", CR_CALLER);
     return 0;
 }
 
@@ -157,6 +183,7 @@ int coir_broadcast_open(coir_broadcast *handle, size_t size, size_t capacity)
 {
     if (!cr_sched_here)
         return cr_sched_none("coir_broadcast_open", CR_CALLER);
+    broadcast_of(handle)->sched = NULL;
     if (capacity == 0)
         return -EINVAL;
     if (size > 0 && capacity > PTRDIFF_MAX / size)

@@ -219,7 +219,7 @@ CR_INLINE bool chan_send_now(struct cr_chan *chan, struct coir_sched *sched, con
 CR_INLINE bool chan_recv_now(struct cr_chan *chan, struct coir_sched *sched, void *item)
 {
     struct cr_waiter *sender;
-    if (cr_waiters_empty(&chan->senders)) {
+    if (CR_LIKELY(cr_waiters_empty(&chan->senders))) {
         if (chan->count == 0)
             return false;
         char *out = chan->out, *next = out + sizeof(uint64_t);
@@ -307,14 +307,14 @@ coir_case coir_case_send(coir_chan *chan, const void *item)
 {
     static const struct coir_source SENT = {
         "a receiver, or room in a channel", chan_attempt_send, chan_hang_send, cr_select_leave};
-    return coir_case_of(&SENT, chan, (void *)(uintptr_t)item);
+    return cr_select_case(&SENT, chan, (void *)(uintptr_t)item);
 }
 
 coir_case coir_case_recv(coir_chan *chan, void *item)
 {
     static const struct coir_source RECEIVED = {
         "an item of a channel", chan_attempt_recv, chan_hang_recv, cr_select_leave};
-    return coir_case_of(&RECEIVED, chan, item);
+    return cr_select_case(&RECEIVED, chan, item);
 }
 
 /* ---- what never waits ---- */
@@ -337,8 +337,7 @@ int coir_chan_open(coir_chan *handle, size_t size, size_t capacity)
     if (!cr_sched_here)
         return cr_sched_none("coir_chan_open", CR_CALLER);
     int result = cr_items_init(chan, size, capacity);
-    if (result == 0)
-        chan->sched = cr_sched_here;
+    chan->sched = result == 0 ? cr_sched_here : NULL;
     return result;
 }
 

@@ -139,14 +139,14 @@ coir_case coir_case_wait(coir_event *event)
 {
     static const struct coir_source WAITED = {
         "an event", event_attempt_wait, event_hang, cr_select_leave};
-    return coir_case_of(&WAITED, event, NULL);
+    return cr_select_case(&WAITED, event, NULL);
 }
 
 coir_case coir_case_take(coir_event *event)
 {
     static const struct coir_source TAKEN = {
         "an event", event_attempt_take, event_hang, cr_select_leave};
-    return coir_case_of(&TAKEN, event, event);
+    return cr_select_case(&TAKEN, event, event);
 }
 
 /* ---- wait queues ---- */
@@ -200,5 +200,5 @@ coir_case coir_case_queue(coir_queue *queue)
 {
     static const struct coir_source WOKEN = {
         "its turn in a queue", queue_attempt, queue_hang, cr_select_leave};
-    return coir_case_of(&WOKEN, queue, NULL);
+    return cr_select_case(&WOKEN, queue, NULL);
 }

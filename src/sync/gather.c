@@ -114,7 +114,7 @@ coir_case coir_case_acquire(coir_sem *sem)
 {
     static const struct coir_source ACQUIRED = {
         "a permit of a semaphore", sem_attempt, sem_hang, cr_select_leave};
-    return coir_case_of(&ACQUIRED, sem, NULL);
+    return cr_select_case(&ACQUIRED, sem, NULL);
 }
 
 /* ---- barriers ---- */
@@ -155,8 +155,12 @@ int coir_barrier_wait(coir_barrier *handle, size_t parties, coir_time until)
 
 void coir_wait_group_add(coir_wait_group *group, size_t count)
 {
-    if (!cr_sched_forked)
-        ((struct sync_count *)(void *)group)->count += count;
+    struct sync_count *it = (struct sync_count *)(void *)group;
+    if (cr_sched_forked)
+        return;
+    if (count > SIZE_MAX - it->count)
+        cr_fatal_mistake("coir_wait_group_add", CR_CALLER, "more than can be counted");
+    it->count += count;
 }
 
 void coir_wait_group_done(coir_wait_group *handle)
@@ -229,5 +233,8 @@ int coir_once_call(coir_once *handle, int (*fn)(void *arg), void *arg, coir_time
         return once->done ? once->result : -EDEADLK;
     }
     once->runner = self->key & ~CR_KEY_CANCELLED;
-    return once_run(once, fn, arg, CR_CALLER);
+    int result = once_run(once, fn, arg, CR_CALLER);
+    if (result < 0 && cr_sched_self == self) /* not in a child that fn has forked */
+        cr_sched_spend(self);
+    return result;
 }

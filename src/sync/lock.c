@@ -192,7 +192,7 @@ static void mutex_hang(coir_case *it)
 coir_case coir_case_lock(coir_mutex *mutex)
 {
     static const struct coir_source LOCKED = {"a lock", mutex_attempt, mutex_hang, cr_select_leave};
-    return coir_case_of(&LOCKED, mutex, NULL);
+    return cr_select_case(&LOCKED, mutex, NULL);
 }
 
 /* ---- conditions ---- */

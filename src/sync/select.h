@@ -17,7 +17,9 @@ struct cr_case {
     int result;
     struct cr_waiter waiter;
     uint64_t more[9];
-    bool *takes; /* set when the select ends by the case; NULL: nobody asks */
+    /* What the case waits for has come: whether the select ends by it. If not it hangs again. NULL:
+     * it does. */
+    bool (*ends)(struct cr_case *it);
     size_t turn; /* which case is tried in its place in the order */
 };
 
@@ -30,6 +32,10 @@ struct cr_select {
     bool hanging;
 };
 
+/* Makes a case of one of coir's own kinds. */
+CR_HIDDEN coir_case cr_select_case(const struct coir_source *source, void *object, void *item);
+
+
 _Static_assert(sizeof(struct cr_case) <= sizeof(coir_case), "opaque");
 _Static_assert(offsetof(struct cr_case, result) == offsetof(coir_case, result), "the same");
 
@@ -38,16 +44,25 @@ CR_INLINE struct cr_case *cr_case_of(coir_case *it)
     return (struct cr_case *)(void *)it;
 }
 
-/* For `leave`: the select, and whether it has ended by this case. */
+/* The select of a case that hangs, whether it can still end, and whether it has by this case. */
 CR_INLINE struct cr_select *cr_case_select(const struct cr_case *it)
 {
     return CR_CONTAINER(it->waiter.wait.group, struct cr_select, group);
+}
+
+CR_INLINE bool cr_select_is_open(const struct cr_select *select)
+{
+    return !select->chosen &&
+           (select->hanging || select->group.park.fiber->wait == &select->group.park);
 }
 
 CR_INLINE bool cr_case_is_chosen(const struct cr_case *it)
 {
     return cr_case_select(it)->chosen == it;
 }
+
+/* What reports call a thing of the program's own. */
+CR_HIDDEN const char *cr_select_own_name(const struct cr_case *it);
 
 /* For a source: hangs a case among the waiters of its thing; and takes it off. */
 CR_HIDDEN void cr_select_hang(coir_case *it, struct cr_waiters *waiters);

@@ -3,8 +3,13 @@
 #include "../core/ends.h"
 #include "select.h"
 
-_Static_assert(sizeof(struct cr_join) <=
-                   offsetof(struct cr_case, takes) - offsetof(struct cr_case, waiter),
+struct join_case {
+    struct cr_join join;
+    struct cr_fiber *target; /* while it hangs */
+};
+
+_Static_assert(sizeof(struct join_case) <=
+                   offsetof(struct cr_case, ends) - offsetof(struct cr_case, waiter),
                "it lies before");
 
 static struct cr_join *join_of(coir_case *it)
@@ -21,12 +26,20 @@ static int join_attempt(coir_case *it)
     return cr_ends_never(cr_sched_self, target) ? -EDEADLK : COIR_TIMED_OUT;
 }
 
+static bool join_ends(struct cr_case *it)
+{
+    CR_CONTAINER(join_of((coir_case *)(void *)it), struct join_case, join)->target->dropped = true;
+    return true;
+}
+
 static void join_hang(coir_case *it)
 {
     struct cr_join *join = join_of(it);
     struct cr_fiber *target = cr_ends_alive(cr_sched_here, join->target);
+    CR_CONTAINER(join, struct join_case, join)->target = target;
     join->takes = false;
-    cr_case_of(it)->takes = &target->dropped;
+    join->claim = CR_CLAIMS_PARKED;
+    cr_case_of(it)->ends = join_ends;
     cr_list_append(&target->joiners, &join->wait.link);
 }
 
@@ -42,7 +55,7 @@ coir_case coir_case_join(coir_fiber fiber, int *result)
 {
     static const struct coir_source ENDED = {
         "the end of a fiber", join_attempt, join_hang, join_leave};
-    coir_case it = coir_case_of(&ENDED, NULL, result);
+    coir_case it = cr_select_case(&ENDED, NULL, result);
     join_of(&it)->target = fiber;
     return it;
 }
