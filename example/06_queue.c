@@ -34,7 +34,7 @@ static int reader(void *arg)
     int item, result;
     (void)arg;
     if (coir_chan_open(&queue, sizeof item, 2) < 0)
-        return 1;
+        return -ENOMEM;
     COIR_SCOPE(scope, COIR_NEVER, 0);
     coir_spawn(NULL, writers, NULL, NULL);
     while ((result = coir_chan_recv(&queue, &item, COIR_NEVER)) == 0)
@@ -47,6 +47,5 @@ static int reader(void *arg)
 int main(void)
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
-    int result = 1;
-    return coir_run(reader, NULL, &opts, &result) < 0 || result != 0;
+    return coir_run(reader, NULL, &opts, NULL) < 0;
 }

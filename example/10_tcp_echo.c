@@ -1,5 +1,6 @@
 /* A TCP echo server and its clients in one thread, in blocking style. */
 #include <coir_io.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -46,7 +47,7 @@ static int run(void *arg)
     if (listener < 0 || coir_bind(listener, (struct sockaddr *)&address, size) < 0 ||
         coir_listen(listener, CLIENTS) < 0 ||
         coir_getsockname(listener, (struct sockaddr *)&address, &size) < 0)
-        return 1;
+        return -EADDRNOTAVAIL;
     coir_scope_open(&scope, COIR_NEVER, 0);
     int result = coir_spawn(NULL, accept_all, arg, &(struct coir_spawn_opts){.daemon = true});
     for (int i = 0; result == 0 && i < CLIENTS; i++)

@@ -3,35 +3,33 @@
  * item in the hand of a stage goes back to where it came from, so none is lost. */
 #include <coir_chan.h>
 
+#include <errno.h>
 #include <stdio.h>
 
 static coir_chan raw, doubled;
 
-static int count(void *arg)
+static int count(void *out)
 {
     int result = 0;
-    (void)arg;
     for (int n = 1; result == 0; n++)
-        if ((result = coir_chan_send(&raw, &n, COIR_NEVER)) == 0)
+        if ((result = coir_chan_send(out, &n, COIR_NEVER)) == 0)
             result = coir_sleep(COIR_MS(10));
     return result;
 }
 
-static int twice(void *arg)
+static int twice(void *out)
 {
     int n, result;
-    (void)arg;
     while ((result = coir_chan_recv(&raw, &n, COIR_NEVER)) == 0)
-        if ((result = coir_chan_send(&doubled, &(int){2 * n}, COIR_NEVER)) < 0)
-            return coir_chan_put_back(&raw, &n) < 0 ? 1 : result;
+        if ((result = coir_chan_send(out, &(int){2 * n}, COIR_NEVER)) < 0)
+            return coir_chan_put_back(&raw, &n) < 0 ? -ENOMEM : result;
     return result;
 }
 
-static int print(void *arg)
+static int print(void *in)
 {
     int n, result;
-    (void)arg;
-    while ((result = coir_chan_recv(&doubled, &n, COIR_NEVER)) == 0 &&
+    while ((result = coir_chan_recv(in, &n, COIR_NEVER)) == 0 &&
            (result = coir_sleep(COIR_MS(15))) == 0)
         printf("%d @ %d ms\n", n, (int)(coir_now().ns / 1000000));
     return result;
@@ -39,27 +37,24 @@ static int print(void *arg)
 
 static void left(void *item, void *arg)
 {
-    (void)arg;
-    printf("%d is left\n", *(int *)item);
+    printf("%d is left%s\n", *(int *)item, arg ? " of what was doubled" : "");
 }
 
 static int pipeline(void *arg)
 {
     COIR_SCOPE(scope, coir_after(COIR_MS(35)), 0);
-    (void)arg;
-    if (coir_chan_open(&raw, sizeof(int), 1) < 0 || coir_chan_open(&doubled, sizeof(int), 0) < 0)
-        return 1;
-    coir_spawn(NULL, count, NULL, NULL), coir_spawn(NULL, twice, NULL, NULL);
-    coir_spawn(NULL, print, NULL, NULL);
-    printf("ended: %s\n", coir_error_name(coir_scope_end(&scope, 0)));
-    coir_chan_free(&raw, left, NULL);
-    coir_chan_free(&doubled, left, NULL);
-    return 0;
+    int result = coir_chan_open(&raw, sizeof(int), 1);
+    if (result == 0 && (result = coir_chan_open(&doubled, sizeof(int), 0)) == 0 &&
+        (result = coir_spawn(NULL, count, &raw, NULL)) == 0 &&
+        (result = coir_spawn(NULL, twice, &doubled, NULL)) == 0)
+        result = coir_spawn(NULL, print, &doubled, NULL);
+    printf("ended: %s\n", coir_error_name(coir_scope_end(&scope, result)));
+    coir_chan_free(&raw, left, arg), coir_chan_free(&doubled, left, arg);
+    return result;
 }
 
 int main(void)
 {
     struct coir_sched_opts opts = {.clock = COIR_CLOCK_VIRTUAL};
-    int result = 1;
-    return coir_run(pipeline, NULL, &opts, &result) < 0 || result != 0;
+    return coir_run(pipeline, NULL, &opts, NULL) < 0;
 }

@@ -3,6 +3,7 @@
  * coir_reader_await. */
 #include <coir_buffer.h>
 #include <coir_net.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,10 +44,10 @@ static int run(void *arg)
     coir_reader in;
     if (listener < 0 || coir_net_local(listener, &addr) < 0 ||
         coir_addr_text(&addr, text, sizeof text) < 0)
-        return 1;
+        return -EADDRNOTAVAIL;
     if (coir_spawn(&server, serve, &listener, NULL) < 0) {
         coir_close(listener);
-        return 1;
+        return -ENOMEM;
     }
     int fd = coir_net_dial(text, NULL, coir_after(COIR_SEC(PATIENCE_S)));
     coir_reader_init(&in, fd, memory, sizeof memory);

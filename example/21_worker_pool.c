@@ -41,7 +41,7 @@ static int collect(void *arg)
     int error;
     (void)arg;
     if (coir_chan_open(&jobs, sizeof(int), 0) < 0 || coir_chan_open(&results, sizeof result, 0) < 0)
-        return 1;
+        return -ENOMEM;
     COIR_SCOPE(scope, COIR_NEVER, 0);
     coir_spawn(NULL, pool, NULL, NULL);
     while ((error = coir_chan_recv(&results, &result, COIR_NEVER)) == 0)

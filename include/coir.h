@@ -26,8 +26,8 @@
  *    its waiter is woken: a cancel that comes before the fiber runs again changes nothing, and the
  *    next call is cancelled.
  *  - Threads. A scheduler belongs to the thread that made it; its fibers never change threads. A
- *    call uses the calling thread's scheduler. Only coir_post reaches a scheduler from other
- *    threads and from signal handlers.
+ *    call uses the calling thread's scheduler. Others reach a scheduler by coir_shared.h and
+ *    coir_post.h, signal handlers by the latter.
  *  - Forks. In a forked child every call fails with -ECHILD, or does nothing if it returns no
  *    error, until the child makes a scheduler of its own.
  *  - Misuse (parking outside a fiber, a NULL function, a negative size, another thread's scheduler,
@@ -151,12 +151,12 @@ struct coir_sched_opts {
 
 /* Makes a scheduler, runs fn(arg) as its first fiber until all fibers have ended (the end of fn
  * does not stop the others), frees it. fn's result as a fiber, its children's failures included,
- * goes to *result (may be NULL) if all went well. Returns 0; -EDEADLK after a report when fibers
- * were parked that nothing could wake; -ELOOP after a report when fibers only yielded for
- * livelock_limit switches while the virtual clock stood still; -EBUSY when this thread has a
- * scheduler already; -ENOMEM; -ENOSYS for a world that this system lacks; or the error with
- * which the world refused to wait (-ENOMEM, -EINVAL: more descriptors than the system lets poll
- * have). */
+ * goes to *result if all went well; if `result` is NULL a failure is returned. Returns 0; -EDEADLK
+ * after a report when fibers were parked that nothing could wake; -ELOOP after a report when fibers
+ * only yielded for livelock_limit switches while the virtual clock stood still; -EBUSY when this
+ * thread has a scheduler already; -ENOMEM; -ENOSYS for a world that this system lacks; or the error
+ * with which the world refused to wait (-ENOMEM, -EINVAL: more descriptors than the system lets
+ * poll have). */
 COIR_API int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts,
                       int *result);
 

@@ -48,7 +48,8 @@ typedef struct coir_chan {
  * Callable anywhere in the scheduler's thread. Never parks. */
 COIR_API int coir_chan_open(coir_chan *chan, size_t size, size_t capacity);
 
-/* Frees what a channel has, before its memory is used for anything else. What still lies in it goes
+/* Frees what a channel has, before its memory is used for anything else: when nobody sends any
+ * more, which after a close would be -EPIPE and is misuse then. What still lies in it goes
  * to drop(item, arg), one after the other (NULL: nothing is done with it). A fiber that waits for
  * the channel is misuse; one that is not open (all zeros, or freed) is left alone. Callable
  * anywhere in the scheduler's thread, and after the scheduler was freed. Never parks, if `drop`
@@ -108,8 +109,9 @@ COIR_API int coir_broadcast_open(coir_broadcast *broadcast, size_t size, size_t 
  * it is misuse; one that is not open is left alone. Never parks. */
 COIR_API void coir_broadcast_free(coir_broadcast *broadcast);
 
-/* Sends a copy of an item to all subscribers. Returns 0; -EPIPE: the broadcast is closed. Callable
- * anywhere in the scheduler's thread. Never parks. */
+/* Sends a copy of an item to all subscribers. That lets no other fiber run: who sends more than
+ * `capacity` items in a row yields between them, or fast subscribers miss some too. Returns 0;
+ * -EPIPE: the broadcast is closed. Callable anywhere in the scheduler's thread. Never parks. */
 COIR_API int coir_broadcast_send(coir_broadcast *broadcast, const void *item);
 
 /* Closes a broadcast: what it has can still be received. Returns 0; -EPIPE: it was closed. Callable
@@ -119,9 +121,9 @@ COIR_API int coir_broadcast_close(coir_broadcast *broadcast);
 /* A subscriber that receives what is sent from now on. */
 COIR_API coir_subscriber coir_broadcast_subscribe(coir_broadcast *broadcast);
 
-/* Receives the subscriber's next item. Returns how many it has missed before that one, which is 0
- * for one that is fast enough; -EPIPE: the broadcast is closed, and nothing is left;
- * COIR_TIMED_OUT; COIR_CANCELLED. With COIR_TRY callable outside fibers too. Parks. */
+/* Receives the subscriber's next item. Returns how many it has missed before that one, at most
+ * INT_MAX, which is 0 for one that is fast enough; -EPIPE: the broadcast is closed, and nothing is
+ * left; COIR_TIMED_OUT; COIR_CANCELLED. With COIR_TRY callable outside fibers too. Parks. */
 COIR_API int coir_subscriber_recv(coir_subscriber *subscriber, void *item, coir_time until);
 
 /* ---- generators ------------------------------------------------------------------------------ */
@@ -153,8 +155,10 @@ COIR_API int coir_generator_open(coir_generator *generator, size_t size,
  * COIR_CANCELLED. Parks. */
 COIR_API int coir_generator_next(coir_generator *generator, void *item, coir_time until);
 
-/* Cancels a generator, waits for its end, and frees what it has. Returns the result of its
- * function: COIR_CANCELLED, if it had not ended and returned what its send did. Parks. */
+/* Cancels a generator, waits for its end, and frees what it has: before its memory is used for
+ * anything else, if its scope has not ended. Returns the result of its function, 0 where that is
+ * COIR_CANCELLED; -ESRCH: its result was taken, or its scope has ended; -EDEADLK: the caller is
+ * within it, and nothing has happened. Parks. */
 COIR_API int coir_generator_close(coir_generator *generator);
 
 #ifdef __cplusplus

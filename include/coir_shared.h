@@ -32,10 +32,11 @@
  *
  * A fiber that waits here may be woken from outside: so this is no deadlock, and the run waits. The
  * first wait in a scheduler asks for a descriptor: any call that parks may return -EMFILE, -ENFILE,
- * -ENOMEM.
+ * -ENOMEM, -ENOSPC.
  *
  * Memory. The caller owns it, its contents are coir's. An object is opened before others know it,
- * stays where it is, and is freed when nobody uses it any more. */
+ * stays where it is, and is freed when nobody uses it any more: every call on it has returned, a
+ * select's too. */
 #ifndef COIR_SHARED_H
 #define COIR_SHARED_H
 
@@ -132,10 +133,11 @@ COIR_API int coir_shared_event_take(coir_shared_event *event, coir_time until);
 
 /* ---- as cases of a select -------------------------------------------------------------------- */
 
-/* A select of one thread cannot take something from another in the same instant in which a case of
- * its own becomes ready. So a case of these takes nothing while it hangs: when its thing is ready
- * it has the select try again, which may find that others were faster, and wait on. Two selects
- * would never find each other in a channel without capacity: to send to one is misuse there. */
+/* A select cannot take something from another thread in the same instant in which a case of its own
+ * thread becomes ready. So a case of these takes nothing while it hangs: when its thing is ready it
+ * tries, and may find that others were faster, and wait on. Two selects would never find each other
+ * in a channel without capacity: a select that sends to one is misuse. Nor does one try (COIR_TRY)
+ * to send to such a channel find a select. */
 
 /* As coir_shared_chan_send, to a channel whose capacity is not 0. */
 COIR_API coir_case coir_case_shared_send(coir_shared_chan *chan, const void *item);

@@ -40,4 +40,15 @@ static inline int take_in(void *arg)
     return 0;
 }
 
+static coir_event local;
+
+static inline int select_two(void *arg)
+{
+    int64_t *got = arg;
+    coir_case cases[] = {coir_case_wait(&local), coir_case_shared_recv(&the_chan, got)};
+    int which = coir_select(cases, 2, 0, COIR_NEVER);
+    CHECK(which < 0 || cases[which].result == 0);
+    return which;
+}
+
 #endif

@@ -179,7 +179,7 @@ static int all(void *arg)
     coir_generator_open(&generator, sizeof item, squares, arg);
     for (int i = 0; i < 3 && coir_generator_next(&generator, &item, COIR_NEVER) == 0; i++)
         printf("%d\\n", item);
-    return printf("%d\\n", coir_generator_close(&generator) == COIR_CANCELLED);
+    return printf("%d\\n", coir_generator_close(&generator) == 0);
 }
 int main(void) { return coir_run(all, NULL, NULL, NULL); }""", "0\n1\n4\n1\n"),
     "static coir_shared_chan jobs;   // opened before the thread began, freed after it has ended":

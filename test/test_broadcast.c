@@ -1,5 +1,5 @@
-/* Broadcasts: every subscriber sees each item, or learns how many it has missed. Generators: a
- * fiber whose items are received. */
+/* Broadcasts: every subscriber sees each item, or learns how many it has missed; and who has waited
+ * has his item, whatever becomes of the broadcast. */
 #include "run.h"
 
 #include <coir_chan.h>
@@ -161,84 +161,50 @@ TEST(test_select_receives_from_a_broadcast)
     run_virtual(select_of_broadcast, NULL);
 }
 
-/* ---- generators ---- */
+/* ---- what is freed at once ---- */
 
-static coir_generator the_generator;
+static int64_t freed_first[2];
 
-static int counts_to(coir_chan *out, void *arg)
+static int receives_to_first(void *arg)
 {
-    int result = 0, last = *(int *)arg;
-    for (int i = 1; i <= last && result == 0; i++)
-        result = coir_chan_send(out, &i, COIR_NEVER);
-    run_note(result == 0 ? "whole" : coir_error_name(result));
-    return result == 0 ? last : result;
+    coir_subscriber subscriber = coir_broadcast_subscribe(arg);
+    coir_case it = coir_case_subscriber(&subscriber, &freed_first[1]);
+    int result = freed_first[0] ? coir_select(&it, 1, 0, COIR_NEVER)
+                                : coir_subscriber_recv(&subscriber, &freed_first[1], COIR_NEVER);
+    return result < 0 ? result : freed_first[0] ? it.result : result;
 }
 
-static int all_items(void *arg)
+static int frees_at_once(void *arg)
 {
-    int item = 0;
-    CHECK_EQ(coir_generator_open(&the_generator, sizeof item, counts_to, arg), 0);
-    for (int i = 1; i <= *(int *)arg; i++) {
-        CHECK_EQ(coir_generator_next(&the_generator, &item, COIR_NEVER), 0);
-        CHECK_EQ(item, i);
-    }
-    CHECK_EQ(coir_generator_next(&the_generator, &item, COIR_NEVER), -EPIPE);
-    CHECK_EQ(coir_generator_next(&the_generator, &item, COIR_TRY), -EPIPE);
-    CHECK_EQ(coir_generator_close(&the_generator), *(int *)arg);
+    (void)arg;
+    for (freed_first[0] = 0; freed_first[0] < 2; freed_first[0]++)
+        for (int closes = 0; closes < 2; closes++) {
+            coir_broadcast *one = calloc(1, sizeof *one);
+            CHECK(one);
+            CHECK_EQ(coir_broadcast_open(one, sizeof(int64_t), 1), 0);
+            coir_fiber fiber = run_spawn(receives_to_first, one);
+            CHECK_EQ(coir_idle(COIR_NEVER), 0);
+            if (closes)
+                CHECK_EQ(coir_broadcast_close(one), 0);
+            else
+                CHECK_EQ(coir_broadcast_send(one, &(int64_t){9}), 0);
+            if (freed_first[0] == 0) { /* a select looks at it until it returns */
+                coir_broadcast_free(one);
+                memset(one, 0xa5, sizeof *one);
+            }
+            int result = 0;
+            CHECK_EQ(coir_join(fiber, &result, COIR_NEVER), 0);
+            CHECK_EQ(result, closes ? -EPIPE : 0);
+            CHECK(closes || freed_first[1] == 9);
+            free(one);
+        }
     return 0;
 }
 
-/* proves: Q8 */
-TEST(test_generator_gives_its_items_and_then_its_result)
+/* proves: Y4, Q7 */
+TEST(test_regress_broadcast_that_was_freed_after_a_send_was_read_by_who_had_waited)
 {
-    for (int last = 0; last < 4; last++)
-        run_virtual(all_items, &last);
-}
-
-static int closed_early(void *arg)
-{
-    int last = 1000, item = 0;
-    (void)arg;
-    CHECK_EQ(coir_generator_open(&the_generator, sizeof item, counts_to, &last), 0);
-    CHECK_EQ(coir_generator_next(&the_generator, &item, coir_after(COIR_MS(1))), 0);
-    CHECK_EQ(coir_generator_close(&the_generator), COIR_CANCELLED);
-    CHECK_STR(run_log, "COIR_CANCELLED");
-    CHECK_EQ(coir_generator_open(&the_generator, sizeof item, counts_to, &last), 0);
-    CHECK_EQ(coir_generator_next(&the_generator, &item, COIR_NEVER), 0);
-    return 0; /* its end is that of the scope */
-}
-
-/* proves: Q8 */
-TEST(test_generator_that_is_left_early_is_cancelled)
-{
-    run_virtual(closed_early, NULL);
-    CHECK_STR(run_log, "COIR_CANCELLED COIR_CANCELLED");
-}
-
-static int fails_third(coir_chan *out, void *arg)
-{
-    int result = 0;
-    for (int i = 1; i <= 2 && result == 0; i++)
-        result = coir_chan_send(out, &i, COIR_NEVER);
-    return result == 0 ? *(int *)arg : result;
-}
-
-static int failure_is_seen_at_close(void *arg)
-{
-    int error = -EIO, item = 0;
-    (void)arg;
-    CHECK_EQ(coir_generator_open(&the_generator, sizeof item, fails_third, &error), 0);
-    while (coir_generator_next(&the_generator, &item, COIR_NEVER) == 0)
-        continue;
-    CHECK_EQ(item, 2);
-    CHECK_EQ(coir_generator_close(&the_generator), -EIO);
-    return 0;
-}
-
-/* proves: Q8 */
-TEST(test_generator_that_fails_says_so_when_it_is_closed)
-{
-    run_virtual(failure_is_seen_at_close, NULL);
+    run_virtual(frees_at_once, NULL);
 }
 
 /* ---- bad input ---- */
@@ -314,4 +280,35 @@ static int in_child(void *arg)
 TEST(test_forked_child_has_nothing_of_its_parents_broadcast)
 {
     run_virtual(in_child, NULL);
+}
+
+static int receives_from_none(void *arg)
+{
+    coir_subscriber none = {NULL, 0};
+    (void)arg;
+    return coir_subscriber_recv(&none, NULL, COIR_TRY);
+}
+
+TEST_DIES(test_subscriber_of_no_broadcast_is_a_mistake, SIGABRT,
+          "coir_subscriber_recv: the subscriber has no broadcast")
+{
+    run_virtual(receives_from_none, NULL);
+}
+
+static int receives_from_earlier(void *arg)
+{
+    int item = 0;
+    (void)arg;
+    open_broadcast(1);
+    CHECK_EQ(send_to_all(1), 0);
+    coir_subscriber earlier = coir_broadcast_subscribe(&the_broadcast);
+    coir_broadcast_free(&the_broadcast);
+    open_broadcast(1);
+    return coir_subscriber_recv(&earlier, &item, COIR_TRY);
+}
+
+TEST_DIES(test_subscriber_of_an_earlier_broadcast_is_a_mistake, SIGABRT,
+          "the subscriber is of an earlier broadcast")
+{
+    run_virtual(receives_from_earlier, NULL);
 }

@@ -389,6 +389,8 @@ TEST(test_run_hands_over_the_result_of_the_first_fiber)
     int value = -12345, result = 0;
     CHECK_EQ(coir_run(return_its_argument, &value, NULL, &result), 0);
     CHECK_EQ(result, value);
+    CHECK_EQ(coir_run(return_its_argument, &value, NULL, NULL), value);
+    value = 7;
     CHECK_EQ(coir_run(return_its_argument, &value, NULL, NULL), 0);
 }
 

@@ -2,17 +2,6 @@
  * behind it. */
 #include "shared_wait.h"
 
-static coir_event local;
-
-static int select_two(void *arg)
-{
-    int64_t *got = arg;
-    coir_case cases[] = {coir_case_wait(&local), coir_case_shared_recv(&the_chan, got)};
-    int which = coir_select(cases, 2, 0, COIR_NEVER);
-    CHECK(which < 0 || cases[which].result == 0);
-    return which;
-}
-
 static int select_takes(void *arg)
 {
     int64_t got = -1;

@@ -146,6 +146,8 @@ int coir_run(int (*fn)(void *arg), void *arg, const struct coir_sched_opts *opts
         return -ECHILD;
     if (outcome == 0 && result)
         *result = run->first.result;
+    else if (outcome == 0 && run->first.result < 0)
+        outcome = run->first.result;
     cr_run_free(sched);
     return outcome;
 }

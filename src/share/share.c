@@ -11,6 +11,8 @@
 #include "../sync/select.h"
 #include "../world/posix.h"
 
+#include <string.h>
+
 /* How often to look whether a lock has become free before the thread sleeps: it is held for as long
  * as an item is copied, and a thread that sleeps costs two system calls. */
 enum { LOOKS = 200 };
@@ -19,6 +21,7 @@ struct share_fiber {
     struct cr_share_waiter waiter;
     struct cr_wait wait;
     struct cr_share *share;
+    enum cr_share_side side;
     bool gave_up;
 };
 
@@ -47,17 +50,33 @@ bool cr_share_begin(struct cr_share *share, const char *function, void *caller)
     return true;
 }
 
+static void share_unhang(struct cr_share *share, enum cr_share_side side,
+                         struct cr_share_waiter *waiter)
+{
+    share->plain[side] -= !waiter->is_case;
+    cr_list_remove(&waiter->link);
+}
+
 /* A thread is woken under the lock, because its record is gone as soon as it sees that it was
  * served. */
-void cr_share_serve(struct cr_share *share, struct cr_share_waiter *waiter, int result)
+void cr_share_serve(struct cr_share *share, enum cr_share_side side,
+                    struct cr_share_waiter *waiter, int result)
 {
     waiter->result = result;
     waiter->served = true;
-    cr_list_remove(&waiter->link);
+    share_unhang(share, side, waiter);
     if (waiter->box)
         cr_list_append(&share->served, &waiter->link);
     else
         pthread_cond_signal(&CR_CONTAINER(waiter, struct share_thread, waiter)->served);
+}
+
+void cr_share_send_for(struct cr_share *share, enum cr_share_side side,
+                       struct cr_share_waiter *waiter)
+{
+    waiter->reserves = true;
+    share->reserved[side]++;
+    cr_share_serve(share, side, waiter, 0);
 }
 
 /* The list of those to be woken becomes the caller's, since their letters, once handed over, are
@@ -88,6 +107,7 @@ static void share_hang(struct cr_share *share, enum cr_share_side side,
                        struct cr_share_waiter *waiter)
 {
     waiter->served = false;
+    share->plain[side] += !waiter->is_case;
     cr_list_append(&share->waiting[side], &waiter->link);
 }
 
@@ -124,7 +144,7 @@ void cr_share_give_up(struct cr_wait *wait)
     share_lock(it->share);
     it->gave_up = !it->waiter.served;
     if (it->gave_up)
-        cr_list_remove(&it->waiter.link);
+        share_unhang(it->share, it->side, &it->waiter);
     cr_share_end(it->share);
 }
 
@@ -140,6 +160,7 @@ static CR_NOINLINE int share_park(struct cr_share *share, const struct cr_share_
         return result;
     }
     it.share = share;
+    it.side = verb->side;
     it.gave_up = false;
     it.waiter = (struct cr_share_waiter){
         .item = item, .box = run->post.box, .letter = {.fn = share_arrive, .arg = &it}};
@@ -173,7 +194,7 @@ static CR_NOINLINE int share_block(struct cr_share *share, const struct cr_share
                                 cr_posix_left(cr_deadline_ns(until), &left));
     }
     if (!it.waiter.served) {
-        cr_list_remove(&it.waiter.link);
+        share_unhang(share, verb->side, &it.waiter);
         it.waiter.result = COIR_TIMED_OUT;
     }
     cr_share_end(share);
@@ -236,11 +257,20 @@ static void share_hang_case(struct cr_share *share, coir_case *it)
     share_hang(share, share_verb_of(it)->side, &of->waiter);
 }
 
+/* Before a case tries what it was sent for, or leaves it to others. */
+static void share_claim(struct cr_share *share, coir_case *it)
+{
+    struct cr_share_waiter *waiter = &share_case_of(it)->waiter;
+    share->reserved[share_verb_of(it)->side] -= waiter->reserves;
+    waiter->reserves = false;
+}
+
 /* Its select is open: 0, or an error, ends it; COIR_TIMED_OUT: others were faster. */
 static int share_try_for(coir_case *it)
 {
     struct cr_share *share = it->object;
     share_lock(share);
+    share_claim(share, it);
     int result = share_verb_of(it)->attempt(share, it->item);
     if (result == COIR_TIMED_OUT)
         share_hang_case(share, it);
@@ -266,7 +296,7 @@ static void share_arrive_at_case(void *arg)
 int cr_share_case_attempt(coir_case *it)
 {
     const struct cr_share_verb *verb = share_verb_of(it);
-    if (!cr_share_begin(it->object, "coir_select", CR_CALLER))
+    if (!cr_share_begin(it->object, "coir_select", NULL))
         return -ECHILD;
     int result = verb->attempt(it->object, it->item);
     cr_share_end(it->object);
@@ -288,6 +318,7 @@ void cr_share_case_hang(coir_case *it)
     of->waiter = (struct cr_share_waiter){
         .item = it->item, .box = run->post.box, .is_case = true};
     share_lock(share);
+    share->cases++;
     share_hang_case(share, it);
     cr_share_end(share);
     cr_sched_here->outside++;
@@ -310,8 +341,10 @@ void cr_share_case_leave(coir_case *it)
         return;
     cr_sched_here->outside--;
     share_lock(share);
+    share->cases--;
+    share_claim(share, it);
     if (!of->waiter.served)
-        cr_list_remove(&of->waiter.link);
+        share_unhang(share, share_verb_of(it)->side, &of->waiter);
     if (share_case_tries(select, &of->waiter)) {
         it->result = share_verb_of(it)->attempt(share, it->item);
         if (it->result != COIR_TIMED_OUT)
@@ -332,6 +365,9 @@ int cr_share_init(struct cr_share *share, void (*settle)(struct cr_share *share)
     cr_list_init(&share->waiting[CR_SHARE_TAKES]);
     cr_list_init(&share->waiting[CR_SHARE_GIVES]);
     cr_list_init(&share->served);
+    memset(share->plain, 0, sizeof share->plain);
+    memset(share->reserved, 0, sizeof share->reserved);
+    share->cases = 0;
     share->forks = cr_leave_forks;
     share->settle = settle;
     return 0;
@@ -342,7 +378,7 @@ bool cr_share_fini(struct cr_share *share, const char *function, void *caller)
     if (!share->settle || share->forks != cr_leave_forks)
         return false;
     share_lock(share);
-    bool is_free = cr_list_empty(&share->waiting[CR_SHARE_TAKES]) &&
+    bool is_free = share->cases == 0 && cr_list_empty(&share->waiting[CR_SHARE_TAKES]) &&
                    cr_list_empty(&share->waiting[CR_SHARE_GIVES]);
     pthread_mutex_unlock(&share->lock);
     if (!is_free)

@@ -8,10 +8,9 @@
  * cancel comes first either still hangs, and takes his record off, or has been served.
  *
  * A case of a select is not served, because another case may be over already: it is only taken off
- * and woken, to try for itself, and settles the thing again when it leaves.
+ * and sent for, to try for itself. What it was sent for is reserved from those behind it.
  *
- * Invariant: when the lock is free, nobody hangs who could be served, unless a case was woken for
- * it that has not left yet. */
+ * Invariant: when the lock is free, nobody hangs who could be served, but by what is reserved. */
 #ifndef CR_SHARE_H
 #define CR_SHARE_H
 
@@ -35,6 +34,9 @@ struct cr_share {
     /* Serves who can be served. NULL: the thing is not open. */
     void (*settle)(struct cr_share *share);
     struct cr_list waiting[2];
+    size_t plain[2];       /* how many of them are no cases */
+    size_t reserved[2];    /* for cases that were sent for and have not tried yet */
+    size_t cases;          /* of selects that have not left it */
     struct cr_list served; /* fibers that are to be woken when the lock is free */
     unsigned int forks; /* cr_leave_forks, when it was opened */
 };
@@ -55,8 +57,9 @@ struct cr_share_waiter {
     struct cr_mailbox *box; /* of its scheduler; NULL: it is a thread */
     coir_letter letter;     /* whose function is NULL once it was called */
     int result;
-    bool served;  /* taken off by somebody else; its letter was called, or will be */
-    bool is_case; /* which is not served, only woken */
+    bool served;   /* taken off by somebody else; its letter was called, or will be */
+    bool is_case;  /* which is not served, only sent for */
+    bool reserves;
 };
 
 /* For opening and freeing: 0, or -ENOMEM; and whether there is something to free. */
@@ -82,7 +85,12 @@ CR_INLINE struct cr_share_waiter *cr_share_first(struct cr_share *share, enum cr
 }
 
 /* Under the lock: takes one who waits off, with the result of its call. */
-CR_HIDDEN void cr_share_serve(struct cr_share *share, struct cr_share_waiter *waiter, int result);
+CR_HIDDEN void cr_share_serve(struct cr_share *share, enum cr_share_side side,
+                              struct cr_share_waiter *waiter, int result);
+
+/* The same for a case, for which something is reserved. */
+CR_HIDDEN void cr_share_send_for(struct cr_share *share, enum cr_share_side side,
+                                 struct cr_share_waiter *waiter);
 
 /* The functions of `source` in a verb. */
 CR_HIDDEN int cr_share_case_attempt(coir_case *it);

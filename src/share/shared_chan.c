@@ -27,40 +27,47 @@ static struct shared_chan *shared_chan_in(struct cr_share *share)
 
 /* ---- settling ---- */
 
+/* The first who waits and is no case: a case has nothing to offer, nor a place to be filled, before
+ * it tries. */
+static struct cr_share_waiter *shared_chan_plain(struct shared_chan *it, enum cr_share_side side)
+{
+    struct cr_list *ring = &it->share.waiting[side], *at = ring->next;
+    if (it->share.plain[side] == 0)
+        return NULL;
+    while (CR_CONTAINER(at, struct cr_share_waiter, link)->is_case)
+        at = at->next;
+    return CR_CONTAINER(at, struct cr_share_waiter, link);
+}
+
+static size_t shared_chan_items(const struct shared_chan *it)
+{
+    return it->chan.count + it->share.plain[CR_SHARE_GIVES];
+}
+
 /* The first item goes to a receiver: from the ring, or from a sender that waits. */
-static void shared_chan_give(struct shared_chan *it, struct cr_share_waiter *sender, void *item)
+static void shared_chan_give(struct shared_chan *it, void *item)
 {
     if (it->chan.count > 0) {
         cr_items_pop(&it->chan, item);
-    } else {
-        cr_items_copy(&it->chan, item, sender->item);
-        cr_share_serve(&it->share, sender, 0);
+        return;
     }
-}
-
-/* A case offers its item when it tries, not while it hangs. */
-static struct cr_share_waiter *shared_chan_sender(struct shared_chan *it)
-{
-    struct cr_share_waiter *sender = cr_share_first(&it->share, CR_SHARE_GIVES);
-    return sender && !sender->is_case ? sender : NULL;
-}
-
-static bool shared_chan_has_item(struct shared_chan *it)
-{
-    return it->chan.count > 0 || shared_chan_sender(it);
+    struct cr_share_waiter *sender = shared_chan_plain(it, CR_SHARE_GIVES);
+    cr_items_copy(&it->chan, item, sender->item);
+    cr_share_serve(&it->share, CR_SHARE_GIVES, sender, 0);
 }
 
 /* Those who wait to send put their items into the room there is. */
 static void shared_chan_fill(struct shared_chan *it)
 {
     struct cr_share_waiter *sender;
-    bool woke_case = false;
-    while (it->chan.count < it->chan.limit && !woke_case &&
+    while (it->chan.count + it->share.reserved[CR_SHARE_GIVES] < it->chan.limit &&
            (sender = cr_share_first(&it->share, CR_SHARE_GIVES)) != NULL) {
-        woke_case = sender->is_case;
-        if (!woke_case)
-            cr_items_append(&it->chan, sender->item);
-        cr_share_serve(&it->share, sender, 0);
+        if (sender->is_case) {
+            cr_share_send_for(&it->share, CR_SHARE_GIVES, sender);
+            continue;
+        }
+        cr_items_append(&it->chan, sender->item);
+        cr_share_serve(&it->share, CR_SHARE_GIVES, sender, 0);
     }
 }
 
@@ -68,24 +75,25 @@ static void shared_chan_refuse(struct shared_chan *it, enum cr_share_side side)
 {
     struct cr_share_waiter *waiter;
     while ((waiter = cr_share_first(&it->share, side)) != NULL)
-        cr_share_serve(&it->share, waiter, -EPIPE);
+        cr_share_serve(&it->share, side, waiter, -EPIPE);
 }
 
 static void shared_chan_settle(struct cr_share *share)
 {
     struct shared_chan *it = shared_chan_in(share);
     struct cr_share_waiter *receiver;
-    bool woke_case = false;
     shared_chan_fill(it);
-    while (!woke_case && shared_chan_has_item(it) &&
+    while (shared_chan_items(it) > share->reserved[CR_SHARE_TAKES] &&
            (receiver = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
-        woke_case = receiver->is_case;
-        if (!woke_case)
-            shared_chan_give(it, shared_chan_sender(it), receiver->item);
-        cr_share_serve(share, receiver, 0);
+        if (receiver->is_case) {
+            cr_share_send_for(share, CR_SHARE_TAKES, receiver);
+            continue;
+        }
+        shared_chan_give(it, receiver->item);
+        cr_share_serve(share, CR_SHARE_TAKES, receiver, 0);
         shared_chan_fill(it);
     }
-    if (it->chan.closed && !shared_chan_has_item(it))
+    if (it->chan.closed && shared_chan_items(it) == 0)
         shared_chan_refuse(it, CR_SHARE_TAKES);
 }
 
@@ -100,19 +108,19 @@ static int shared_chan_try_send(struct cr_share *share, void *item)
         cr_items_append(&it->chan, item);
         return 0;
     }
-    struct cr_share_waiter *receiver = cr_share_first(share, CR_SHARE_TAKES);
-    if (it->chan.count > 0 || !receiver || receiver->is_case)
+    struct cr_share_waiter *receiver = shared_chan_plain(it, CR_SHARE_TAKES);
+    if (it->chan.count > 0 || !receiver)
         return COIR_TIMED_OUT;
     cr_items_copy(&it->chan, receiver->item, item);
-    cr_share_serve(share, receiver, 0);
+    cr_share_serve(share, CR_SHARE_TAKES, receiver, 0);
     return 0;
 }
 
 static int shared_chan_try_recv(struct cr_share *share, void *item)
 {
     struct shared_chan *it = shared_chan_in(share);
-    if (shared_chan_has_item(it)) {
-        shared_chan_give(it, shared_chan_sender(it), item);
+    if (shared_chan_items(it) > 0) {
+        shared_chan_give(it, item);
         return 0;
     }
     return it->chan.closed ? -EPIPE : COIR_TIMED_OUT;
@@ -165,6 +173,8 @@ int coir_shared_chan_recv(coir_shared_chan *chan, void *item, coir_time until)
 
 coir_case coir_case_shared_send(coir_shared_chan *chan, const void *item)
 {
+    if (!shared_chan_of(chan)->share.settle)
+        cr_fatal_mistake("coir_case_shared_send", CR_CALLER, "the object is not open");
     if (shared_chan_of(chan)->chan.capacity == 0)
         cr_fatal_mistake("coir_case_shared_send", CR_CALLER, "the channel has no capacity");
     return cr_select_case(&SHARED_SENDING.source, chan, (void *)(uintptr_t)item);

@@ -44,11 +44,14 @@ static void shared_sem_settle(struct cr_share *share)
 {
     struct shared_sem *sem = CR_CONTAINER(share, struct shared_sem, share);
     struct cr_share_waiter *waiter;
-    bool woke_case = false;
-    while (!woke_case && sem->count > 0 && (waiter = cr_share_first(share, CR_SHARE_TAKES))) {
-        woke_case = waiter->is_case;
-        sem->count -= !woke_case;
-        cr_share_serve(share, waiter, 0);
+    while (sem->count > share->reserved[CR_SHARE_TAKES] &&
+           (waiter = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
+        if (waiter->is_case) {
+            cr_share_send_for(share, CR_SHARE_TAKES, waiter);
+            continue;
+        }
+        sem->count--;
+        cr_share_serve(share, CR_SHARE_TAKES, waiter, 0);
     }
 }
 
@@ -123,17 +126,20 @@ static int shared_event_try(struct cr_share *share, void *takes)
     return 0;
 }
 
+/* Up to the first who takes it. */
 static void shared_event_settle(struct cr_share *share)
 {
     struct shared_event *event = CR_CONTAINER(share, struct shared_event, share);
     struct cr_share_waiter *waiter;
-    bool woke_case = false;
-    while (!woke_case && event->set && (waiter = cr_share_first(share, CR_SHARE_TAKES))) {
-        if (waiter->item)
-            woke_case = waiter->is_case;
-        if (waiter->item && !waiter->is_case)
-            event->set = false;
-        cr_share_serve(share, waiter, 0);
+    while (event->set && share->reserved[CR_SHARE_TAKES] == 0 &&
+           (waiter = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
+        bool takes = waiter->item;
+        if (takes && waiter->is_case) {
+            cr_share_send_for(share, CR_SHARE_TAKES, waiter);
+            continue;
+        }
+        event->set = !takes;
+        cr_share_serve(share, CR_SHARE_TAKES, waiter, 0);
     }
 }
 

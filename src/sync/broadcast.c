@@ -60,6 +60,19 @@ static char *broadcast_at(const struct broadcast *it, uint64_t number)
     return it->items + (size_t)(number % it->capacity) * it->size;
 }
 
+/* False in a forked child. */
+static bool broadcast_has(const coir_subscriber *subscriber, const char *function, void *caller)
+{
+    if (!subscriber->broadcast)
+        cr_fatal_mistake(function, caller, "the subscriber has no broadcast");
+    const struct broadcast *it = broadcast_of(subscriber->broadcast);
+    if (!broadcast_is_here(it, function, caller))
+        return false;
+    if (subscriber->next > it->sent)
+        cr_fatal_mistake(function, caller, "the subscriber is of an earlier broadcast");
+    return true;
+}
+
 static int broadcast_try(const struct broadcast *it, coir_subscriber *subscriber, void *item)
 {
     uint64_t behind = it->sent - subscriber->next;
@@ -80,7 +93,7 @@ int coir_subscriber_recv(coir_subscriber *subscriber, void *item, coir_time unti
     struct broadcast *it = broadcast_of(subscriber->broadcast);
     struct cr_fiber *self = cr_sched_self;
     struct broadcast_wait wait = {.waiter.item = item, .subscriber = subscriber};
-    if (!broadcast_is_here(it, "coir_subscriber_recv", CR_CALLER))
+    if (!broadcast_has(subscriber, "coir_subscriber_recv", CR_CALLER))
         return -ECHILD;
     if (cr_waiters_may_try(until))
         return broadcast_try(it, subscriber, item);
@@ -101,7 +114,7 @@ static int broadcast_attempt(coir_case *handle)
 {
     coir_subscriber *subscriber = handle->object;
     struct broadcast *it = broadcast_of(subscriber->broadcast);
-    if (!broadcast_is_here(it, "coir_select", CR_CALLER))
+    if (!broadcast_has(subscriber, "coir_select", NULL))
         return -ECHILD;
     return broadcast_try(it, subscriber, handle->item);
 }
@@ -125,6 +138,8 @@ coir_case coir_case_subscriber(coir_subscriber *subscriber, void *item)
 
 coir_subscriber coir_broadcast_subscribe(coir_broadcast *broadcast)
 {
+    if (!broadcast_is_here(broadcast_of(broadcast), "coir_broadcast_subscribe", CR_CALLER))
+        return (coir_subscriber){broadcast, 0};
     return (coir_subscriber){broadcast, broadcast_of(broadcast)->sent};
 }
 

@@ -179,7 +179,7 @@ void coir_mutex_unlock(coir_mutex *handle)
 
 static int mutex_attempt(coir_case *it)
 {
-    return mutex_try(it->object, cr_sched_self, "coir_select", CR_CALLER);
+    return mutex_try(it->object, cr_sched_self, "coir_select", NULL);
 }
 
 static void mutex_hang(coir_case *it)

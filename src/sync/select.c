@@ -29,7 +29,7 @@ void cr_select_hang(coir_case *handle, struct cr_waiters *waiters)
 {
     struct cr_case *it = cr_case_of(handle);
     it->waiter.item = it->item;
-    cr_waiters_hang(waiters, &it->waiter, "coir_select", CR_CALLER);
+    cr_waiters_hang(waiters, &it->waiter, "coir_select", NULL);
 }
 
 void cr_select_leave(coir_case *it)
