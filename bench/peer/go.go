@@ -265,11 +265,11 @@ func selectOfTwo() {
 
 func sieve() {
 	numbers := make(chan uint64)
-	go func() {
+	go func(out chan<- uint64) {
 		for i := uint64(2); ; i++ {
-			numbers <- i
+			out <- i
 		}
-	}()
+	}(numbers)
 	for i := 0; i < count; i++ {
 		prime, out := <-numbers, make(chan uint64)
 		go func(in <-chan uint64, out chan<- uint64) {
