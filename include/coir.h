@@ -311,15 +311,6 @@ COIR_API int coir_yield(void);
  * duration, -EINTR when woken early, COIR_CANCELLED. */
 COIR_API int coir_sleep(int64_t duration_ns);
 
-/* Parks until coir_wake. For runtimes: coir_sync.h has what programs need. Returns 0,
- * COIR_TIMED_OUT, COIR_CANCELLED. */
-COIR_API int coir_park(coir_time until);
-
-/* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to
- * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
- * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
-COIR_API int coir_wake(coir_fiber handle);
-
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
 /* A scope is a stretch of a fiber's code that no fiber spawned in it outlives.
@@ -434,8 +425,7 @@ COIR_API void coir_stats(struct coir_stats *stats);
  * a second. Parks where the descriptor is full; outside fibers it waits. */
 COIR_API int coir_dump(int fd);
 
-/* The name of an error value, as "EPIPE" for -EPIPE or EPIPE, "COIR_TIMED_OUT"; "0" for 0; "E?" for
- * one it does not know. */
+/* The name of an error: "EPIPE" for -EPIPE or EPIPE, "0" for 0, "E?" for one it does not know. */
 COIR_API const char *coir_error_name(int error);
 
 /* Sets what takes the line (without newline) of a misuse or a stack overflow before the program
@@ -443,6 +433,16 @@ COIR_API const char *coir_error_name(int error);
  * Process-wide. The hook may not call coir; for an overflow it runs on a signal stack. To name the
  * place of a misuse, coir runs /usr/bin/addr2line, but not in a set-id program. */
 COIR_API void coir_on_fatal(void (*hook)(const char *line));
+
+/* ---- for runtimes (programs have coir_sync.h) ------------------------------------------------ */
+
+/* Parks until coir_wake. Returns 0, COIR_TIMED_OUT, COIR_CANCELLED. */
+COIR_API int coir_park(coir_time until);
+
+/* Ends the coir_park (0), coir_sleep or coir_wait_fd (-EINTR) that a fiber is parked in; it goes to
+ * the tail of the ready queue. Returns 1 when it did; 0 when the fiber was not parked (a wake is
+ * not remembered); -EBUSY when it is parked in another call; -ESRCH. Never parks. */
+COIR_API int coir_wake(coir_fiber handle);
 
 #ifdef __cplusplus
 }

@@ -125,7 +125,8 @@ struct coir_serve_opts {
  * -ENOMEM when it could not begin; what accept(2) says of a descriptor that does not listen
  * (-EBADF, -EINVAL, -ENOTSOCK, -EOPNOTSUPP). After a cancel or a wind-down the listener is open,
  * and who connects during the grace waits in the kernel for the next call: to have them refused,
- * end it by coir_close. Parks. */
+ * end it by coir_close. That resets who waits there already, with what they have sent: to serve
+ * them too, accept until COIR_TRY finds nobody, and then close. Parks. */
 COIR_API int coir_net_serve(int listener, int (*handler)(int fd, void *arg), void *arg,
                             const struct coir_serve_opts *opts);
 

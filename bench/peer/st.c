@@ -245,8 +245,8 @@ static int timers(long size, st_utime_t length_us)
     return 0;
 }
 
-/* It has no channel: a place for one item, and who finds it full, or empty, waits for what the other
- * signals. */
+/* It has no channel: a place for one item, and who finds it full, or empty, waits for the other's
+ * signal. */
 
 static struct {
     st_cond_t filled, emptied;

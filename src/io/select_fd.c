@@ -59,6 +59,8 @@ static bool fd_ends(struct cr_case *it)
         return true;
     }
     cr_list_append(entry->waiters[cr_fd_direction(of->direction)].next, &of->wait.wait.link);
+    if (entry->ready & of->direction & COIR_IN)
+        entry->ready |= CR_DOUBT; /* a read may find something all the same */
     cr_fd_unready(io, entry, of->direction);
     return false;
 }
