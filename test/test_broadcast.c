@@ -196,6 +196,8 @@ static int frees_at_once(void *arg)
             CHECK_EQ(coir_join(fiber, &result, COIR_NEVER), 0);
             CHECK_EQ(result, closes ? -EPIPE : 0);
             CHECK(closes || freed_first[1] == 9);
+            if (freed_first[0] == 1)
+                coir_broadcast_free(one);
             free(one);
         }
     return 0;

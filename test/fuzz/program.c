@@ -279,7 +279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     opened = mailboxes = 0;
     for (int i = 0; i < PIPES; i++)
         pipes[i] = (struct pipe){.fds = {-1, -1}};
-    int result = coir_run(first, NULL, &OPTS, NULL);
+    int of_first, result = coir_run(first, NULL, &OPTS, &of_first);
     EXPECT(result == 0 || result == -EDEADLK || result == -ELOOP);
     EXPECT(running == 0 && values == 0 && opened == 0);
     for (int i = 0; i < LETTERS; i++)
