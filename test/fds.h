@@ -262,4 +262,15 @@ static inline void fds_count(void)
     fds_ops.start = fds_counted_start;
 }
 
+/* How often a bell was rung since it was last read. A mailbox's is the first descriptor that is
+ * made for it. */
+static inline long bell_rings(int bell)
+{
+    uint64_t rings[8];
+    ssize_t got = read(bell, rings, sizeof rings), sum = 0;
+    for (ssize_t i = 0; i < got / (ssize_t)sizeof *rings; i++)
+        sum += (long)rings[i];
+    return sum;
+}
+
 #endif

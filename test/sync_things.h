@@ -5,6 +5,7 @@
 #define TEST_SYNC_THINGS_H
 
 #include "sync_locks.h"
+#include "sync_shared.h"
 
 static coir_event the_event, other_event;
 static coir_queue the_queue;
@@ -232,6 +233,11 @@ enum {
     THING_GROUP,
     THING_ONCE,
     THING_JOIN,
+    THING_SHARED_SEND,
+    THING_SHARED_RECV,
+    THING_SHARED_ACQUIRE,
+    THING_SHARED_WAIT,
+    THING_SHARED_TAKE,
     THINGS_COUNT
 };
 
@@ -252,6 +258,16 @@ static const struct thing THINGS[THINGS_COUNT] = {
     [THING_GROUP] = {"wait for a group", setup_group, thing_group, NULL, NULL, give_group},
     [THING_ONCE] = {"call once", setup_once, thing_once, NULL, NULL, give_once},
     [THING_JOIN] = {"join a fiber", setup_fiber, thing_join, case_join, NULL, give_fiber},
+    [THING_SHARED_SEND] = {"send to a shared channel", setup_shared_send, thing_shared_send,
+                           case_shared_send, NULL, give_shared_send},
+    [THING_SHARED_RECV] = {"receive from a shared channel", setup_shared_recv, thing_shared_recv,
+                           case_shared_recv, NULL, give_shared_recv},
+    [THING_SHARED_ACQUIRE] = {"acquire a shared permit", setup_shared_sem, thing_shared_acquire,
+                              case_shared_acquire, NULL, give_shared_sem},
+    [THING_SHARED_WAIT] = {"wait for a shared event", setup_shared_event, thing_shared_wait,
+                           case_shared_wait, NULL, give_shared_event},
+    [THING_SHARED_TAKE] = {"take a shared event", setup_shared_event, thing_shared_take,
+                           case_shared_take, NULL, give_shared_event},
 };
 
 /* How a fiber waits for a thing: by its own call, as one of two cases, or as one of three. */
@@ -279,6 +295,13 @@ static int call_thing(struct waiter *w)
     const struct thing *thing = w->object;
     enum form form = *(const enum form *)w->other;
     return form == ALONE ? thing->call(w) : call_in_select(w, thing, form == IN_TWO ? 2 : 3);
+}
+
+/* Whether a waiter is not given the thing, but sent for, and then takes it if nothing has ended its
+ * select before. */
+static inline bool is_sent_for(const struct thing *thing, enum form form)
+{
+    return form != ALONE && thing >= &THINGS[THING_SHARED_SEND];
 }
 
 /* The waiter is not let run yet. */

@@ -280,16 +280,6 @@ static void *post_all(void *arg)
     return NULL;
 }
 
-/* The bell is the first descriptor that opening the mailbox makes; it holds the rings. */
-static long bell_rings(int bell)
-{
-    uint64_t rings[8];
-    ssize_t got = read(bell, rings, sizeof rings), sum = 0;
-    for (ssize_t i = 0; i < got / (ssize_t)sizeof *rings; i++)
-        sum += (long)rings[i];
-    return sum;
-}
-
 /* proves: X4 */
 TEST(test_posts_ring_once_for_a_scheduler_that_waits_and_never_for_one_that_does_not)
 {

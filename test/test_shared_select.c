@@ -94,22 +94,7 @@ static int select_late(void *arg)
 static int select_finds_late(void *arg)
 {
     (void)arg;
-    for (int64_t length = COIR_MS(1);; length *= 2) {
-        struct taker taker = {.until = length, .got = -1};
-        coir_fiber fiber = run_spawn(select_late, &taker);
-        coir_time least = coir_after(length);
-        CHECK_EQ(coir_idle(COIR_NEVER), 0);
-        CHECK_EQ(shared_send(&the_chan, 4, COIR_TRY), 0);
-        bool in_time = coir_left(least) > 0;
-        party_pause(length + COIR_MS(1));
-        int result = run_join(fiber);
-        if (in_time) {
-            CHECK_EQ(result, 0);
-            CHECK_EQ(taker.got, 4);
-            return 0;
-        }
-        shared_recv(&the_chan, COIR_TRY);
-    }
+    return served_in_time(select_late, 4);
 }
 
 /* proves: A4 */

@@ -317,7 +317,7 @@ static int post_close(struct cr_run *run)
     struct cr_mailbox *box = post->box;
     int may_cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &may_cancel);
-    if (post_generation(atomic_load(&box->state)) & 1)
+    if (post->opens > 0)
         atomic_fetch_add(&box->state, GENERATION_ONE + 1);
     while ((uint32_t)atomic_load(&box->state) > 1)
         cr_os_poll(NULL, 0, &A_MOMENT);
@@ -344,7 +344,10 @@ int coir_mailbox_close(coir_mailbox mailbox)
     if (post->opens == 0 || mailbox.slot != post->slot || mailbox.generation != post->generation)
         return -ESRCH;
     post_count_strong(sched, post, mailbox.kind == COIR_WEAK ? 0 : -1);
-    return --post->opens == 0 ? post_close(cr_run_of(sched)) : 0;
+    if (post->opens == 1)
+        return post_close(cr_run_of(sched));
+    post->opens--;
+    return 0;
 }
 
 int cr_post_fini(struct cr_run *run)

@@ -11,10 +11,10 @@ struct cr_run;
 
 /* A scheduler's side of its mailbox. */
 struct cr_post {
-    struct cr_mailbox *box; /* NULL: none is open */
+    struct cr_mailbox *box; /* NULL: it has none */
     uint32_t slot, generation;
     uint32_t opens, strong; /* opens that were not closed yet; those that are not weak */
-    bool kept;            /* also while it is not open: see cr_post_keep */
+    bool kept;            /* though it be not open, see cr_post_keep */
     int index;            /* of the bell, in the world */
     coir_letter *letters; /* taken out of the box and not called yet, the oldest first */
     coir_letter **letters_end;

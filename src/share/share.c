@@ -21,7 +21,6 @@ struct share_fiber {
     struct cr_share_waiter waiter;
     struct cr_wait wait;
     struct cr_share *share;
-    enum cr_share_side side;
     bool gave_up;
 };
 
@@ -50,33 +49,42 @@ bool cr_share_begin(struct cr_share *share, const char *function, void *caller)
     return true;
 }
 
-static void share_unhang(struct cr_share *share, enum cr_share_side side,
-                         struct cr_share_waiter *waiter)
+static void share_unhang(struct cr_share *share, struct cr_share_waiter *waiter)
 {
-    share->plain[side] -= !waiter->is_case;
+    share->plain[waiter->side] -= !waiter->is_case;
     cr_list_remove(&waiter->link);
 }
 
 /* A thread is woken under the lock, because its record is gone as soon as it sees that it was
  * served. */
-void cr_share_serve(struct cr_share *share, enum cr_share_side side,
-                    struct cr_share_waiter *waiter, int result)
+void cr_share_serve(struct cr_share *share, struct cr_share_waiter *waiter, int result)
 {
     waiter->result = result;
     waiter->served = true;
-    share_unhang(share, side, waiter);
+    share_unhang(share, waiter);
     if (waiter->box)
         cr_list_append(&share->served, &waiter->link);
     else
         pthread_cond_signal(&CR_CONTAINER(waiter, struct share_thread, waiter)->served);
 }
 
-void cr_share_send_for(struct cr_share *share, enum cr_share_side side,
-                       struct cr_share_waiter *waiter)
+void cr_share_send_for(struct cr_share *share, struct cr_share_waiter *waiter)
 {
     waiter->reserves = true;
-    share->reserved[side]++;
-    cr_share_serve(share, side, waiter, 0);
+    share->reserved[waiter->side]++;
+    cr_share_serve(share, waiter, 0);
+}
+
+struct cr_share_waiter *cr_share_next(struct cr_share *share, enum cr_share_side side,
+                                      uint64_t available)
+{
+    struct cr_share_waiter *first = NULL;
+    while (available > share->reserved[side] && (first = cr_share_first(share, side)) != NULL) {
+        if (!first->is_case)
+            return first;
+        cr_share_send_for(share, first);
+    }
+    return NULL;
 }
 
 /* The list of those to be woken becomes the caller's, since their letters, once handed over, are
@@ -103,12 +111,11 @@ void cr_share_end(struct cr_share *share)
 
 /* ---- hanging ---- */
 
-static void share_hang(struct cr_share *share, enum cr_share_side side,
-                       struct cr_share_waiter *waiter)
+static void share_hang(struct cr_share *share, struct cr_share_waiter *waiter)
 {
     waiter->served = false;
-    share->plain[side] += !waiter->is_case;
-    cr_list_append(&share->waiting[side], &waiter->link);
+    share->plain[waiter->side] += !waiter->is_case;
+    cr_list_append(&share->waiting[waiter->side], &waiter->link);
 }
 
 static const struct cr_wait_kind LETTER = {
@@ -144,7 +151,7 @@ void cr_share_give_up(struct cr_wait *wait)
     share_lock(it->share);
     it->gave_up = !it->waiter.served;
     if (it->gave_up)
-        share_unhang(it->share, it->side, &it->waiter);
+        share_unhang(it->share, &it->waiter);
     cr_share_end(it->share);
 }
 
@@ -160,14 +167,15 @@ static CR_NOINLINE int share_park(struct cr_share *share, const struct cr_share_
         return result;
     }
     it.share = share;
-    it.side = verb->side;
     it.gave_up = false;
-    it.waiter = (struct cr_share_waiter){
-        .item = item, .box = run->post.box, .letter = {.fn = share_arrive, .arg = &it}};
-    share_hang(share, verb->side, &it.waiter);
+    it.waiter = (struct cr_share_waiter){.item = item,
+                                         .box = run->post.box,
+                                         .letter = {.fn = share_arrive, .arg = &it},
+                                         .side = (uint8_t)verb->side};
+    share_hang(share, &it.waiter);
     cr_share_end(share);
     cr_list_init(&it.wait.link);
-    result = cr_sched_park_now(cr_sched_self, &it.wait, verb->kind, until);
+    result = cr_sched_park_now(cr_sched_self, &it.wait, &verb->kind, until);
     if (it.gave_up)
         return result;
     share_await_letter(&it.waiter, &it.wait);
@@ -178,14 +186,14 @@ static CR_NOINLINE int share_park(struct cr_share *share, const struct cr_share_
 static CR_NOINLINE int share_block(struct cr_share *share, const struct cr_share_verb *verb,
                                    void *item, coir_time until)
 {
-    struct share_thread it = {.waiter = {.item = item}};
+    struct share_thread it = {.waiter = {.item = item, .side = (uint8_t)verb->side}};
     int error = cr_os_cond_init(&it.served), may_cancel;
     if (error != 0) {
         cr_share_end(share);
         return -ENOMEM;
     }
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &may_cancel);
-    share_hang(share, verb->side, &it.waiter);
+    share_hang(share, &it.waiter);
     cr_share_end(share);
     share_lock(share);
     while (!it.waiter.served && error == 0) {
@@ -194,7 +202,7 @@ static CR_NOINLINE int share_block(struct cr_share *share, const struct cr_share
                                 cr_posix_left(cr_deadline_ns(until), &left));
     }
     if (!it.waiter.served) {
-        share_unhang(share, verb->side, &it.waiter);
+        share_unhang(share, &it.waiter);
         it.waiter.result = COIR_TIMED_OUT;
     }
     cr_share_end(share);
@@ -254,14 +262,14 @@ static void share_hang_case(struct cr_share *share, coir_case *it)
 {
     struct share_case *of = share_case_of(it);
     of->waiter.letter = (coir_letter){.fn = share_arrive_at_case, .arg = it};
-    share_hang(share, share_verb_of(it)->side, &of->waiter);
+    share_hang(share, &of->waiter);
 }
 
 /* Before a case tries what it was sent for, or leaves it to others. */
 static void share_claim(struct cr_share *share, coir_case *it)
 {
     struct cr_share_waiter *waiter = &share_case_of(it)->waiter;
-    share->reserved[share_verb_of(it)->side] -= waiter->reserves;
+    share->reserved[waiter->side] -= waiter->reserves;
     waiter->reserves = false;
 }
 
@@ -315,8 +323,10 @@ void cr_share_case_hang(coir_case *it)
         coir_case_end(it, result);
         return;
     }
-    of->waiter = (struct cr_share_waiter){
-        .item = it->item, .box = run->post.box, .is_case = true};
+    of->waiter = (struct cr_share_waiter){.item = it->item,
+                                          .box = run->post.box,
+                                          .side = (uint8_t)share_verb_of(it)->side,
+                                          .is_case = true};
     share_lock(share);
     share->cases++;
     share_hang_case(share, it);
@@ -344,7 +354,7 @@ void cr_share_case_leave(coir_case *it)
     share->cases--;
     share_claim(share, it);
     if (!of->waiter.served)
-        share_unhang(share, share_verb_of(it)->side, &of->waiter);
+        share_unhang(share, &of->waiter);
     if (share_case_tries(select, &of->waiter)) {
         it->result = share_verb_of(it)->attempt(share, it->item);
         if (it->result != COIR_TIMED_OUT)

@@ -14,7 +14,7 @@
 #ifndef CR_SHARE_H
 #define CR_SHARE_H
 
-#include "../base/list.h"
+#include "../core/sched.h"
 
 #include "../../include/coir_post.h"
 #include "../../include/coir_shared.h"
@@ -23,8 +23,6 @@
 
 struct cr_mailbox;
 struct cr_share;
-struct cr_wait;
-struct cr_wait_kind;
 
 /* Which ring. */
 enum cr_share_side { CR_SHARE_TAKES, CR_SHARE_GIVES };
@@ -41,15 +39,24 @@ struct cr_share {
     unsigned int forks; /* cr_leave_forks, when it was opened */
 };
 
-/* One thing to do that may have to wait. */
+/* One thing to do that may have to wait, by a call or as a case of a select. */
 struct cr_share_verb {
     const char *function; /* for the line about misuse */
-    const struct cr_wait_kind *kind;
     enum cr_share_side side;
     /* Under the lock: 0, it is done; COIR_TIMED_OUT, it must wait; another error. */
     int (*attempt)(struct cr_share *share, void *item);
-    struct coir_source source; /* as a case of a select */
+    struct cr_wait_kind kind;
+    struct coir_source source;
 };
+
+/* What all verbs have in common; `what` is what one waits for, for reports. */
+#define CR_SHARE_WAITS_FOR(what)                                                                   \
+    .kind = {.name = (what),                                                                       \
+             .woken = -EBUSY,                                                                      \
+             .expired = COIR_TIMED_OUT,                                                            \
+             .outside = true,                                                                      \
+             .given_up = cr_share_give_up},                                                        \
+    .source = {(what), cr_share_case_attempt, cr_share_case_hang, cr_share_case_leave}
 
 struct cr_share_waiter {
     struct cr_list link; /* in its ring, among those who were served, or on its own */
@@ -57,17 +64,15 @@ struct cr_share_waiter {
     struct cr_mailbox *box; /* of its scheduler; NULL: it is a thread */
     coir_letter letter;     /* whose function is NULL once it was called */
     int result;
-    bool served;   /* taken off by somebody else; its letter was called, or will be */
-    bool is_case;  /* which is not served, only sent for */
+    uint8_t side;
+    bool served;  /* taken off by somebody else; its letter was called, or will be */
+    bool is_case; /* which is not served, only sent for */
     bool reserves;
 };
 
 /* For opening and freeing: 0, or -ENOMEM; and whether there is something to free. */
 CR_HIDDEN int cr_share_init(struct cr_share *share, void (*settle)(struct cr_share *share));
 CR_HIDDEN bool cr_share_fini(struct cr_share *share, const char *function, void *caller);
-
-/* The `given_up` of a verb's kind. */
-CR_HIDDEN void cr_share_give_up(struct cr_wait *wait);
 
 /* Does it, or waits until somebody has done it. Parks. */
 CR_HIDDEN int cr_share_do(struct cr_share *share, const struct cr_share_verb *verb, void *item,
@@ -84,15 +89,19 @@ CR_INLINE struct cr_share_waiter *cr_share_first(struct cr_share *share, enum cr
     return cr_list_empty(ring) ? NULL : CR_CONTAINER(ring->next, struct cr_share_waiter, link);
 }
 
+/* Under the lock: the first who can be served, where there is something for as many as that; cases
+ * before him are sent for, and it is reserved for them. NULL: nobody can be. */
+CR_HIDDEN struct cr_share_waiter *cr_share_next(struct cr_share *share, enum cr_share_side side,
+                                                uint64_t available);
+
 /* Under the lock: takes one who waits off, with the result of its call. */
-CR_HIDDEN void cr_share_serve(struct cr_share *share, enum cr_share_side side,
-                              struct cr_share_waiter *waiter, int result);
+CR_HIDDEN void cr_share_serve(struct cr_share *share, struct cr_share_waiter *waiter, int result);
 
 /* The same for a case, for which something is reserved. */
-CR_HIDDEN void cr_share_send_for(struct cr_share *share, enum cr_share_side side,
-                                 struct cr_share_waiter *waiter);
+CR_HIDDEN void cr_share_send_for(struct cr_share *share, struct cr_share_waiter *waiter);
 
-/* The functions of `source` in a verb. */
+/* The functions of a verb. */
+CR_HIDDEN void cr_share_give_up(struct cr_wait *wait);
 CR_HIDDEN int cr_share_case_attempt(coir_case *it);
 CR_HIDDEN void cr_share_case_hang(coir_case *it);
 CR_HIDDEN void cr_share_case_leave(coir_case *it);

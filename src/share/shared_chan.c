@@ -53,21 +53,21 @@ static void shared_chan_give(struct shared_chan *it, void *item)
     }
     struct cr_share_waiter *sender = shared_chan_plain(it, CR_SHARE_GIVES);
     cr_items_copy(&it->chan, item, sender->item);
-    cr_share_serve(&it->share, CR_SHARE_GIVES, sender, 0);
+    cr_share_serve(&it->share, sender, 0);
+}
+
+static size_t shared_chan_room(const struct shared_chan *it)
+{
+    return it->chan.count < it->chan.limit ? it->chan.limit - it->chan.count : 0;
 }
 
 /* Those who wait to send put their items into the room there is. */
 static void shared_chan_fill(struct shared_chan *it)
 {
     struct cr_share_waiter *sender;
-    while (it->chan.count + it->share.reserved[CR_SHARE_GIVES] < it->chan.limit &&
-           (sender = cr_share_first(&it->share, CR_SHARE_GIVES)) != NULL) {
-        if (sender->is_case) {
-            cr_share_send_for(&it->share, CR_SHARE_GIVES, sender);
-            continue;
-        }
+    while ((sender = cr_share_next(&it->share, CR_SHARE_GIVES, shared_chan_room(it))) != NULL) {
         cr_items_append(&it->chan, sender->item);
-        cr_share_serve(&it->share, CR_SHARE_GIVES, sender, 0);
+        cr_share_serve(&it->share, sender, 0);
     }
 }
 
@@ -75,7 +75,7 @@ static void shared_chan_refuse(struct shared_chan *it, enum cr_share_side side)
 {
     struct cr_share_waiter *waiter;
     while ((waiter = cr_share_first(&it->share, side)) != NULL)
-        cr_share_serve(&it->share, side, waiter, -EPIPE);
+        cr_share_serve(&it->share, waiter, -EPIPE);
 }
 
 static void shared_chan_settle(struct cr_share *share)
@@ -83,14 +83,9 @@ static void shared_chan_settle(struct cr_share *share)
     struct shared_chan *it = shared_chan_in(share);
     struct cr_share_waiter *receiver;
     shared_chan_fill(it);
-    while (shared_chan_items(it) > share->reserved[CR_SHARE_TAKES] &&
-           (receiver = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
-        if (receiver->is_case) {
-            cr_share_send_for(share, CR_SHARE_TAKES, receiver);
-            continue;
-        }
+    while ((receiver = cr_share_next(share, CR_SHARE_TAKES, shared_chan_items(it))) != NULL) {
         shared_chan_give(it, receiver->item);
-        cr_share_serve(share, CR_SHARE_TAKES, receiver, 0);
+        cr_share_serve(share, receiver, 0);
         shared_chan_fill(it);
     }
     if (it->chan.closed && shared_chan_items(it) == 0)
@@ -104,7 +99,7 @@ static int shared_chan_try_send(struct cr_share *share, void *item)
     struct shared_chan *it = shared_chan_in(share);
     if (it->chan.closed)
         return -EPIPE;
-    if (it->chan.count < it->chan.limit) {
+    if (shared_chan_room(it) > 0) {
         cr_items_append(&it->chan, item);
         return 0;
     }
@@ -112,7 +107,7 @@ static int shared_chan_try_send(struct cr_share *share, void *item)
     if (it->chan.count > 0 || !receiver)
         return COIR_TIMED_OUT;
     cr_items_copy(&it->chan, receiver->item, item);
-    cr_share_serve(share, CR_SHARE_TAKES, receiver, 0);
+    cr_share_serve(share, receiver, 0);
     return 0;
 }
 
@@ -126,38 +121,18 @@ static int shared_chan_try_recv(struct cr_share *share, void *item)
     return it->chan.closed ? -EPIPE : COIR_TIMED_OUT;
 }
 
-static const struct cr_wait_kind SHARED_SEND = {
-    .name = "a receiver of another thread, or room in a shared channel",
-    .woken = -EBUSY,
-    .expired = COIR_TIMED_OUT,
-    .outside = true,
-    .given_up = cr_share_give_up,
-};
-
-static const struct cr_wait_kind SHARED_RECV = {
-    .name = "an item of a shared channel",
-    .woken = -EBUSY,
-    .expired = COIR_TIMED_OUT,
-    .outside = true,
-    .given_up = cr_share_give_up,
-};
-
 static const struct cr_share_verb SHARED_SENDING = {
     .function = "coir_shared_chan_send",
-    .kind = &SHARED_SEND,
     .side = CR_SHARE_GIVES,
     .attempt = shared_chan_try_send,
-    .source = {"room in a shared channel", cr_share_case_attempt, cr_share_case_hang,
-               cr_share_case_leave},
+    CR_SHARE_WAITS_FOR("a receiver, or room in a shared channel"),
 };
 
 static const struct cr_share_verb SHARED_RECEIVING = {
     .function = "coir_shared_chan_recv",
-    .kind = &SHARED_RECV,
     .side = CR_SHARE_TAKES,
     .attempt = shared_chan_try_recv,
-    .source = {"an item of a shared channel", cr_share_case_attempt, cr_share_case_hang,
-               cr_share_case_leave},
+    CR_SHARE_WAITS_FOR("an item of a shared channel"),
 };
 
 int coir_shared_chan_send(coir_shared_chan *chan, const void *item, coir_time until)

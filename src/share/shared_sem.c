@@ -1,6 +1,5 @@
 /* Semaphores and events between threads: a count, and a flag. Who waits for an event and takes it
  * has a record with an item, who leaves it set has none. */
-#include "../core/sched.h"
 #include "../debug/debug.h"
 #include "../sync/select.h"
 #include "share.h"
@@ -44,32 +43,17 @@ static void shared_sem_settle(struct cr_share *share)
 {
     struct shared_sem *sem = CR_CONTAINER(share, struct shared_sem, share);
     struct cr_share_waiter *waiter;
-    while (sem->count > share->reserved[CR_SHARE_TAKES] &&
-           (waiter = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
-        if (waiter->is_case) {
-            cr_share_send_for(share, CR_SHARE_TAKES, waiter);
-            continue;
-        }
+    while ((waiter = cr_share_next(share, CR_SHARE_TAKES, sem->count)) != NULL) {
         sem->count--;
-        cr_share_serve(share, CR_SHARE_TAKES, waiter, 0);
+        cr_share_serve(share, waiter, 0);
     }
 }
 
-static const struct cr_wait_kind SHARED_PERMIT = {
-    .name = "a permit of a shared semaphore",
-    .woken = -EBUSY,
-    .expired = COIR_TIMED_OUT,
-    .outside = true,
-    .given_up = cr_share_give_up,
-};
-
 static const struct cr_share_verb SHARED_ACQUIRING = {
     .function = "coir_shared_sem_acquire",
-    .kind = &SHARED_PERMIT,
     .side = CR_SHARE_TAKES,
     .attempt = shared_sem_try,
-    .source = {"a permit of a shared semaphore", cr_share_case_attempt, cr_share_case_hang,
-               cr_share_case_leave},
+    CR_SHARE_WAITS_FOR("a permit of a shared semaphore"),
 };
 
 int coir_shared_sem_acquire(coir_shared_sem *sem, coir_time until)
@@ -126,7 +110,7 @@ static int shared_event_try(struct cr_share *share, void *takes)
     return 0;
 }
 
-/* Up to the first who takes it. */
+/* Up to the first who takes it. For who does not, nothing need be reserved. */
 static void shared_event_settle(struct cr_share *share)
 {
     struct shared_event *event = CR_CONTAINER(share, struct shared_event, share);
@@ -135,29 +119,19 @@ static void shared_event_settle(struct cr_share *share)
            (waiter = cr_share_first(share, CR_SHARE_TAKES)) != NULL) {
         bool takes = waiter->item;
         if (takes && waiter->is_case) {
-            cr_share_send_for(share, CR_SHARE_TAKES, waiter);
-            continue;
+            cr_share_send_for(share, waiter);
+            return;
         }
         event->set = !takes;
-        cr_share_serve(share, CR_SHARE_TAKES, waiter, 0);
+        cr_share_serve(share, waiter, 0);
     }
 }
 
-static const struct cr_wait_kind SHARED_SET = {
-    .name = "a shared event to be set",
-    .woken = -EBUSY,
-    .expired = COIR_TIMED_OUT,
-    .outside = true,
-    .given_up = cr_share_give_up,
-};
-
 static const struct cr_share_verb SHARED_WAITING = {
     .function = "coir_shared_event_wait",
-    .kind = &SHARED_SET,
     .side = CR_SHARE_TAKES,
     .attempt = shared_event_try,
-    .source = {"a shared event to be set", cr_share_case_attempt, cr_share_case_hang,
-               cr_share_case_leave},
+    CR_SHARE_WAITS_FOR("a shared event to be set"),
 };
 
 int coir_shared_event_wait(coir_shared_event *event, coir_time until)

@@ -5,12 +5,11 @@
  * Who waits has a subscriber that is past all of them. */
 #include "../../include/coir_chan.h"
 #include "../debug/debug.h"
+#include "items.h"
 #include "select.h"
-#include "waiters.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct broadcast {
     struct coir_sched *sched; /* NULL: it is not open */
@@ -48,11 +47,8 @@ static bool broadcast_is_here(const struct broadcast *it, const char *function, 
 {
     if (CR_LIKELY(it->sched && it->sched == cr_sched_here))
         return true;
-    if (!it->sched)
-        cr_fatal_mistake(function, caller, "the broadcast is not open");
-    if (cr_sched_here)
-        cr_fatal_mistake(function, caller, "the broadcast belongs to another thread");
-    return cr_sched_none(function, caller), false;
+    cr_waiters_not_here(it->sched, "broadcast", function, caller);
+    return false;
 }
 
 static char *broadcast_at(const struct broadcast *it, uint64_t number)
@@ -80,8 +76,7 @@ static int broadcast_try(const struct broadcast *it, coir_subscriber *subscriber
     if (behind == 0)
         return it->closed ? -EPIPE : COIR_TIMED_OUT;
     subscriber->next += missed;
-    if (it->size > 0)
-        memcpy(item, broadcast_at(it, subscriber->next), it->size);
+    cr_items_move(item, broadcast_at(it, subscriber->next), it->size);
     subscriber->next++;
     return missed > INT_MAX ? INT_MAX : (int)missed;
 }
@@ -173,8 +168,7 @@ int coir_broadcast_send(coir_broadcast *handle, const void *item)
         return -ECHILD;
     if (it->closed)
         return -EPIPE;
-    if (it->size > 0)
-        memcpy(broadcast_at(it, it->sent), item, it->size);
+    cr_items_move(broadcast_at(it, it->sent), item, it->size);
     it->sent++;
     broadcast_deliver(it, CR_CALLER);
     return 0;
@@ -198,14 +192,11 @@ int coir_broadcast_open(coir_broadcast *handle, size_t size, size_t capacity)
 {
     if (!cr_sched_here)
         return cr_sched_none("coir_broadcast_open", CR_CALLER);
+    char *items = NULL;
+    int result = capacity == 0 ? -EINVAL : cr_items_make(&items, size, capacity);
     broadcast_of(handle)->sched = NULL;
-    if (capacity == 0)
-        return -EINVAL;
-    if (size > 0 && capacity > PTRDIFF_MAX / size)
-        return -ENOMEM;
-    char *items = malloc(size > 0 ? size * capacity : 1);
-    if (!items)
-        return -ENOMEM;
+    if (result < 0)
+        return result;
     *broadcast_of(handle) = (struct broadcast){
         .sched = cr_sched_here, .size = size, .capacity = capacity, .items = items};
     return 0;

@@ -33,21 +33,11 @@ CR_INLINE struct cr_chan *chan_of(coir_chan *chan)
 
 /* ---- who may call ---- */
 
-/* A channel that is not open, or not this thread's: stops the program, but in a forked child. */
-static CR_COLD void chan_strange(const struct cr_chan *chan, const char *function, void *caller)
-{
-    if (!chan->sched)
-        cr_fatal_mistake(function, caller, "the channel is not open");
-    if (cr_sched_here)
-        cr_fatal_mistake(function, caller, "the channel belongs to another thread");
-    cr_sched_none(function, caller);
-}
-
 CR_INLINE bool chan_is_here(const struct cr_chan *chan, const char *function, void *caller)
 {
     if (CR_LIKELY(cr_sched_here && chan->sched == cr_sched_here))
         return true;
-    chan_strange(chan, function, caller);
+    cr_waiters_not_here(chan->sched, "channel", function, caller);
     return false;
 }
 

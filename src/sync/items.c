@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void items_move(void *to, const void *from, size_t size)
+void cr_items_move(void *to, const void *from, size_t size)
 {
     if (size > 0)
         memcpy(to, from, size);
@@ -13,7 +13,7 @@ static void items_move(void *to, const void *from, size_t size)
 
 void cr_items_copy(const struct cr_chan *chan, void *to, const void *from)
 {
-    items_move(to, from, chan->size);
+    cr_items_move(to, from, chan->size);
 }
 
 char *cr_items_after(const struct cr_chan *chan, char *at)
@@ -48,8 +48,8 @@ static int items_grow(struct cr_chan *chan)
     char *items = malloc(bytes);
     if (!items)
         return -ENOMEM;
-    items_move(items, chan->out, behind);
-    items_move(items + behind, chan->items, used - behind);
+    cr_items_move(items, chan->out, behind);
+    cr_items_move(items + behind, chan->items, used - behind);
     free(chan->items);
     chan->items = chan->out = items;
     chan->in = items + used;
@@ -72,15 +72,24 @@ int cr_items_prepend(struct cr_chan *chan, const void *item)
 
 /* ---- the memory ---- */
 
+int cr_items_make(char **items, size_t size, size_t capacity)
+{
+    size_t bytes = size * capacity;
+    if (size > 0 && capacity > PTRDIFF_MAX / size)
+        return -ENOMEM;
+    *items = bytes > 0 ? malloc(bytes) : NULL;
+    return bytes > 0 && !*items ? -ENOMEM : 0;
+}
+
 int cr_items_init(struct cr_chan *chan, size_t size, size_t capacity)
 {
     static char nothing;
-    if (size > 0 && capacity > PTRDIFF_MAX / size)
-        return -ENOMEM;
     size_t bytes = size * capacity;
-    char *items = size == 0 ? &nothing : bytes == 0 ? NULL : malloc(bytes);
-    if (bytes > 0 && !items)
+    char *items;
+    if (cr_items_make(&items, size, capacity) < 0)
         return -ENOMEM;
+    if (size == 0)
+        items = &nothing;
     *chan = (struct cr_chan){
         .size = size,
         .limit = capacity,

@@ -19,6 +19,12 @@ struct cr_chan {
     bool closed;
 };
 
+/* Memory for that many items, NULL for none: 0, or -ENOMEM. */
+CR_HIDDEN int cr_items_make(char **items, size_t size, size_t capacity);
+
+/* Copies bytes, none from or to NULL. */
+CR_HIDDEN void cr_items_move(void *to, const void *from, size_t size);
+
 /* Makes a channel, which is not open yet, with room for `capacity` items: 0, or -ENOMEM. */
 CR_HIDDEN int cr_items_init(struct cr_chan *chan, size_t size, size_t capacity);
 CR_HIDDEN void cr_items_fini(struct cr_chan *chan);

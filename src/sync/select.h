@@ -32,10 +32,6 @@ struct cr_select {
     bool hanging;
 };
 
-/* Makes a case of one of coir's own kinds. */
-CR_HIDDEN coir_case cr_select_case(const struct coir_source *source, void *object, void *item);
-
-
 _Static_assert(sizeof(struct cr_case) <= sizeof(coir_case), "opaque");
 _Static_assert(offsetof(struct cr_case, result) == offsetof(coir_case, result), "the same");
 
@@ -60,6 +56,9 @@ CR_INLINE bool cr_case_is_chosen(const struct cr_case *it)
 {
     return cr_case_select(it)->chosen == it;
 }
+
+/* Makes a case of one of coir's own kinds. */
+CR_HIDDEN coir_case cr_select_case(const struct coir_source *source, void *object, void *item);
 
 /* What reports call a thing of the program's own. */
 CR_HIDDEN const char *cr_select_own_name(const struct cr_case *it);

@@ -4,6 +4,8 @@
 
 #include "../debug/debug.h"
 
+#include <stdio.h>
+
 static const char OTHER_THREAD[] = "a fiber of another thread waits for the object";
 
 void cr_waiters_begin(struct cr_waiters *waiters, const char *function, void *caller)
@@ -55,6 +57,17 @@ size_t cr_waiters_wake(struct cr_waiters *waiters, size_t count, int result, con
     for (; woken < count && (first = cr_waiters_first(waiters, function, caller)) != NULL; woken++)
         cr_sched_end(&first->wait, result);
     return woken;
+}
+
+void cr_waiters_not_here(const struct coir_sched *sched, const char *what, const char *function,
+                         void *caller)
+{
+    char text[64];
+    snprintf(text, sizeof text, "the %s %s", what,
+             sched ? "belongs to another thread" : "is not open");
+    if (!sched || cr_sched_here)
+        cr_fatal_mistake(function, caller, text);
+    cr_sched_none(function, caller);
 }
 
 bool cr_waiters_may_try(coir_time until)

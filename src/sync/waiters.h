@@ -67,6 +67,11 @@ CR_HIDDEN void cr_waiters_hang(struct cr_waiters *waiters, struct cr_waiter *wai
 CR_HIDDEN size_t cr_waiters_wake(struct cr_waiters *waiters, size_t count, int result,
                                  const char *function, void *caller);
 
+/* Of a thing that is not open (`sched` is NULL), or another thread's: stops the program, but in a
+ * forked child. */
+CR_HIDDEN CR_COLD void cr_waiters_not_here(const struct coir_sched *sched, const char *what,
+                                           const char *function, void *caller);
+
 /* Whether a call may try once though no fiber makes it. */
 CR_HIDDEN CR_COLD bool cr_waiters_may_try(coir_time until);
 
