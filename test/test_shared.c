@@ -70,7 +70,7 @@ static int first_come_first_served(void *arg)
     for (int i = 0; i < 3; i++)
         CHECK_EQ(shared_send(&the_chan, i, COIR_TRY), 0);
     CHECK_EQ(shared_send(&the_chan, 9, COIR_TRY), COIR_TIMED_OUT);
-    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_idle(COIR_NEVER), 0);
     for (int i = 0; i < 3; i++)
         CHECK_EQ(got[i], i);
     return 0;
@@ -178,7 +178,7 @@ static int receives_what_is_put_back(void *arg)
     run_spawn(recv_one, &got);
     CHECK_EQ(coir_idle(COIR_NEVER), 0);
     CHECK_EQ(coir_shared_chan_put_back(&the_chan, &item), 0);
-    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_idle(COIR_NEVER), 0);
     CHECK_EQ(got, 4);
     return 0;
 }
@@ -295,7 +295,7 @@ static int event_in_order(void *arg)
     coir_fiber last = run_spawn(wait_event, NULL);
     CHECK_EQ(coir_idle(COIR_NEVER), 0);
     coir_shared_event_set(&the_event);
-    CHECK_EQ(coir_sleep(COIR_MS(1)), 0);
+    CHECK_EQ(coir_idle(COIR_NEVER), 0);
     CHECK_EQ(taken, 1);
     CHECK(!coir_shared_event_is_set(&the_event));
     CHECK_EQ(coir_join(last, NULL, COIR_TRY), COIR_TIMED_OUT);
